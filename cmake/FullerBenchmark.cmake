@@ -1,0 +1,18 @@
+# The target fuller_benchmark: Google Benchmark 1.7 or newer, from .deps/ or from the system, where it is found.
+include_guard(GLOBAL)
+
+if(EXISTS "${PROJECT_SOURCE_DIR}/.deps/include/benchmark/benchmark.h")
+  find_library(FULLER_BENCHMARK_LIBRARY benchmark PATHS "${PROJECT_SOURCE_DIR}/.deps/lib" NO_DEFAULT_PATH)
+  if(FULLER_BENCHMARK_LIBRARY)
+    add_library(fuller_benchmark INTERFACE)
+    target_include_directories(fuller_benchmark SYSTEM INTERFACE "${PROJECT_SOURCE_DIR}/.deps/include")
+    target_link_libraries(fuller_benchmark INTERFACE "${FULLER_BENCHMARK_LIBRARY}" ${CMAKE_THREAD_LIBS_INIT})
+  endif()
+endif()
+if(NOT TARGET fuller_benchmark)
+  find_package(benchmark 1.7 QUIET)
+  if(TARGET benchmark::benchmark)
+    add_library(fuller_benchmark INTERFACE)
+    target_link_libraries(fuller_benchmark INTERFACE benchmark::benchmark)
+  endif()
+endif()

@@ -1,0 +1,16 @@
+# Headers and a CMake package, the same on every machine: what depends on the machine is found where the package is used.
+include(GNUInstallDirs)
+include(CMakePackageConfigHelpers)
+
+set(package "${CMAKE_INSTALL_DATADIR}/cmake/fuller")
+install(DIRECTORY "${PROJECT_SOURCE_DIR}/include/fuller" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" FILES_MATCHING PATTERN "*.hpp" PATTERN "*.cuh")
+target_include_directories(fuller_core INTERFACE "$<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>")
+install(TARGETS fuller_core EXPORT fullerTargets)
+install(EXPORT fullerTargets NAMESPACE fuller:: DESTINATION "${package}")
+write_basic_package_version_file("${PROJECT_BINARY_DIR}/fullerConfigVersion.cmake" COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
+install(FILES
+  "${PROJECT_SOURCE_DIR}/cmake/fullerConfig.cmake"
+  "${PROJECT_BINARY_DIR}/fullerConfigVersion.cmake"
+  "${PROJECT_SOURCE_DIR}/cmake/FullerLibrary.cmake"
+  "${PROJECT_SOURCE_DIR}/cmake/FullerTorch.cmake"
+  DESTINATION "${package}")

@@ -1,0 +1,12 @@
+# Reads the version out of include/fuller/version.hpp, so that a copied include/ needs no generated file.
+file(STRINGS "${CMAKE_CURRENT_LIST_DIR}/../include/fuller/version.hpp" lines REGEX "FULLER_VERSION_(MAJOR|MINOR|PATCH) [0-9]+|version = ")
+foreach(part MAJOR MINOR PATCH)
+  string(REGEX MATCH "FULLER_VERSION_${part} ([0-9]+)" _ "${lines}")
+  set(FULLER_VERSION_${part} "${CMAKE_MATCH_1}")
+endforeach()
+set(FULLER_VERSION "${FULLER_VERSION_MAJOR}.${FULLER_VERSION_MINOR}.${FULLER_VERSION_PATCH}")
+string(REGEX MATCH "version = \"([0-9.]+)\"" _ "${lines}")
+if(NOT CMAKE_MATCH_1 STREQUAL FULLER_VERSION)
+  message(FATAL_ERROR "fuller: version.hpp says ${FULLER_VERSION} in its macros and ${CMAKE_MATCH_1} in its text")
+endif()
+unset(lines)

@@ -1,0 +1,28 @@
+# find_package(fuller [COMPONENTS core torch]): fuller::core always; fuller::torch where LibTorch is found, and required where
+# the component is; fuller::fuller is the widest of the two.
+include("${CMAKE_CURRENT_LIST_DIR}/fullerTargets.cmake")
+include("${CMAKE_CURRENT_LIST_DIR}/FullerLibrary.cmake")
+
+set(fuller_core_FOUND TRUE)
+if(NOT TARGET fuller::fuller)
+  fuller_link_core(fuller::core)
+  set(_fuller_wish AUTO)
+  if(fuller_FIND_COMPONENTS AND NOT "torch" IN_LIST fuller_FIND_COMPONENTS)
+    set(_fuller_wish OFF)
+  endif()
+  fuller_define_torch_targets(${_fuller_wish})
+  unset(_fuller_wish)
+elseif("torch" IN_LIST fuller_FIND_COMPONENTS AND NOT TARGET fuller::torch)
+  set(FULLER_TORCH_REASON "fuller was found without it before")
+endif()
+if(TARGET fuller::torch)
+  set(fuller_torch_FOUND TRUE)
+endif()
+
+foreach(_fuller_component IN LISTS fuller_FIND_COMPONENTS)
+  if(NOT fuller_${_fuller_component}_FOUND AND fuller_FIND_REQUIRED_${_fuller_component})
+    set(fuller_FOUND FALSE)
+    set(fuller_NOT_FOUND_MESSAGE "component ${_fuller_component}: ${FULLER_TORCH_REASON}")
+  endif()
+endforeach()
+unset(_fuller_component)
