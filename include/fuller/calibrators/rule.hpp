@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <type_traits>
+#include <utility>
+
+#include <fuller/core/evidence.hpp>
+#include <fuller/core/lanes.hpp>
+
+namespace fuller {
+
+/// Where the task gradients that a rule compares are taken.
+enum class Surface {
+  last_shared,     ///< parameters of the last shared layer: T weight gradients of one layer
+  representation,  ///< the shared representation z itself: no weight gradient at all
+  all_shared,      ///< every parameter that two or more losses reach: T passes through the trunk besides the one that trains it
+};
+
+/// Which gradients the weights multiply.
+enum class ApplyTo {
+  all,          ///< shared parameters and heads, as FULLER's Algorithm 1 (the weighted loss is what is differentiated)
+  shared_only,  ///< shared parameters; each head gets the gradient of its own loss, as in IMTL, PCGrad and wPCGrad
+};
+
+/// What a rule must be shown.
+struct Needs {
+  bool gram = false;
+  bool losses = false;
+};
+
+/// A rule: evidence in, weights out. This is the whole interface between the mathematics and everything else.
+///
+///     struct Rule {                                     // trivially copyable: it is an argument of kernels
+///       static constexpr const char* name;              // the paper's acronym; saved with the state
+///       static constexpr Needs needs;
+///       static constexpr Surface default_surface;       // as published
+///       static constexpr ApplyTo default_apply_to;      // as published
+///       int state_size(int tasks) const;                // doubles kept from step to step, saved and loaded
+///       int scratch_size(int tasks) const;              // doubles of work space for one call
+///       void initialise(int tasks, double* state) const;  // host; throws Error for options that make no sense
+///       template <class Lanes, int Tasks>
+///       FULLER_HD void operator()(Lanes lanes, const Evidence<Tasks>& evidence, double* state, double* weights,
+///                                 double* scratch) const;
+///     };
+///
+/// The call writes T weights (0 for absent tasks), allocates nothing, never waits, and depends on nothing but its arguments. It
+/// may assume that every present task's evidence is finite and, where it needs the Gram matrix, that its norm is positive:
+/// `Weighting` sees to that. At least one task is present. All lanes of a group call it together; on return every lane sees
+/// all of `state` and `weights`.
+template <class Rule, class = void>
+struct is_rule : std::false_type {};
+
+template <class Rule>
+struct is_rule<
+    Rule, std::void_t<decltype(std::declval<const Rule&>()(Serial{}, std::declval<const Evidence<>&>(), std::declval<double*>(),
+                                                           std::declval<double*>(), std::declval<double*>())),
+                      decltype(Rule::needs), decltype(std::declval<const Rule&>().state_size(0))>> : std::true_type {};
+
+}  // namespace fuller

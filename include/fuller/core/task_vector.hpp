@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <initializer_list>
+#include <vector>
+
+#include <fuller/core/error.hpp>
+#include <fuller/core/host_device.hpp>
+
+namespace fuller {
+
+/// One number per task, as an option of a rule: at most 64, held in place, so that a rule can be a kernel argument. Empty means
+/// "not given".
+class TaskVector {
+ public:
+  static constexpr int capacity = 64;
+
+  TaskVector() = default;
+  /// @throws Error for more than 64 values.
+  TaskVector(std::initializer_list<double> values) : TaskVector(std::vector<double>(values)) {}
+  /// @throws Error for more than 64 values.
+  TaskVector(const std::vector<double>& values) {  // NOLINT(google-explicit-constructor): options are written as lists
+    if (values.size() > static_cast<std::size_t>(capacity)) {
+      detail::fail("an option has ", values.size(), " values, one per task; at most ", capacity, " are held");
+    }
+    for (const double value : values) {
+      values_[size_++] = value;
+    }
+  }
+
+  FULLER_HD int size() const { return size_; }
+  FULLER_HD bool empty() const { return size_ == 0; }
+  FULLER_HD double operator[](int i) const { return values_[i]; }
+
+ private:
+  double values_[capacity] = {};
+  int size_ = 0;
+};
+
+}  // namespace fuller
