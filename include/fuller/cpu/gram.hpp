@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include <fuller/cpu/blocks.hpp>
+#include <fuller/cpu/gram_tile.hpp>
+
+namespace fuller {
+namespace cpu {
+namespace detail {
+
+/// Where the pair (i, j), i <= j, of `tasks` rows stands in the packed upper triangle.
+inline std::int64_t packed_pair(std::int64_t i, std::int64_t j, std::int64_t tasks) {
+  return i * tasks - i * (i - 1) / 2 + (j - i);
+}
+
+/// The Gram matrix of one block: a few thousand elements at a time stay in the cache while every pair of tasks uses them.
+template <class T>
+class GramBlock {
+ public:
+  GramBlock(const T* const* arrays, int tasks, Isa isa)
+      : arrays_(arrays),
+        tasks_(tasks),
+        tile_(std::min(tile_rows(isa), tasks)),
+        isa_(isa),
+        pairs_(packed_pair(tasks - 1, tasks - 1, tasks) + 1),
+        chunk_(std::clamp<std::int64_t>(4096 / tasks / 16 * 16, 256, 1024)),
+        panel_(tasks * (chunk_ + 8)),
+        lanes_(pairs_ * 16),
+        source_(static_cast<std::size_t>(tasks)),
+        rows_(static_cast<std::size_t>(tasks)),
+        next_(static_cast<std::size_t>(tasks)) {
+    for (int i = 0; i < tasks; ++i) {
+      rows_[static_cast<std::size_t>(i)] = panel_.data() + i * (chunk_ + 8);
+    }
+  }
+
+  /// Packed upper triangle of the elements [begin, end) of all arrays: sums[p].
+  void operator()(std::int64_t begin, std::int64_t end, double* sums) {
+    std::fill(sums, sums + pairs_, 0.0);
+    for (std::int64_t from = begin; from < end; from += Blocks::stretch) {
+      std::fill(lanes_.data(), lanes_.data() + pairs_ * 16, 0.0);
+      add_stretch(from, std::min(end, from + Blocks::stretch));
+      for (std::int64_t p = 0; p < pairs_; ++p) {
+        sums[p] += fold_lanes(lanes_.data() + p * 16);
+      }
+    }
+  }
+
+ private:
+  void add_stretch(std::int64_t begin, std::int64_t end) {
+    const std::int64_t whole = begin + (end - begin) / 16 * 16;
+    if (tasks_ == tile_) {  // all sums fit the registers: read the arrays as they are
+      for (int i = 0; i < tasks_; ++i) {
+        source_[static_cast<std::size_t>(i)] = arrays_[i] + begin;
+      }
+      diagonal(source_.data(), 0, tasks_, whole - begin, nullptr);
+    } else {
+      for (std::int64_t from = begin; from < whole; from += chunk_) {
+        const std::int64_t n = std::min(chunk_, whole - from);
+        fill_panel(from, n);
+        // Past the end there is nothing to ask for; the address is not read, so any within the block serves.
+        const std::int64_t ahead = from + 2 * chunk_ <= whole ? from + chunk_ : begin;
+        for (int i = 0; i < tasks_; ++i) {
+          next_[static_cast<std::size_t>(i)] = reinterpret_cast<const char*>(arrays_[i] + ahead);
+        }
+        add_panel(n, next_.data());
+      }
+    }
+    if (whole < end) {  // the last elements, padded with zeros to a full step of the lanes
+      for (int i = 0; i < tasks_; ++i) {
+        std::fill(panel_row(i), panel_row(i) + 16, 0.0);
+      }
+      fill_panel(whole, end - whole);
+      add_panel(16, nullptr);
+    }
+  }
+
+  double* panel_row(int i) { return panel_.data() + i * (chunk_ + 8); }
+
+  void fill_panel(std::int64_t from, std::int64_t n) {
+    for (int i = 0; i < tasks_; ++i) {
+      widen(isa_, arrays_[i] + from, n, panel_row(i));
+    }
+  }
+
+  void add_panel(std::int64_t n, const char* const* next) {
+    for (int i = 0; i < tasks_; i += tile_) {
+      diagonal(rows_.data() + i, i, std::min(tile_, tasks_ - i), n, next == nullptr ? nullptr : next + i);
+      for (int j = i + tile_; j < tasks_; j += tile_) {
+        const int columns = std::min(tile_, tasks_ - j);
+        double* lanes[16];
+        for (int r = 0; r < tile_; ++r) {
+          for (int c = 0; c < columns; ++c) {
+            lanes[r * columns + c] = lanes_.data() + packed_pair(i + r, j + c, tasks_) * 16;
+          }
+        }
+        cross_tile(isa_, rows_.data() + i, rows_.data() + j, columns, n, lanes);
+      }
+    }
+  }
+
+  template <class Row>
+  void diagonal(const Row* const* rows, int first, int count, std::int64_t n, const char* const* next) {
+    double* lanes[10];
+    int p = 0;
+    for (int i = 0; i < count; ++i) {
+      for (int j = i; j < count; ++j) {
+        lanes[p++] = lanes_.data() + packed_pair(first + i, first + j, tasks_) * 16;
+      }
+    }
+    diagonal_tile(isa_, rows, count, n, lanes, next, static_cast<std::int64_t>(sizeof(T)));
+  }
+
+  const T* const* arrays_;
+  int tasks_;
+  int tile_;
+  Isa isa_;
+  std::int64_t pairs_;
+  std::int64_t chunk_;
+  Scratch panel_;
+  Scratch lanes_;
+  std::vector<const T*> source_;
+  std::vector<const double*> rows_;
+  std::vector<const char*> next_;
+};
+
+}  // namespace detail
+
+/// Adds the Gram matrix M_ij = sum_e x_i[e] x_j[e] of `tasks` arrays of n elements to gram[i * tasks + j].
+///
+/// The products of float, Half and BFloat16 are exact in double; the sums are double, in sixteen lanes folded every 4096
+/// elements and then pairwise: |error| <= 1e-12 ||x_i|| ||x_j||, on equal elements too. Every element is read from memory once,
+/// whatever the number of tasks. The order of the sums follows from n alone: the same for any number of threads, for any other
+/// task in the call, and for float and half types for any instruction set; all inputs scaled by a power of two scale the matrix
+/// bit for bit, short of over- and underflow of double. NaN and infinities propagate to the entries of their tasks.
+///
+/// Host memory; x_i need no alignment beyond their type's and may alias each other. Allocates scratch; neither syncs nor throws
+/// (but std::bad_alloc).
+/// @param parallel called as parallel(begin, end, grain, f); SerialFor says what it must do.
+template <class T, class Parallel = SerialFor>
+void add_gram(const T* const* arrays, int tasks, std::int64_t n, double* gram, const Parallel& parallel = Parallel(),
+              Isa isa = best_isa()) {
+  if (tasks <= 0 || n <= 0) {
+    return;
+  }
+  const detail::Blocks blocks(n);
+  const std::int64_t pairs = detail::packed_pair(tasks - 1, tasks - 1, tasks) + 1;
+  detail::Scratch partial(blocks.count * pairs);
+  parallel(std::int64_t{0}, blocks.count, std::int64_t{1}, [&](std::int64_t first, std::int64_t last) {
+    detail::GramBlock<T> block(arrays, tasks, isa);
+    for (std::int64_t b = first; b < last; ++b) {
+      block(blocks.begin(b), blocks.end(b), partial.data() + b * pairs);
+    }
+  });
+  detail::fold_rows(partial.data(), blocks.count, pairs);
+  for (std::int64_t i = 0; i < tasks; ++i) {
+    for (std::int64_t j = i; j < tasks; ++j) {
+      const double dot = partial.data()[detail::packed_pair(i, j, tasks)];
+      gram[i * tasks + j] += dot;
+      if (i != j) {
+        gram[j * tasks + i] += dot;
+      }
+    }
+  }
+}
+
+}  // namespace cpu
+}  // namespace fuller

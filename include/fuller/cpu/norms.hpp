@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include <fuller/cpu/blocks.hpp>
+#include <fuller/cpu/widen.hpp>
+
+namespace fuller {
+namespace cpu {
+namespace detail {
+
+/// Adds x[e]^2 of a run of n elements to lane e mod 16.
+template <class T>
+void square_lanes(const T* x, std::int64_t n, double* lanes) {
+  for (std::int64_t e = 0; e < n; ++e) {
+    const double value = to_double(x[e]);
+    lanes[e % 16] += value * value;
+  }
+}
+
+#if FULLER_CPU_X86
+
+template <class T>
+FULLER_TARGET_AVX512 void square_lanes_avx512(const T* x, std::int64_t n, double* lanes) {
+  const std::int64_t whole = n / 16 * 16;
+  if (whole != 0) {
+    __m512d low = _mm512_loadu_pd(lanes);
+    __m512d high = _mm512_loadu_pd(lanes + 8);
+    for (std::int64_t e = 0; e < whole; e += 16) {
+      const __m512d a = load8(x + e);
+      const __m512d b = load8(x + e + 8);
+      low = _mm512_fmadd_pd(a, a, low);
+      high = _mm512_fmadd_pd(b, b, high);
+    }
+    _mm512_storeu_pd(lanes, low);
+    _mm512_storeu_pd(lanes + 8, high);
+  }
+  square_lanes(x + whole, n - whole, lanes);
+}
+
+template <class T>
+FULLER_TARGET_AVX2 void square_lanes_avx2(const T* x, std::int64_t n, double* lanes) {
+  const std::int64_t whole = n / 16 * 16;
+  if (whole != 0) {
+    __m256d sum0 = _mm256_loadu_pd(lanes);
+    __m256d sum1 = _mm256_loadu_pd(lanes + 4);
+    __m256d sum2 = _mm256_loadu_pd(lanes + 8);
+    __m256d sum3 = _mm256_loadu_pd(lanes + 12);
+    for (std::int64_t e = 0; e < whole; e += 16) {
+      const __m256d a = load4(x + e);
+      const __m256d b = load4(x + e + 4);
+      const __m256d c = load4(x + e + 8);
+      const __m256d d = load4(x + e + 12);
+      sum0 = _mm256_fmadd_pd(a, a, sum0);
+      sum1 = _mm256_fmadd_pd(b, b, sum1);
+      sum2 = _mm256_fmadd_pd(c, c, sum2);
+      sum3 = _mm256_fmadd_pd(d, d, sum3);
+    }
+    _mm256_storeu_pd(lanes, sum0);
+    _mm256_storeu_pd(lanes + 4, sum1);
+    _mm256_storeu_pd(lanes + 8, sum2);
+    _mm256_storeu_pd(lanes + 12, sum3);
+  }
+  square_lanes(x + whole, n - whole, lanes);
+}
+
+#endif
+
+template <class T>
+void square_lanes(Isa isa, const T* x, std::int64_t n, double* lanes) {
+#if FULLER_CPU_X86
+  if (isa == Isa::avx512) {
+    return square_lanes_avx512(x, n, lanes);
+  }
+  if (isa == Isa::avx2) {
+    return square_lanes_avx2(x, n, lanes);
+  }
+#else
+  static_cast<void>(isa);
+#endif
+  square_lanes(x, n, lanes);
+}
+
+/// The elements [begin, end) of memory that is a row of runs, over and over: run m of a row belongs to slice m and has
+/// widths[m] * inner elements. Adds their squares to the lanes of their slices.
+template <class T>
+void square_runs(Isa isa, const T* weight, const std::int64_t* widths, int slices, std::int64_t inner, std::int64_t row,
+                 std::int64_t begin, std::int64_t end, double* lanes) {
+  int slice = 0;
+  std::int64_t run_end = begin / row * row + widths[0] * inner;
+  for (std::int64_t from = begin; from < end;) {
+    while (run_end <= from) {
+      slice = slice + 1 == slices ? 0 : slice + 1;
+      run_end += widths[slice] * inner;
+    }
+    const std::int64_t to = std::min(run_end, end);
+    square_lanes(isa, weight + from, to - from, lanes + std::int64_t{slice} * 16);
+    from = to;
+  }
+}
+
+}  // namespace detail
+
+/// Adds the squared Euclidean norm of each slice of one weight to squared_norms[m], in one pass over the weight.
+///
+/// The weight is dense and has the shape [outer, channels, inner] in memory, channels = sum of widths; slice m has the channels
+/// widths[0] + ... + widths[m - 1] and the following widths[m]. A convolution's weight [O, C, k...] sliced along C is [O, C, k]
+/// when contiguous and [O k, C, 1] in channels_last. Squares and sums are those of add_gram (exact squares of float and half
+/// types, double sums, 1e-12 relative, deterministic, scaled by powers of two bit for bit). A slice of width 0 adds nothing.
+/// Host memory; allocates scratch; never syncs.
+template <class T, class Parallel = SerialFor>
+void add_slice_squared_norms(const T* weight, std::int64_t outer, const std::int64_t* widths, int slices, std::int64_t inner,
+                             double* squared_norms, const Parallel& parallel = Parallel(), Isa isa = best_isa()) {
+  std::int64_t row = 0;
+  for (int m = 0; m < slices; ++m) {
+    row += widths[m] * inner;
+  }
+  if (outer <= 0 || row <= 0) {
+    return;
+  }
+  const detail::Blocks blocks(outer * row);
+  detail::Scratch partial(blocks.count * slices);
+  parallel(std::int64_t{0}, blocks.count, std::int64_t{2}, [&](std::int64_t first, std::int64_t last) {
+    detail::Scratch lanes(std::int64_t{slices} * 16);
+    for (std::int64_t b = first; b < last; ++b) {
+      double* const sums = partial.data() + b * slices;
+      std::fill(sums, sums + slices, 0.0);
+      for (std::int64_t from = blocks.begin(b); from < blocks.end(b); from += detail::Blocks::stretch) {
+        std::fill(lanes.data(), lanes.data() + std::int64_t{slices} * 16, 0.0);
+        const std::int64_t to = std::min(from + detail::Blocks::stretch, blocks.end(b));
+        detail::square_runs(isa, weight, widths, slices, inner, row, from, to, lanes.data());
+        for (int m = 0; m < slices; ++m) {
+          sums[m] += detail::fold_lanes(lanes.data() + std::int64_t{m} * 16);
+        }
+      }
+    }
+  });
+  detail::fold_rows(partial.data(), blocks.count, slices);
+  for (int m = 0; m < slices; ++m) {
+    squared_norms[m] += partial.data()[m];
+  }
+}
+
+}  // namespace cpu
+}  // namespace fuller
