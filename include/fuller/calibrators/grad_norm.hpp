@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cmath>
+
+#include <fuller/calibrators/options.hpp>
+#include <fuller/calibrators/rule.hpp>
+#include <fuller/core/floating.hpp>
+
+namespace fuller {
+
+struct GradNormOptions {
+  enum class Optimizer { sgd, adam };
+
+  /// Strength of the pull to equal training rates; 0 asks for equal gradient norms. >= 0.
+  double alpha = 1.5;
+  Optimizer optimizer = Optimizer::sgd;
+  double learning_rate = 0.025;
+  /// Decay of Adam's first and second moment, in [0, 1).
+  double beta_1 = 0.9;
+  double beta_2 = 0.999;
+  /// L_i(0), > 0: such as log(number of classes). Empty: the loss of the first step that shows the task with a positive loss.
+  TaskVector initial_losses;
+  /// No weight falls below this share of the mean weight 1; in (0, 1).
+  double floor = 1e-3;
+  /// Which weights the step that is observed gets. The paper updates w and the parameters from the same pass, so that w(t+1) is
+  /// first used in the next step; here w is known before the shared parameters' gradient is formed, and need not come late.
+  enum class Use { updated, before_update };
+  Use use = Use::updated;
+};
+
+/// GradNorm, "GradNorm: gradient normalization for adaptive loss balancing in deep multitask networks" (Chen et al., ICML 2018):
+/// weights w, learnt so that G_i = w_i n_i approaches Gbar r_i^alpha, where Gbar is the mean of the G_i,
+/// r_i = Ltilde_i / mean Ltilde and Ltilde_i = L_i / L_i(0) is the inverse training rate: a task that lags gets more.
+///
+/// The objective sum_i |G_i - Gbar r_i^alpha|, with the target held constant, has the closed gradient
+/// sign(G_i - Gbar r_i^alpha) n_i in w_i: no second derivative is taken. After the optimiser's step the weights are scaled to add
+/// up to T (in the paper's order, so the optimiser's moments see the scaled weights' gradients only).
+///
+/// n_i is the norm of the unscaled gradient (evidence norm / loss scale), so a power-of-two loss scale changes no bit. Adam runs
+/// without epsilon: its step then has no unit; with SGD the step is proportional to n_i, as published.
+/// Ltilde_i is 1 while no L_i(0) is known, and 0 for a negative loss; if all are 0, r_i = 1. A task absent from a step is out of
+/// both means and keeps weight, moments and L_i(0); the others share what it leaves of T. A weight never falls below `floor`:
+/// those that would are set to it and the others scaled to the rest.
+///
+/// Needs Gram matrix (its diagonal) and losses. State per task: w, L(0), two moments, the optimiser's step count.
+struct GradNorm {
+  static constexpr const char* name = "GradNorm";
+  static constexpr Needs needs{true, true};
+  static constexpr Surface default_surface = Surface::last_shared;
+  static constexpr ApplyTo default_apply_to = ApplyTo::all;
+  /// The weights of all T tasks, absent ones included, add up to T; under `Missing::renormalise` those present are scaled to do
+  /// so.
+  static constexpr bool weights_sum_to_tasks = true;
+
+  GradNormOptions options;
+
+  GradNorm() = default;
+  explicit GradNorm(const GradNormOptions& chosen) : options(chosen) {}
+
+  FULLER_HD int state_size(int tasks) const { return 5 * tasks; }
+  FULLER_HD int scratch_size(int tasks) const { return 2 * tasks; }
+  /// @throws Error for an option outside its range, or initial losses that are not one positive number per task.
+  void initialise(int tasks, double* state) const {
+    detail::require_task_count(name, tasks);
+    detail::require_between("GradNorm: option alpha", options.alpha, 0, 100);
+    detail::require_positive("GradNorm: option learning_rate", options.learning_rate);
+    detail::require_between("GradNorm: option beta_1", options.beta_1, 0, 1 - 1e-15);
+    detail::require_between("GradNorm: option beta_2", options.beta_2, 0, 1 - 1e-15);
+    detail::require_between("GradNorm: option floor", options.floor, 1e-300, 1 - 1e-15);
+    detail::require_one_per_task("GradNorm: option initial_losses", options.initial_losses, tasks, true);
+    for (int i = 0; i < tasks; ++i) {
+      state[i] = 1;
+      state[tasks + i] = options.initial_losses.empty() ? 0 : options.initial_losses[i];
+      state[2 * tasks + i] = state[3 * tasks + i] = state[4 * tasks + i] = 0;
+    }
+  }
+
+  template <class Lanes, int Tasks>
+  FULLER_HD void operator()(Lanes lanes, const Evidence<Tasks>& evidence, double* state, double* weights, double* scratch) const {
+    const int T = evidence.tasks();
+    double* const w = state;
+    double* const initial = state + T;
+    double* const moments = state + 2 * T;
+    double* const n = scratch;
+    double* const rate = scratch + T;
+    for (int i = lanes.index(); i < T; i += Lanes::count) {
+      if (evidence.present[i] != 0) {
+        const double loss = evidence.losses[i];
+        initial[i] = initial[i] > 0 ? initial[i] : detail::larger(loss, 0);
+        rate[i] = initial[i] > 0 ? detail::larger(loss, 0) / initial[i] : 1;
+        n[i] = evidence.norm(i) / evidence.loss_scale;
+      }
+    }
+    lanes.sync();
+    double mean_G = 0;
+    double mean_rate = 0;
+    double share = 0;
+    int K = 0;
+    for (int i = 0; i < T; ++i) {
+      if (evidence.present[i] != 0) {
+        mean_G += w[i] * n[i];
+        mean_rate += rate[i];
+        share += w[i];
+        ++K;
+      }
+    }
+    mean_G /= K;
+    mean_rate /= K;
+    share = K == T ? T : share;  // no drift by rounding where the sum is known
+    if (options.use == GradNormOptions::Use::before_update) {
+      write(lanes, evidence, w, weights);
+    }
+    lanes.sync();
+    for (int i = lanes.index(); i < T; i += Lanes::count) {
+      if (evidence.present[i] != 0) {
+        const double r = mean_rate > 0 ? rate[i] / mean_rate : 1;
+        const double excess = w[i] * n[i] - mean_G * std::pow(r, options.alpha);
+        const double gradient = excess > 0 ? n[i] : excess < 0 ? -n[i] : 0;
+        rate[i] = detail::larger(w[i] - step(T, i, gradient, moments), 0);
+      }
+    }
+    lanes.sync();
+    renormalise(lanes, evidence, K, share, rate, w);
+    if (options.use == GradNormOptions::Use::updated) {
+      write(lanes, evidence, w, weights);
+    }
+    lanes.sync();
+  }
+
+ private:
+  template <class Lanes, int Tasks>
+  FULLER_HD static void write(Lanes lanes, const Evidence<Tasks>& evidence, const double* w, double* weights) {
+    for (int i = lanes.index(); i < evidence.tasks(); i += Lanes::count) {
+      weights[i] = evidence.present[i] != 0 ? w[i] : 0;
+    }
+  }
+
+  /// What the optimiser takes off w_i.
+  FULLER_HD double step(int T, int i, double gradient, double* moments) const {
+    if (options.optimizer == GradNormOptions::Optimizer::sgd) {
+      return options.learning_rate * gradient;
+    }
+    double& first = moments[i];
+    double& second = moments[T + i];
+    double& count = moments[2 * T + i];
+    count += 1;
+    first = options.beta_1 * first + (1 - options.beta_1) * gradient;
+    second = options.beta_2 * second + (1 - options.beta_2) * gradient * gradient;
+    const double first_hat = first / (1 - std::pow(options.beta_1, count));
+    const double second_hat = second / (1 - std::pow(options.beta_2, count));
+    return second_hat > 0 ? options.learning_rate * first_hat / std::sqrt(second_hat) : 0;
+  }
+
+  /// Scales the stepped weights `v` of the K present tasks to add up to `share`, none below the floor, and stores them in `w`.
+  template <class Lanes, int Tasks>
+  FULLER_HD void renormalise(Lanes lanes, const Evidence<Tasks>& evidence, int K, double share, const double* v,
+                             double* w) const {
+    const int T = evidence.tasks();
+    double scale = 0;
+    int floored = -1;
+    // Setting weights to the floor leaves less for the rest, which may bring more of them to it: at most K rounds.
+    for (int below = 0; below != floored && below < K;) {
+      floored = below;
+      double sum = 0;
+      for (int i = 0; i < T; ++i) {
+        if (evidence.present[i] != 0 && (floored == 0 || v[i] * scale > options.floor)) {
+          sum += v[i];
+        }
+      }
+      scale = sum > 0 ? (share - floored * options.floor) / sum : 0;
+      below = 0;
+      for (int i = 0; i < T; ++i) {
+        below += evidence.present[i] != 0 && !(v[i] * scale > options.floor) ? 1 : 0;
+      }
+      below = below < floored ? floored : below;
+    }
+    for (int i = lanes.index(); i < T; i += Lanes::count) {
+      if (evidence.present[i] != 0) {
+        w[i] = scale > 0 ? detail::larger(v[i] * scale, options.floor) : share / K;
+      }
+    }
+    lanes.sync();
+  }
+};
+
+}  // namespace fuller

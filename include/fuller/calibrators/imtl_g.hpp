@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cmath>
+
+#include <fuller/calibrators/options.hpp>
+#include <fuller/calibrators/rule.hpp>
+#include <fuller/core/linear_algebra.hpp>
+#include <fuller/core/present_tasks.hpp>
+#include <fuller/core/scratch.hpp>
+
+namespace fuller {
+
+struct IMTL_G_Options {
+  /// What becomes of negative weights, which can arise from three tasks on.
+  enum class Negative {
+    /// Shared parameters get the equal-projection weights, signs and all, over a normaliser that is always positive; a head
+    /// whose weight is negative gets 0. Nothing is trained uphill.
+    signed_shared,
+    /// Negative weights become 0 for shared parameters and heads alike, and the rest is normalised: projections are no longer
+    /// equal, and may be negative.
+    clamp,
+    /// To the letter: the weights add up to the sum asked for even where that turns the step round, and heads get them too.
+    paper,
+  };
+  Negative negative = Negative::signed_shared;
+  /// 1 as in the paper; `tasks` keeps the step as long as that of the summed loss when the gradients are equal.
+  WeightSum sum = WeightSum::one;
+};
+
+/// IMTL-G, "Towards impartial multi-task learning" (Liu et al., ICLR 2021): weights alpha with sum 1 such that
+/// g = sum_i alpha_i g_i has the same projection on every u_i = g_i / n_i, n_i = |g_i|.
+///
+/// Derivation. Equal projections mean G alpha = lambda n for the Gram matrix G = N C N, with N = diag(n) and C_ij = <u_i, u_j>.
+/// Put beta = C^-1 1; then alpha_i = (beta_i / n_i) / Z with Z = sum_k beta_k / n_k, and the projection is lambda = 1 / Z. The
+/// paper's form, a (T-1) x (T-1) inverse of U D^T, is the same number; but here only the matrix of cosines is solved with, so
+/// norms that differ by 1e8 cost no digit, and nothing has a unit.
+/// T = 2: beta ~ (1, 1), alpha = (n_2, n_1) / (n_1 + n_2), whatever the angle. T = 3: with d_ij = 1 - C_ij,
+/// beta_1 ~ d_23 (d_12 + d_13 - d_23) and so on around. T >= 4: Cholesky.
+///
+/// Sign. s = sum beta = 1^T C^-1 1 > 0, but Z <= 0 is possible where weights are negative (T >= 3); dividing by it would turn the
+/// step uphill for every task. `signed_shared` divides by max(Z, s / n_max) where a beta is negative: then |g| =
+/// sqrt(s) / Z <= n_max / sqrt(s) <= n_max, so the step is never longer than the longest gradient, projections are positive and
+/// equal, weights depend continuously on the norms, and wherever the paper's step is no longer than that bound (always for equal
+/// norms, and for beta >= 0) the weights are the paper's. A negative shared weight there is no ascent: every loss falls.
+///
+/// Accuracy. An error e in the cosines (1e-12 as fuller's reductions promise, 1e-16 from rounding here) is an error e / d in
+/// d = 1 - cos ~ angle^2 / 2, and about that in the weights for T >= 3: at angles of 1e-4, e / 5e-9, that is 2e-4 for
+/// e = 1e-12 and 1e-7 for exactly rounded dot products. T = 2 needs no cosine.
+/// Singular C (parallel, opposite or dependent gradients: a pivot <= 1e-13 of its diagonal): C + 1e-9 I is solved with, the
+/// minimum-norm solution to about 1e-6; duplicates of one task share its weight equally, and gradients that can cancel get the
+/// weights that cancel them.
+///
+/// Needs the Gram matrix; no state. Surface and reach as in FULLER (ICCV 2023), Algorithm 1.
+struct IMTL_G {
+  static constexpr const char* name = "IMTL-G";
+  static constexpr Needs needs{true, false};
+  static constexpr Surface default_surface = Surface::last_shared;
+  static constexpr ApplyTo default_apply_to = ApplyTo::all;
+
+  IMTL_G_Options options;
+
+  IMTL_G() = default;
+  explicit IMTL_G(const IMTL_G_Options& chosen) : options(chosen) {}
+
+  FULLER_HD int state_size(int) const { return 0; }
+  FULLER_HD int scratch_size(int tasks) const { return tasks * tasks + 2 * tasks + detail::doubles_for_bytes(tasks); }
+  void initialise(int tasks, double*) const { detail::require_task_count(name, tasks); }
+  FULLER_HD bool heads_may_ascend() const { return options.negative == IMTL_G_Options::Negative::paper; }
+
+  template <class Lanes, int Tasks>
+  FULLER_HD void operator()(Lanes lanes, const Evidence<Tasks>& evidence, double*, double* weights, double* scratch) const {
+    const int T = evidence.tasks();
+    detail::Scratch work(scratch);
+    double* const n = work.doubles(T);
+    double* const beta = work.doubles(T);
+    std::uint8_t* const index = work.bytes(T);
+    const int K = detail::present_tasks(lanes, evidence, index);
+    for (int a = lanes.index(); a < K; a += Lanes::count) {
+      n[a] = evidence.norm(index[a]);
+    }
+    lanes.sync();
+    solve(lanes, evidence, index, K, n, beta, work.rest());
+
+    const double Z = normaliser(K, n, beta) / (options.sum == WeightSum::tasks ? K : 1);
+    detail::clear_absent(lanes, evidence, weights);
+    for (int a = lanes.index(); a < K; a += Lanes::count) {
+      weights[index[a]] = kept(beta[a]) / n[a] / Z;
+    }
+    lanes.sync();
+  }
+
+ private:
+  static constexpr double smallest_pivot = 1e-13;
+  static constexpr double regulariser = 1e-9;
+
+  template <int Tasks>
+  FULLER_HD static double cosine(const Evidence<Tasks>& evidence, const std::uint8_t* index, const double* n, int a, int b) {
+    return evidence.dot(index[a], index[b]) / (n[a] * n[b]);
+  }
+
+  /// beta ~ C^-1 1 up to a positive factor.
+  template <class Lanes, int Tasks>
+  FULLER_HD static void solve(Lanes lanes, const Evidence<Tasks>& evidence, const std::uint8_t* index, int K, const double* n,
+                              double* beta, double* C) {
+    if (K <= 2) {
+      for (int a = lanes.index(); a < K; a += Lanes::count) {
+        beta[a] = 1;
+      }
+      lanes.sync();
+      return;
+    }
+    if (K == 3 && solve_three(lanes, evidence, index, n, beta)) {
+      return;
+    }
+    if (K > 3 && solve_cosines(lanes, evidence, index, K, n, beta, C, 1)) {
+      return;
+    }
+    if (solve_cosines(lanes, evidence, index, K, n, beta, C, 1 + regulariser)) {
+      return;
+    }
+    // Not a Gram matrix to nine digits. Equal unit gradients are the guess that can do no harm: alpha_i ~ 1 / n_i.
+    for (int a = lanes.index(); a < K; a += Lanes::count) {
+      beta[a] = 1;
+    }
+    lanes.sync();
+  }
+
+  template <class Lanes, int Tasks>
+  FULLER_HD static bool solve_three(Lanes lanes, const Evidence<Tasks>& evidence, const std::uint8_t* index, const double* n,
+                                    double* beta) {
+    const double d_12 = detail::larger(1 - cosine(evidence, index, n, 0, 1), 0);
+    const double d_13 = detail::larger(1 - cosine(evidence, index, n, 0, 2), 0);
+    const double d_23 = detail::larger(1 - cosine(evidence, index, n, 1, 2), 0);
+    const double beta_1 = d_23 * (d_12 + d_13 - d_23);
+    const double beta_2 = d_13 * (d_12 + d_23 - d_13);
+    const double beta_3 = d_12 * (d_13 + d_23 - d_12);
+    // det C = sum beta - 2 d_12 d_13 d_23. Over the largest 2 x 2 minor, 1 - C_ij^2 = d_ij (2 - d_ij), it is the last pivot of a
+    // pivoted Cholesky factorisation.
+    const double det = beta_1 + beta_2 + beta_3 - 2 * d_12 * d_13 * d_23;
+    const double minor = detail::larger(d_12 * (2 - d_12), detail::larger(d_13 * (2 - d_13), d_23 * (2 - d_23)));
+    if (!(det > smallest_pivot * minor)) {
+      return false;
+    }
+    if (lanes.index() == 0) {
+      beta[0] = beta_1;
+      beta[1] = beta_2;
+      beta[2] = beta_3;
+    }
+    lanes.sync();
+    return true;
+  }
+
+  template <class Lanes, int Tasks>
+  FULLER_HD static bool solve_cosines(Lanes lanes, const Evidence<Tasks>& evidence, const std::uint8_t* index, int K,
+                                      const double* n, double* beta, double* C, double diagonal) {
+    lanes.sync();
+    for (int a = lanes.index(); a < K; a += Lanes::count) {
+      beta[a] = 1;
+      C[a * K + a] = diagonal;
+      for (int b = a + 1; b < K; ++b) {
+        C[a * K + b] = cosine(evidence, index, n, a, b);
+      }
+    }
+    lanes.sync();
+    return detail::solve_positive_definite(lanes, K, C, beta, smallest_pivot);
+  }
+
+  /// What the policy makes of one beta.
+  FULLER_HD double kept(double beta) const {
+    return options.negative == IMTL_G_Options::Negative::clamp ? detail::larger(beta, 0) : beta;
+  }
+
+  /// Z; every lane forms it alone, in one order.
+  FULLER_HD double normaliser(int K, const double* n, const double* beta) const {
+    double Z = 0;
+    double s = 0;
+    double n_max = 0;
+    bool any_negative = false;
+    for (int a = 0; a < K; ++a) {
+      Z += kept(beta[a]) / n[a];
+      s += beta[a];
+      n_max = detail::larger(n_max, n[a]);
+      any_negative = any_negative || beta[a] < 0;
+    }
+    const double shortest = s / n_max;
+    if (options.negative == IMTL_G_Options::Negative::signed_shared && any_negative) {
+      return detail::larger(Z, shortest);
+    }
+    // To the letter, Z = 0 is a division by zero; a finite step is kept instead.
+    return Z == 0 ? shortest : Z;
+  }
+};
+
+}  // namespace fuller

@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+#include <fuller/calibrators/options.hpp>
+#include <fuller/calibrators/rule.hpp>
+#include <fuller/core/floating.hpp>
+#include <fuller/core/scratch.hpp>
+#include <fuller/core/task_vector.hpp>
+
+namespace fuller {
+
+/// What a task gets in a step without the others.
+enum class Missing {
+  /// A task alone in a step keeps the weight it last had: where gradients are 20 times apart, a weight of 1 would be a step 20
+  /// times too long. Two or more are weighted by the rule as if the others did not exist.
+  hold,
+  /// The others do not exist: a task alone gets what the rule gives to one task, and rules whose weights add up to the number of
+  /// tasks
+  /// add up to the number present.
+  renormalise,
+};
+
+/// What becomes of a step in which a present task's gradient or loss is NaN or infinite.
+enum class NonFinite {
+  propagate,    ///< every weight is NaN and no state moves: the step shows what it is, and a gradient scaler skips it
+  skip,         ///< the task is left out as if it were absent, with weight 0
+  throw_error,  ///< weights as for `skip`, but no state moves; the caller reads the conditions on the host and throws
+};
+
+/// What a step showed of one task.
+enum class Condition : std::uint8_t {
+  used,        ///< weighted by the rule
+  absent,      ///< no loss in this step
+  zero,        ///< its gradient is exactly zero
+  non_finite,  ///< its gradient or its loss is NaN or infinite
+};
+
+struct WeightingOptions {
+  Missing missing = Missing::hold;
+  NonFinite non_finite = NonFinite::propagate;
+  /// T static task weights that the rule sees as part of the loss: L_i becomes s_i L_i. FULLER's 1:1, 1:5, 1:10 go here, and
+  /// IMTL-G cancels their ratio. Empty: all 1.
+  TaskVector before;
+  /// T static task weights that multiply what the rule decides; what most users mean by a task weight. Empty: all 1.
+  TaskVector after;
+};
+
+/// Where a call writes.
+struct WeightsView {
+  double* shared;         ///< T weights of the shared parameters' gradients
+  double* heads;          ///< T weights of the heads' gradients, for `ApplyTo::all`
+  Condition* conditions;  ///< T conditions
+};
+
+namespace detail {
+
+template <class Rule, class = void>
+struct rule_heads_may_ascend : std::false_type {};
+template <class Rule>
+struct rule_heads_may_ascend<Rule, std::void_t<decltype(std::declval<const Rule&>().heads_may_ascend())>> : std::true_type {};
+
+template <class Rule, class = void>
+struct rule_weights_sum_to_tasks : std::false_type {};
+template <class Rule>
+struct rule_weights_sum_to_tasks<Rule, std::void_t<decltype(Rule::weights_sum_to_tasks)>>
+    : std::bool_constant<Rule::weights_sum_to_tasks> {};
+
+}  // namespace detail
+
+/// A rule under the policies that all rules share: static task weights, tasks missing from a step, zero and non-finite gradients.
+///
+/// One call: (1) each task's condition is found; (2) the rule sees the `used` ones alone, with M_ij s_i s_j and s_i L_i for
+/// static weights s before it; (3) shared weights are the rule's times s_i a_i, a the static weights after it; 0 for every other
+/// task; (4) head weights are the shared ones, but at least 0 unless the rule says that heads may be trained uphill
+/// (`bool heads_may_ascend() const`). A task with a zero gradient may still have a head to train: it gets the weight it last had,
+/// or s_i a_i. All choices are selections: nothing is ever multiplied by 0, and a NaN that is skipped reaches no other number.
+///
+/// The weight a task "last had" is its last positive shared weight: one that a rule made negative or 0 to settle a conflict means
+/// nothing when the others are absent. Tasks that are not used keep their state; only a rule that needs the Gram matrix shows
+/// zero or NaN gradients, only one that needs the losses NaN losses. Deterministic, no allocation, host and device. State: the
+/// rule's, then T last weights.
+template <class Rule>
+class Weighting {
+ public:
+  static constexpr Needs needs = Rule::needs;
+
+  Weighting() = default;
+  explicit Weighting(const Rule& rule, const WeightingOptions& options = {}) : rule_(rule), options_(options) {}
+
+  FULLER_HD const Rule& rule() const { return rule_; }
+  FULLER_HD const WeightingOptions& options() const { return options_; }
+
+  FULLER_HD int state_size(int tasks) const { return rule_.state_size(tasks) + tasks; }
+  FULLER_HD int scratch_size(int tasks) const {
+    return tasks * tasks + 2 * tasks + detail::doubles_for_bytes(tasks) + rule_.state_size(tasks) + rule_.scratch_size(tasks);
+  }
+  /// Writes the state before the first step.
+  /// @throws Error for what the rule refuses, and for static weights that are not one finite number >= 0 per task.
+  void initialise(int tasks, double* state) const {
+    detail::require_task_count("Weighting", tasks);
+    detail::require_one_per_task("option before", options_.before, tasks, false);
+    detail::require_one_per_task("option after", options_.after, tasks, false);
+    rule_.initialise(tasks, state);
+    for (int i = 0; i < tasks; ++i) {
+      state[rule_.state_size(tasks) + i] = 0;
+    }
+  }
+
+  /// At least one lane of the group must be lane 0; `scratch` holds `scratch_size` doubles.
+  template <class Lanes, int Tasks>
+  FULLER_HD void operator()(Lanes lanes, const Evidence<Tasks>& evidence, double* state, WeightsView out, double* scratch) const {
+    const int T = evidence.tasks();
+    detail::Scratch work(scratch);
+    double* const weights = work.doubles(T);
+    std::uint8_t* const used = work.bytes(T);
+    double* last = state + rule_.state_size(T);
+
+    for (int i = lanes.index(); i < T; i += Lanes::count) {
+      const Condition condition = condition_of(evidence, i);
+      out.conditions[i] = condition;
+      used[i] = condition == Condition::used ? 1 : 0;
+    }
+    lanes.sync();
+    int used_count = 0;
+    bool any_non_finite = false;
+    for (int i = 0; i < T; ++i) {
+      used_count += used[i];
+      any_non_finite = any_non_finite || out.conditions[i] == Condition::non_finite;
+    }
+    if (any_non_finite && options_.non_finite == NonFinite::propagate) {
+      for (int i = lanes.index(); i < T; i += Lanes::count) {
+        out.shared[i] = out.heads[i] = detail::quiet_nan;
+      }
+      lanes.sync();
+      return;
+    }
+    const bool frozen = any_non_finite && options_.non_finite == NonFinite::throw_error;
+    double* rule_state = state;
+    if (frozen) {
+      rule_state = work.doubles(rule_.state_size(T));
+      for (int k = lanes.index(); k < rule_.state_size(T); k += Lanes::count) {
+        rule_state[k] = state[k];
+      }
+      lanes.sync();
+    }
+    if (used_count > 0) {
+      const Evidence<Tasks> seen = weighted_before(lanes, evidence, used, work);
+      rule_(lanes, seen, rule_state, weights, work.rest());
+      lanes.sync();
+    }
+    double scale = 1;
+    if (detail::rule_weights_sum_to_tasks<Rule>::value && options_.missing == Missing::renormalise && used_count < T) {
+      double sum = 0;
+      for (int i = 0; i < T; ++i) {
+        sum += used[i] != 0 ? weights[i] : 0;
+      }
+      scale = used_count / sum;
+    }
+    const bool holds = options_.missing == Missing::hold && used_count == 1 && T > 1;
+    for (int i = lanes.index(); i < T; i += Lanes::count) {
+      const double factor = static_weight(options_.before, i) * static_weight(options_.after, i);
+      double shared = 0;
+      double head = 0;
+      if (used[i] != 0) {
+        shared = holds && last[i] > 0 ? last[i] : weights[i] * scale * factor;
+        head = shared < 0 && !heads_may_ascend() ? 0 : shared;
+        if (shared > 0 && !frozen) {
+          last[i] = shared;
+        }
+      } else if (out.conditions[i] == Condition::zero) {
+        head = last[i] > 0 ? last[i] : factor;
+      }
+      out.shared[i] = shared;
+      out.heads[i] = head;
+    }
+    lanes.sync();
+  }
+
+ private:
+  FULLER_HD static double static_weight(const TaskVector& values, int i) { return values.empty() ? 1 : values[i]; }
+
+  FULLER_HD bool heads_may_ascend() const {
+    if constexpr (detail::rule_heads_may_ascend<Rule>::value) {
+      return rule_.heads_may_ascend();
+    } else {
+      return false;
+    }
+  }
+
+  template <int Tasks>
+  FULLER_HD static bool finite_alone(const Evidence<Tasks>& evidence, int i) {
+    return (!needs.gram || detail::is_finite(evidence.dot(i, i))) && (!needs.losses || detail::is_finite(evidence.losses[i]));
+  }
+
+  template <int Tasks>
+  FULLER_HD Condition condition_of(const Evidence<Tasks>& evidence, int i) const {
+    if (evidence.present[i] == 0) {
+      return Condition::absent;
+    }
+    if (!finite_alone(evidence, i)) {
+      return Condition::non_finite;
+    }
+    if (needs.gram) {
+      // A product with a task that is itself non-finite says nothing about this one.
+      for (int j = 0; j < evidence.tasks(); ++j) {
+        if (!detail::is_finite(evidence.dot(i, j)) && evidence.present[j] != 0 && finite_alone(evidence, j)) {
+          return Condition::non_finite;
+        }
+      }
+      const double s = static_weight(options_.before, i);
+      if (!(evidence.dot(i, i) * s * s > 0)) {
+        return Condition::zero;
+      }
+    }
+    return Condition::used;
+  }
+
+  /// What the rule is shown: the used tasks, with the static weights before it in M and L.
+  template <class Lanes, int Tasks>
+  FULLER_HD Evidence<Tasks> weighted_before(Lanes lanes, const Evidence<Tasks>& evidence, const std::uint8_t* used,
+                                            detail::Scratch& work) const {
+    Evidence<Tasks> seen = evidence;
+    seen.present = used;
+    if (options_.before.empty()) {
+      return seen;
+    }
+    const int T = evidence.tasks();
+    double* const gram = work.doubles(needs.gram ? T * T : 0);
+    double* const losses = work.doubles(needs.losses ? T : 0);
+    for (int i = lanes.index(); i < T; i += Lanes::count) {
+      if (used[i] == 0) {
+        continue;
+      }
+      if (needs.losses) {
+        losses[i] = options_.before[i] * evidence.losses[i];
+      }
+      if (needs.gram) {
+        for (int j = 0; j < T; ++j) {
+          gram[i * T + j] = options_.before[i] * options_.before[j] * evidence.dot(i, j);
+        }
+      }
+    }
+    lanes.sync();
+    seen.gram = needs.gram ? gram : evidence.gram;
+    seen.losses = needs.losses ? losses : evidence.losses;
+    return seen;
+  }
+
+  Rule rule_;
+  WeightingOptions options_;
+};
+
+template <class Rule>
+Weighting(Rule) -> Weighting<Rule>;
+template <class Rule>
+Weighting(Rule, WeightingOptions) -> Weighting<Rule>;
+
+}  // namespace fuller
