@@ -1,5 +1,7 @@
 # find_package(fuller [COMPONENTS core torch]): fuller::core always; fuller::torch where LibTorch is found, and required where
 # the component is; fuller::fuller is the widest of the two.
+cmake_policy(PUSH)
+cmake_policy(VERSION 3.22)
 include("${CMAKE_CURRENT_LIST_DIR}/fullerTargets.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/FullerLibrary.cmake")
 
@@ -26,3 +28,4 @@ foreach(_fuller_component IN LISTS fuller_FIND_COMPONENTS)
   endif()
 endforeach()
 unset(_fuller_component)
+cmake_policy(POP)
