@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/csrc/autograd/graph_task.h>
+
+#include <fuller/autograd/reductions.hpp>
+#include <fuller/autograd/step.hpp>
+#include <fuller/calibrators/modality_gate.hpp>
+#include <fuller/core/error.hpp>
+
+namespace fuller::detail {
+
+struct GateStep;
+
+/// What the modality level keeps from step to step.
+struct Modalities {
+  struct Hook {
+    at::Tensor weight;
+    unsigned id = 0;
+  };
+
+  Modalities(ModalityGate modality_gate, std::vector<std::string> branch_names)
+      : gate(std::move(modality_gate)), names(std::move(branch_names)) {
+    const auto branches = static_cast<int>(names.size());
+    state.assign(static_cast<std::size_t>(gate.state_size(branches)), 0.0);
+    scratch.assign(static_cast<std::size_t>(gate.scratch_size(branches)), 0.0);
+    gate.initialise(branches, state.data());
+    scales.assign(names.size(), 1.0);
+    squared_norms.assign(names.size(), 0.0);
+    sizes.assign(names.size(), 0.0);
+    present.assign(names.size(), 0);
+    widths.assign(names.size(), 0);
+  }
+  ~Modalities() {
+    for (auto& entry : hooks) {
+      entry.second.weight.remove_hook(entry.second.id);
+    }
+  }
+  Modalities(const Modalities&) = delete;
+  Modalities& operator=(const Modalities&) = delete;
+
+  ModalityGate gate;
+  std::vector<std::string> names;
+  std::vector<double> state;
+  std::vector<double> scratch;
+  std::vector<double> scales;         ///< w_m of the last step
+  std::vector<double> squared_norms;  ///< of the last step
+  std::vector<double> sizes;
+  std::vector<std::uint8_t> present;
+  std::vector<std::int64_t> widths;                 ///< channels of each branch, as last seen
+  std::unordered_map<const void*, Hook> hooks;      ///< one for each fusion weight
+  std::vector<std::weak_ptr<GateStep>> open_steps;  ///< steps whose graph is alive
+};
+
+/// One forward pass through a gate, until its backward has run.
+struct GateStep {
+  std::shared_ptr<State> state;
+  std::shared_ptr<Modalities> modalities;
+  const Node* node = nullptr;        ///< the gate's node
+  std::vector<const void*> weights;  ///< one for all branches, or one for each
+  std::vector<std::int64_t> widths;  ///< channels each branch has in the one weight; 0 where it is absent
+  std::vector<std::uint8_t> present;
+  std::vector<std::size_t> through;  ///< the branches that pass through the node, in its order
+  std::vector<double> squared_norms;
+  std::vector<double> sizes;
+  std::size_t weights_seen = 0;  ///< in the backward that runs
+};
+
+/// Takes the norms of a fusion weight's gradient for the gate step that runs in the current backward.
+inline void receive_fusion_gradient(Modalities& modalities, const void* weight, const at::Tensor& gradient) {
+  const auto* running = torch::autograd::get_current_graph_task_nodes_in_graph();
+  if (running == nullptr || !gradient.defined()) {
+    return;
+  }
+  const at::NoGradGuard no_grad;
+  for (const auto& open : modalities.open_steps) {
+    const auto step = open.lock();
+    if (!step || step->state->nested > 0 || running->count(const_cast<Node*>(step->node)) == 0) {
+      continue;
+    }
+    if (step->weights.size() == 1 && step->weights.front() == weight) {
+      slice_squared_norms(gradient, step->widths, /*dim=*/1, step->squared_norms.data());
+      const auto channels = static_cast<double>(gradient.size(1));
+      for (std::size_t m = 0; m < step->widths.size(); ++m) {
+        step->sizes[m] = static_cast<double>(gradient.numel()) * static_cast<double>(step->widths[m]) / channels;
+      }
+      ++step->weights_seen;
+    } else {
+      for (std::size_t m = 0; m < step->weights.size(); ++m) {
+        if (step->weights.size() > 1 && step->weights[m] == weight) {
+          const std::int64_t all = gradient.size(1);
+          slice_squared_norms(gradient, at::IntArrayRef(&all, 1), /*dim=*/1, &step->squared_norms[m]);
+          step->sizes[m] = static_cast<double>(gradient.numel());
+          ++step->weights_seen;
+        }
+      }
+    }
+  }
+}
+
+/// The joint node on the branch features before the first fusion layer: the same features out.
+///
+/// Its backward runs after the fusion weight's own gradient is complete (leaves come first on a device's queue), whose slices'
+/// norms set the gates; each branch's cotangent is multiplied by its gate, and so is every gradient behind it.
+struct BranchGate : torch::autograd::Function<BranchGate> {
+  static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context, at::TensorList branches,
+                                                std::shared_ptr<GateStep> step) {
+    context->set_materialize_grads(false);
+    context->saved_data["step"] = capsule(std::move(step));
+    return branches.vec();
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list cotangents) {
+    const auto step = open_capsule<GateStep>(context->saved_data["step"]);
+    if (at::GradMode::is_enabled()) {
+      fail("a backward with create_graph through gate() is refused: the gates would be applied twice");
+    }
+    Modalities& modalities = *step->modalities;
+    if (step->state->nested == 0) {
+      expect_all_weights(*step);
+      step->weights_seen = 0;
+      open_gates(*step);
+      if (modalities.gate.options.target == GateTarget::gradient) {
+        for (std::size_t k = 0; k < step->through.size(); ++k) {
+          const double scale = modalities.scales[step->through[k]];
+          if (cotangents[k].defined() && scale != 1.0) {
+            cotangents[k] = cotangents[k] * scale;
+          }
+        }
+      }
+    }
+    cotangents.emplace_back();  // nothing for the step
+    return cotangents;
+  }
+
+ private:
+  static void expect_all_weights(const GateStep& step) {
+    std::size_t expected = 0;
+    for (const void* weight : step.weights) {
+      expected += weight == nullptr ? 0 : 1;
+    }
+    if (step.weights_seen < expected) {
+      fail("the gate of '", step.modalities->names.front(),
+           "' and the other branches ran before the gradient of the fusion weight was ",
+           "known: the weight is frozen, used a second time further back, or inside a checkpoint that does not hold the branches "
+           "too; gate with the weight that reads the branches and nothing else");
+    }
+  }
+
+  static void open_gates(const GateStep& step) {
+    Modalities& modalities = *step.modalities;
+    modalities.squared_norms = step.squared_norms;
+    modalities.sizes = step.sizes;
+    modalities.present = step.present;
+    BranchEvidence<> evidence;
+    evidence.count = static_cast<int>(modalities.names.size());
+    evidence.squared_norms = modalities.squared_norms.data();
+    evidence.sizes = modalities.sizes.data();
+    evidence.present = modalities.present.data();
+    modalities.gate(Serial{}, evidence, modalities.state.data(), modalities.scales.data(), modalities.scratch.data());
+  }
+};
+
+}  // namespace fuller::detail

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/GradMode.h>
+
+#include <fuller/autograd/branch_features.hpp>
+#include <fuller/autograd/branch_updates.hpp>
+#include <fuller/autograd/diagnostics.hpp>
+#include <fuller/autograd/loss_sum.hpp>
+#include <fuller/autograd/options.hpp>
+#include <fuller/autograd/route.hpp>
+#include <fuller/autograd/saved_state.hpp>
+#include <fuller/autograd/step.hpp>
+#include <fuller/autograd/surface.hpp>
+#include <fuller/autograd/task_fork.hpp>
+#include <fuller/autograd/task_rule.hpp>
+
+namespace fuller {
+
+/// Calibrates the gradients of several tasks, and of several modality branches, inside one ordinary `loss.backward()`.
+///
+///     fuller::Calibration calibration(fuller::IMTL_G(), {"det", "seg"});
+///     auto [z_det, z_seg] = calibration.fork<2>(trunk(x));
+///     auto loss = calibration.sum({det_loss(z_det), seg_loss(z_seg)});
+///     loss.backward();
+///
+/// The whole of FULLER's Algorithm 1: per-task gradients at the last shared layer give weights w_i (lines 2-3), the weighted
+/// gradients train heads and trunk (lines 4-5), and the norms of the fusion layer's gradient gate the branches (lines 6-10).
+/// Gradients are those of sum_i w_i L_i, exactly, with w_i constant.
+///
+/// What is not exact, because a head's gradient is weighted when the backward is through (ApplyTo::all): post-accumulate hooks,
+/// optimisers fused into backward, and `autograd::grad` to head parameters see the gradient of the unweighted loss.
+///
+/// One thread at a time. On CPU tensors nothing is allocated that outlives the step. On CUDA tensors the evidence is brought to
+/// the host, where the rule runs: one wait a step.
+class Calibration {
+ public:
+  using Tensor = at::Tensor;
+  using Tensors = std::vector<at::Tensor>;
+
+  /// A calibration of the named tasks by a rule (IMTL_G, GradNorm, DWA, PCGrad, WPCGrad, Uniform, Constant, or one's own: see
+  /// `calibrators/rule.hpp` and EigenRule).
+  /// @throws Error for no tasks, a name given twice, or options that make no sense.
+  template <class Rule>
+  Calibration(Rule rule, std::vector<std::string> tasks, CalibrationOptions options = {}) {
+    static_assert(
+        is_rule<Rule>::value,
+        "not a rule: see fuller/calibrators/rule.hpp; a plain function of Eigen maps becomes one as fuller::EigenRule{f}");
+    expect_names(tasks, "task");
+    const auto count = static_cast<int>(tasks.size());
+    WeightingOptions policies;
+    policies.missing = options.missing;
+    policies.non_finite = options.non_finite;
+    policies.before = options.before;
+    policies.after = options.after;
+    const Surface surface = options.surface.value_or(Rule::default_surface);
+    const ApplyTo apply_to = options.apply_to.value_or(Rule::default_apply_to);
+    if (options.measure_every < 0) {
+      detail::fail("options.measure_every is ", options.measure_every, "; a number of steps, or 0 for never, is needed");
+    }
+    state_ = std::make_shared<detail::State>(std::move(tasks), detail::TaskRule(std::move(rule), count, policies), options,
+                                             surface, apply_to);
+  }
+
+  Calibration(Calibration&&) = default;
+  Calibration& operator=(Calibration&&) = default;
+
+  /// Adds the second level: gates on the branches of the named modalities (FULLER Eq. 5-8). Used by gate().
+  /// @throws Error for fewer than two names, a name given twice, or options that make no sense.
+  void modalities(ModalityGate gate, std::vector<std::string> names) {
+    if (names.size() < 2) {
+      detail::fail("modalities() needs two names or more, got ", names.size());
+    }
+    expect_names(names, "modality");
+    modalities_ = std::make_shared<detail::Modalities>(std::move(gate), std::move(names));
+  }
+
+  /// The shared representation, once for each task: the one line around a shared backbone. Feed output i to the head of task i.
+  ///
+  /// The outputs alias `z` and each other; an in-place operation on one is refused. Where gradients are off, or z needs none,
+  /// they are plain copies of the handle.
+  /// @param z            the output of the last shared layer, any shape, floating point, any device
+  /// @param last_shared  the parameters whose gradients are compared. Unless given they are found: the weight of the last layer
+  ///                     behind z (Surface::last_shared), or all parameters behind z (Surface::all_shared)
+  /// @throws Error where the last layer cannot be found, or a given parameter needs no gradient
+  Tensors fork(const Tensor& z, Tensors last_shared = {}) {
+    Tensors outputs;
+    for (Tensors& of_task : fork_levels({z}, std::move(last_shared))) {
+      outputs.push_back(std::move(of_task.front()));
+    }
+    return outputs;
+  }
+
+  /// fork() for T tasks known when compiling, to be taken apart: `auto [z_a, z_b] = calibration.fork<2>(z);`
+  template <std::size_t T>
+  std::array<Tensor, T> fork(const Tensor& z, Tensors last_shared = {}) {
+    if (state_->tasks.size() != T) {
+      detail::fail("fork<", T, ">() of a calibration of ", state_->tasks.size(), " tasks");
+    }
+    return to_array<T>(fork(z, std::move(last_shared)));
+  }
+
+  /// fork() of a shared representation of several tensors (the levels of a pyramid).
+  /// @return for each task the K levels
+  std::vector<Tensors> fork_levels(const Tensors& levels, Tensors last_shared = {}) {
+    const std::size_t tasks = state_->tasks.size();
+    Tensors trained;
+    for (const Tensor& level : levels) {
+      if (!level.defined()) {
+        detail::fail("fork() got an undefined tensor as shared representation");
+      }
+      if (level.requires_grad()) {
+        trained.push_back(level);
+      }
+    }
+    std::vector<Tensors> outputs(tasks, levels);
+    if (!at::GradMode::is_enabled() || trained.empty()) {
+      return outputs;
+    }
+    auto step = std::make_shared<detail::Step>();
+    for (const Tensor& level : trained) {
+      step->roots.push_back(detail::gradient_edge(level));
+    }
+    detail::choose_surface(*state_, *step, trained, std::move(last_shared));
+    auto both = std::make_shared<detail::StepOfState>(detail::StepOfState{state_, step});
+    const Tensors aliases = detail::TaskFork::apply(at::TensorList(trained), std::move(both));
+    step->fork = aliases.front().grad_fn().get();
+    state_->open_steps.push_back(step);
+    for (std::size_t i = 0; i < tasks; ++i) {
+      std::size_t next = i * trained.size();
+      for (Tensor& level : outputs[i]) {
+        if (level.requires_grad()) {
+          level = aliases[next++];
+        }
+      }
+    }
+    return outputs;
+  }
+
+  /// Names the parameters of a task's head that the graph does not show, because a reentrant checkpoint hides them. Once, not in
+  /// each step; parameters that the graph does show may be among them.
+  /// @throws Error for an unknown task.
+  void head(const std::string& task, Tensors parameters) { state_->named_heads[index_of(task)] = std::move(parameters); }
+
+  /// The sum of the losses that one writes anyway: call backward() on it (or on a multiple of it, or on it plus terms that reach
+  /// neither heads nor fork outputs).
+  ///
+  /// @param losses  T scalars in the order of the tasks. An undefined tensor, or one that needs no gradient, is a task that is
+  ///                absent in this step: no zero gradient, and its state is left alone.
+  /// @return a scalar, the plain sum
+  /// @throws Error for a wrong number of losses, one that is no scalar, heads fed past the fork or from another task's output,
+  ///         and (unless Surface::all_shared) a parameter that two heads share
+  Tensor sum(const Tensors& losses) {
+    const std::size_t tasks = state_->tasks.size();
+    if (losses.size() != tasks) {
+      detail::fail("sum() got ", losses.size(), " losses for ", tasks,
+                   " tasks; pass an undefined tensor for a task that is absent");
+    }
+    Tensors given;
+    std::vector<std::size_t> given_tasks;
+    std::vector<detail::Edge> edges;
+    Tensor constant;
+    for (std::size_t i = 0; i < tasks; ++i) {
+      if (!losses[i].defined()) {
+        continue;
+      }
+      if (losses[i].numel() != 1) {
+        detail::fail("the loss of '", state_->tasks[i], "' has shape ", losses[i].sizes(), "; a scalar is needed");
+      }
+      if (at::GradMode::is_enabled() && losses[i].requires_grad()) {
+        given.push_back(losses[i].dim() == 0 ? losses[i] : losses[i].reshape({}));
+        given_tasks.push_back(i);
+        edges.push_back(detail::gradient_edge(losses[i]));
+      } else {
+        const Tensor value = losses[i].reshape({});
+        constant = constant.defined() ? constant + value : value;
+      }
+    }
+    if (given.empty()) {
+      return constant;
+    }
+    auto step = detail::step_of(*state_, edges);
+    if (!step) {
+      step = std::make_shared<detail::Step>();
+    }
+    step->given = std::move(given_tasks);
+    step->losses.assign(tasks, Tensor());
+    step->loss_edges.clear();
+    for (std::size_t k = 0; k < given.size(); ++k) {
+      step->losses[step->given[k]] = given[k].detach();
+      step->loss_edges.push_back(detail::gradient_edge(given[k]));
+    }
+    detail::choose_route(*state_, *step, step->loss_edges);
+    auto both = std::make_shared<detail::StepOfState>(detail::StepOfState{state_, step});
+    const Tensor total = detail::LossSum::apply(at::TensorList(given), std::move(both));
+    step->sum = total.grad_fn().get();
+    return constant.defined() ? total + constant : total;
+  }
+
+  /// The branch features, gated: pass them on to the fusion layer, which reads them one behind the other along the channels.
+  ///
+  /// @param branches  M features in the order of the modalities; undefined where a modality is absent in this step. Channels are
+  ///                  dimension 1 for convolutions, the last dimension for linear layers
+  /// @param fusion    the weight [out, channels of all branches, ...] of the layer that reads them
+  /// @return the M features
+  /// @throws Error before modalities(), for channels that do not add up, and for a frozen fusion weight
+  Tensors gate(const Tensors& branches, const Tensor& fusion) {
+    detail::Modalities& all = expect_modalities(branches);
+    detail::note_widths(all, branches, fusion);
+    return detail::gated(state_, modalities_, branches, {fusion}, all.widths);
+  }
+
+  /// gate() for a fusion that has one weight [out, channels, ...] for each branch and adds what they give.
+  Tensors gate(const Tensors& branches, const Tensors& fusion) {
+    expect_modalities(branches);
+    if (fusion.size() != branches.size()) {
+      detail::fail("gate() got ", fusion.size(), " fusion weights for ", branches.size(), " branches");
+    }
+    return detail::gated(state_, modalities_, branches, fusion, {});
+  }
+
+  /// gate() for M branches known when compiling: `auto [lidar, camera] = calibration.gate<2>({a, b}, fuse->weight);`
+  template <std::size_t M, class Fusion>
+  std::array<Tensor, M> gate(const std::array<Tensor, M>& branches, const Fusion& fusion) {
+    return to_array<M>(gate(Tensors(branches.begin(), branches.end()), fusion));
+  }
+
+  /// optimizer.step(), and, where the gate acts on updates (GateTarget::update), each branch's parameters are moved the share w_m
+  /// of the way only: p <- p + w_m (p' - p), which an adaptive optimiser cannot cancel (it does cancel a constant factor on
+  /// gradients). Weight decay is part of the update. Waits for nothing; holds a copy of the branches' parameters meanwhile.
+  ///
+  /// @param branches  M lists of parameters in the order of the modalities
+  /// @throws Error before modalities(), for a wrong number of lists, or a parameter in two of them
+  template <class Optimizer>
+  void step(Optimizer& optimizer, const std::vector<Tensors>& branches) {
+    detail::Modalities& all = expect_modalities(branches);
+    if (all.gate.options.target == GateTarget::update) {
+      detail::step_gated(optimizer, branches, all.scales);
+    } else {
+      optimizer.step();
+    }
+  }
+
+  /// Ends an epoch, for rules that average losses over epochs or follow a schedule (DWA, WPCGrad).
+  void end_epoch() { ++state_->epoch; }
+
+  /// The number of steps taken.
+  std::int64_t steps() const { return state_->step; }
+
+  /// What the last step showed and did. Allocates; waits for nothing that the step did not wait for.
+  Diagnostics diagnostics() const {
+    Diagnostics out;
+    detail::describe_tasks(*state_, out);
+    if (modalities_) {
+      detail::describe_modalities(*modalities_, out);
+    }
+    return out;
+  }
+
+  /// Writes everything a resumed run needs to equal the uninterrupted one bit for bit: the rule's state (weights, moments, epoch
+  /// means), counters of steps and epochs (and so of random draws), gates. `torch::save(calibration, path)` calls it.
+  template <class Archive>
+  void save(Archive& archive) const {
+    detail::write_state(archive, *state_, modalities_.get());
+  }
+
+  /// Reads what save() wrote into a calibration made with the same rule, tasks, modalities and options.
+  /// @throws Error, and changes nothing, where those differ. `torch::load(calibration, path)` calls it.
+  template <class Archive>
+  void load(Archive& archive) {
+    detail::read_state(archive, *state_, modalities_.get());
+  }
+
+ private:
+  static void expect_names(const std::vector<std::string>& names, const char* what) {
+    if (names.empty()) {
+      detail::fail("a calibration needs at least one ", what);
+    }
+    std::unordered_set<std::string> seen;
+    for (const std::string& name : names) {
+      if (name.empty() || name.find('\n') != std::string::npos || !seen.insert(name).second) {
+        detail::fail("the ", what, " name '", name, "' is empty, has a line break, or is given twice");
+      }
+    }
+  }
+
+  template <std::size_t N>
+  static std::array<Tensor, N> to_array(Tensors tensors) {
+    std::array<Tensor, N> array;
+    std::move(tensors.begin(), tensors.end(), array.begin());
+    return array;
+  }
+
+  std::size_t index_of(const std::string& task) const {
+    for (std::size_t i = 0; i < state_->tasks.size(); ++i) {
+      if (state_->tasks[i] == task) {
+        return i;
+      }
+    }
+    detail::fail("no task is called '", task, "'");
+  }
+
+  template <class List>
+  detail::Modalities& expect_modalities(const List& branches) {
+    if (!modalities_) {
+      detail::fail("name the modalities first: calibration.modalities(fuller::ModalityGate(), {\"lidar\", \"camera\"})");
+    }
+    if (branches.size() != modalities_->names.size()) {
+      detail::fail("got ", branches.size(), " branches for ", modalities_->names.size(), " modalities");
+    }
+    return *modalities_;
+  }
+
+  std::shared_ptr<detail::State> state_;
+  std::shared_ptr<detail::Modalities> modalities_;
+};
+
+/// Found by `torch::save(calibration, path)`.
+template <class Archive>
+auto operator<<(Archive& archive, const Calibration& calibration) -> decltype(archive.write("", at::Tensor()), archive) {
+  calibration.save(archive);
+  return archive;
+}
+
+/// Found by `torch::load(calibration, path)`.
+template <class Archive>
+auto operator>>(Archive& archive, Calibration& calibration) -> decltype(archive.read("", std::declval<at::Tensor&>()), archive) {
+  calibration.load(archive);
+  return archive;
+}
+
+}  // namespace fuller

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include <fuller/autograd/ghost_gram.hpp>
+#include <fuller/autograd/linear_input.hpp>
+#include <fuller/autograd/nested_pass.hpp>
+#include <fuller/autograd/reductions.hpp>
+#include <fuller/autograd/step.hpp>
+
+namespace fuller::detail {
+
+/// A list of tensors for each task; the list of an absent task holds undefined tensors or none.
+using TaskTensors = std::vector<std::vector<at::Tensor>>;
+
+inline bool any_defined(const std::vector<at::Tensor>& tensors) {
+  return std::any_of(tensors.begin(), tensors.end(), [](const at::Tensor& tensor) { return tensor.defined(); });
+}
+
+/// The Gram matrix of a linear layer's weight gradients without those gradients; false, and nothing done, where forming them is
+/// cheaper.
+inline bool gram_of_linear(State& state, const Step& step, const TaskTensors& cotangents) {
+  if (!step.linear.function || step.roots.size() != 1) {
+    return false;
+  }
+  const at::Tensor x = linear_input(*step.linear.function);
+  const at::Tensor& weight = step.surface.front();
+  const auto present = std::count_if(cotangents.begin(), cotangents.end(), any_defined);
+  if (!x.defined() || x.dim() != 2 || !x.device().is_cpu() || x.scalar_type() != weight.scalar_type() ||
+      !ghost_pays(x.size(0), x.size(1), weight.numel() / x.size(1), static_cast<int>(present))) {
+    return false;
+  }
+  const bool is_output = step.roots.front() == step.linear;
+  std::vector<at::Tensor> output_gradients(cotangents.size());
+  for (std::size_t i = 0; i < cotangents.size(); ++i) {
+    if (any_defined(cotangents[i])) {
+      output_gradients[i] =
+          is_output ? cotangents[i].front() : pull_back(step.roots, cotangents[i], {step.linear}, state.nested).front();
+    }
+  }
+  ghost_gram_matrix(x, output_gradients, /*with_bias=*/false, state.gram.data());
+  return true;
+}
+
+/// Refuses task gradients of which one is missing altogether: the parameters then lie where the engine cannot reach them.
+inline void expect_reached(const State& state, std::size_t task, const std::vector<at::Tensor>& gradients) {
+  if (!any_defined(gradients)) {
+    fail(
+        "the loss of '", state.tasks[task], "' gives the ", state.surface == Surface::all_shared ? "" : "last ",
+        "shared parameters no gradient: they are not on the way from the losses back, or lie inside a checkpointed segment; name "
+        "parameters outside of it, fork(z, {weight}), or choose Surface::representation");
+  }
+}
+
+/// Forms the Gram matrix of the task gradients that `cotangents` of the fork's outputs give at the step's surface.
+inline void measure_at_fork(State& state, const Step& step, const TaskTensors& cotangents) {
+  if (state.surface == Surface::representation) {
+    gram_matrix(cotangents, state.gram.data());
+    return;
+  }
+  if (gram_of_linear(state, step, cotangents)) {
+    return;
+  }
+  const std::uint64_t before = nodes_made();
+  TaskTensors gradients(cotangents.size());
+  for (std::size_t i = 0; i < cotangents.size(); ++i) {
+    if (any_defined(cotangents[i])) {
+      gradients[i] = pull_back(step.roots, cotangents[i], step.surface_edges, state.nested);
+      expect_reached(state, i, gradients[i]);
+    }
+  }
+  if (state.surface == Surface::all_shared && nodes_made() != before) {
+    fail(
+        "a checkpoint in the trunk ran its forward again while task gradients of all shared parameters were formed, and has "
+        "added "
+        "to .grad once a task; zero the gradients, and use no checkpoint with Surface::all_shared (or another surface)");
+  }
+  gram_matrix(gradients, state.gram.data());
+}
+
+/// Whether this step's task gradients are to be compared.
+inline bool measures_now(const State& state) {
+  const int every = state.options.measure_every;
+  return state.rule.needs.gram || (every > 0 && state.step % every == 0);
+}
+
+/// Asks the rule for this step's weights. `state.present` and, where measured, `state.gram` are given.
+/// @throws NonFiniteError under NonFinite::throw_error; the state is then as it was.
+inline void weigh(State& state, Step& step) {
+  if (state.rule.needs.losses) {
+    for (std::size_t i = 0; i < state.losses.size(); ++i) {
+      state.losses[i] = step.losses[i].defined() ? step.losses[i].item<double>() : 0.0;
+    }
+  }
+  Evidence<> evidence;
+  evidence.count = static_cast<int>(state.tasks.size());
+  evidence.gram = state.measured ? state.gram.data() : nullptr;
+  evidence.losses = state.rule.needs.losses ? state.losses.data() : nullptr;
+  evidence.present = state.present.data();
+  evidence.step = state.step;
+  evidence.epoch = state.epoch;
+  evidence.loss_scale = step.loss_scale;
+  state.rule(evidence);
+  if (state.options.non_finite == NonFinite::throw_error) {
+    for (std::size_t i = 0; i < state.tasks.size(); ++i) {
+      const Condition condition = state.rule.verdict.conditions[i];
+      if (condition == Condition::zero || condition == Condition::non_finite) {
+        throw NonFiniteError(message("in step ", state.step, " task '", state.tasks[i], "' has a ",
+                                     condition == Condition::zero ? "zero gradient" : "gradient or loss that is NaN or infinite",
+                                     "; see NonFinite for policies that go on"));
+      }
+    }
+  }
+  state.loss_scale = step.loss_scale;
+  ++state.step;
+  step.weighed = true;
+}
+
+}  // namespace fuller::detail

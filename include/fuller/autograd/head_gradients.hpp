@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/zeros_like.h>
+#include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/engine.h>
+
+#include <fuller/autograd/step.hpp>
+
+namespace fuller::detail {
+
+/// Sets the heads' `.grad` aside while one backward runs, so that what this backward adds can be told apart, weighted, and added
+/// to what was there.
+///
+/// A head's gradient is linear in its task's loss, so that w_i times the gradient of L_i is the gradient of w_i L_i: exact, and
+/// no second pass. Owned by the engine's final callbacks: if the backward throws, the callbacks die unrun and everything is put
+/// back.
+class HeadGradients {
+ public:
+  HeadGradients(std::shared_ptr<State> state, std::shared_ptr<Step> step) : state_(std::move(state)), step_(std::move(step)) {
+    for (const auto& head : step_->heads) {
+      auto& earlier = earlier_.emplace_back();
+      for (const at::Tensor& parameter : head) {
+        earlier.push_back(parameter.grad());
+        parameter.mutable_grad() = at::Tensor();
+      }
+    }
+  }
+  ~HeadGradients() {
+    if (!finished_) {
+      put_back();
+    }
+  }
+  HeadGradients(const HeadGradients&) = delete;
+  HeadGradients& operator=(const HeadGradients&) = delete;
+
+  /// The gradients the heads are to get in place of those that the backward leaves; one list per task.
+  std::vector<std::vector<at::Tensor>> replacements;
+
+  /// Has the engine call finish() when the running backward is through.
+  ///
+  /// The callback queues itself once more: a data-parallel reducer queues its own callback later than the first and then copies
+  /// its buckets over `.grad`.
+  static void finish_last(std::shared_ptr<HeadGradients> heads) {
+    auto& engine = torch::autograd::Engine::get_default_engine();
+    engine.queue_callback([heads = std::move(heads), &engine] { engine.queue_callback([heads] { heads->finish(); }); });
+  }
+
+ private:
+  void finish() {
+    const at::NoGradGuard no_grad;
+    if (!step_->weighed && left_unweighted()) {
+      put_back();
+      finished_ = true;
+      fail(
+          "a backward reached head parameters without passing fork(), so their gradients could not be weighted; differentiate to "
+          "the shared parameters too");
+    }
+    for (std::size_t i = 0; i < earlier_.size(); ++i) {
+      for (std::size_t k = 0; k < earlier_[i].size(); ++k) {
+        const at::Tensor& parameter = step_->heads[i][k];
+        at::Tensor& earlier = earlier_[i][k];
+        at::Tensor added = weighted(i, k, parameter.grad());
+        if (earlier.defined()) {
+          if (added.defined()) {
+            earlier.add_(added);
+          }
+          parameter.mutable_grad() = std::move(earlier);
+        } else {
+          parameter.mutable_grad() = std::move(added);
+        }
+      }
+    }
+    finished_ = true;
+  }
+
+  at::Tensor weighted(std::size_t task, std::size_t k, at::Tensor gradient) const {
+    if (!replacements.empty()) {
+      return replacements[task][k];
+    }
+    const double weight = step_->weighed ? state_->rule.verdict.heads[task] : 1.0;
+    if (!gradient.defined() || weight == 1.0) {
+      return gradient;
+    }
+    if (weight == 0.0) {  // by selection: the gradient of a task that is left out may be NaN
+      return at::zeros_like(gradient);
+    }
+    // Two parameters' gradients can be views of one storage; scaling one in place would then scale the other.
+    const bool alone = gradient.layout() == at::kStrided && gradient.storage().use_count() == 1;
+    return alone ? gradient.mul_(weight) : gradient * weight;
+  }
+
+  bool left_unweighted() const {
+    for (const auto& head : step_->heads) {
+      for (const at::Tensor& parameter : head) {
+        if (parameter.grad().defined()) {
+          return true;
+        }
+      }
+    }
+    return false;
+  }
+
+  void put_back() {
+    for (std::size_t i = 0; i < earlier_.size(); ++i) {
+      for (std::size_t k = 0; k < earlier_[i].size(); ++k) {
+        step_->heads[i][k].mutable_grad() = earlier_[i][k];
+      }
+    }
+  }
+
+  std::shared_ptr<State> state_;
+  std::shared_ptr<Step> step_;
+  std::vector<std::vector<at::Tensor>> earlier_;
+  bool finished_ = false;
+};
+
+}  // namespace fuller::detail

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+
+#include <fuller/calibrators/rule.hpp>
+#include <fuller/calibrators/weighting.hpp>
+
+namespace fuller {
+
+/// How a Calibration gathers evidence and applies weights. The defaults are those of the rule's paper.
+struct CalibrationOptions {
+  /// Where task gradients are compared; the surface the rule was published with unless given.
+  std::optional<Surface> surface{};
+  /// What the weights multiply; as the rule was published unless given.
+  std::optional<ApplyTo> apply_to{};
+  /// What a task weighs that is alone in a step.
+  Missing missing = Missing::hold;
+  /// What becomes of zero, NaN and infinite gradients and losses.
+  NonFinite non_finite = NonFinite::propagate;
+  /// Static task weights multiplied into the losses before the rule sees them (FULLER's 1:1, 1:5, 1:10); one per task or none.
+  TaskVector before{};
+  /// Static task weights multiplied into the rule's weights; one per task or none.
+  TaskVector after{};
+  /// Whether the bias of the last shared layer, where that was found and not named, counts among its parameters. FULLER compares
+  /// the weight alone.
+  bool last_shared_bias = false;
+  /// Gathers the Gram matrix every so many steps also for a rule that does not ask for it (for the diagnostics); 0: never.
+  int measure_every = 0;
+};
+
+}  // namespace fuller

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <sstream>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include <fuller/autograd/step.hpp>
+
+namespace fuller::detail {
+
+/// The open step whose fork one of the losses reaches, or null.
+inline std::shared_ptr<Step> step_of(State& state, const std::vector<Edge>& loss_edges) {
+  std::unordered_map<const Node*, std::shared_ptr<Step>> forks;
+  std::vector<std::weak_ptr<Step>> alive;
+  for (const auto& open : state.open_steps) {
+    if (auto step = open.lock()) {
+      forks.emplace(step->fork, step);
+      alive.push_back(open);
+    }
+  }
+  state.open_steps = std::move(alive);
+  std::shared_ptr<Step> found;
+  for (const Edge& loss : loss_edges) {
+    walk(loss, [&](const Edge& edge) {
+      const auto here = forks.find(edge.function.get());
+      if (here != forks.end()) {
+        found = here->second;
+      }
+      return !found;
+    });
+    if (found) {
+      break;
+    }
+  }
+  return found;
+}
+
+/// Finds what each loss reaches on its way back to the fork: its head's nodes and parameters.
+///
+/// @return what forbids weights at the fork, in words, with the way out; empty if nothing does: each loss reaches the fork's
+/// output for its own task, the trunk through the fork alone, and no parameter of another head.
+inline std::string explore_heads(const State& state, Step& step, const std::vector<Edge>& loss_edges) {
+  std::unordered_set<const Node*> trunk;
+  for (const Edge& root : step.roots) {
+    walk(root, [&](const Edge& edge) { return trunk.insert(edge.function.get()).second; });
+  }
+  std::unordered_map<const void*, std::size_t> owners;
+  const char* or_all_shared = ", or set options.surface = fuller::Surface::all_shared, for losses that share more than the trunk";
+  std::ostringstream problem;
+  for (std::size_t k = 0; k < loss_edges.size() && problem.tellp() == 0; ++k) {
+    const std::size_t task = step.given[k];
+    bool reached = false;
+    walk(loss_edges[k], [&](const Edge& edge) {
+      if (problem.tellp() != 0) {
+        return false;
+      }
+      const Node* node = edge.function.get();
+      if (node == step.fork) {
+        const std::size_t slot = edge.input_nr / step.roots.size();
+        if (slot != task) {
+          problem << "the loss of '" << state.tasks[task] << "' is computed from the fork's output for '" << state.tasks[slot]
+                  << "'";
+        }
+        reached = true;
+        return false;
+      }
+      if (trunk.count(node) != 0) {
+        problem << "the loss of '" << state.tasks[task] << "' reaches the shared trunk past the fork, at " << node->name()
+                << "; feed its head from fork() alone" << or_all_shared;
+        return false;
+      }
+      if (const at::Tensor* leaf = leaf_of(node)) {
+        const auto [owner, is_new] = owners.emplace(leaf->unsafeGetTensorImpl(), task);
+        if (is_new) {
+          step.heads[task].push_back(*leaf);
+        } else if (owner->second != task) {
+          problem << "a head parameter of shape " << leaf->sizes() << " is shared by '" << state.tasks[owner->second] << "' and '"
+                  << state.tasks[task] << "'; give each head its own" << or_all_shared;
+        }
+        return false;
+      }
+      step.inside.insert(node);
+      step.custom[task] = step.custom[task] || is_custom(*node);
+      return true;
+    });
+    if (!reached && problem.tellp() == 0) {
+      problem << "the loss of '" << state.tasks[task] << "' does not depend on the fork's output for it; feed its head from that";
+    }
+    for (const at::Tensor& named : state.named_heads[task]) {
+      if (owners.emplace(named.unsafeGetTensorImpl(), task).second) {
+        step.heads[task].push_back(named);
+      }
+    }
+  }
+  return problem.str();
+}
+
+/// Makes every parameter that two or more losses reach, or that lies behind the fork, the step's surface, and the rest the heads
+/// of the one task that reaches them. Where nothing is shared, each task is measured by all it reaches.
+inline void explore_all(const State& state, Step& step, const std::vector<Edge>& loss_edges) {
+  struct Reached {
+    at::Tensor parameter;
+    std::vector<std::size_t> tasks;
+    bool shared = false;
+  };
+  std::unordered_map<const void*, std::size_t> places;
+  std::vector<Reached> leaves;
+  for (std::size_t k = 0; k < loss_edges.size(); ++k) {
+    walk(loss_edges[k], [&](const Edge& edge) {
+      const Node* node = edge.function.get();
+      step.inside.insert(node);
+      if (const at::Tensor* leaf = leaf_of(node)) {
+        const auto [place, is_new] = places.emplace(leaf->unsafeGetTensorImpl(), leaves.size());
+        if (is_new) {
+          leaves.push_back({*leaf, {}});
+        }
+        Reached& reached = leaves[place->second];
+        if (reached.tasks.empty() || reached.tasks.back() != step.given[k]) {
+          reached.tasks.push_back(step.given[k]);
+        }
+        reached.shared = reached.tasks.size() > 1;
+        return false;
+      }
+      return true;
+    });
+  }
+  for (const Edge& root : step.roots) {
+    walk(root, [&](const Edge& edge) {
+      const at::Tensor* leaf = leaf_of(edge.function.get());
+      const auto place = leaf == nullptr ? places.end() : places.find(leaf->unsafeGetTensorImpl());
+      if (place != places.end()) {
+        leaves[place->second].shared = true;
+      }
+      return true;
+    });
+  }
+  step.heads.assign(state.tasks.size(), {});
+  step.surface.clear();
+  for (const Reached& reached : leaves) {
+    if (reached.shared) {
+      step.surface.push_back(reached.parameter);
+    } else {
+      step.heads[reached.tasks.front()].push_back(reached.parameter);
+    }
+  }
+  if (step.surface.empty()) {
+    for (const Reached& reached : leaves) {
+      step.surface.push_back(reached.parameter);
+    }
+  }
+  step.surface_edges.clear();
+  for (const at::Tensor& parameter : step.surface) {
+    step.surface_edges.push_back(gradient_edge(parameter));
+  }
+}
+
+/// Decides where this step's weights are chosen, and refuses in words what neither way can do exactly.
+inline void choose_route(State& state, Step& step, const std::vector<Edge>& loss_edges) {
+  step.heads.assign(state.tasks.size(), {});
+  step.custom.assign(state.tasks.size(), false);
+  step.inside.clear();
+  std::string problem = step.fork == nullptr
+                            ? "no loss depends on an output of fork(); feed the heads from z = calibration.fork(trunk(x))"
+                            : explore_heads(state, step, loss_edges);
+  if (problem.empty()) {
+    step.route = Step::Route::fork;
+    return;
+  }
+  if (state.surface != Surface::all_shared) {
+    fail(problem,
+         ". Where losses share more than the trunk (several losses of one head), set options.surface = Surface::all_shared");
+  }
+  step.inside.clear();
+  explore_all(state, step, loss_edges);
+  step.route = Step::Route::sum;
+}
+
+}  // namespace fuller::detail

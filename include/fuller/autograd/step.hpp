@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+#include <ATen/core/ivalue.h>
+
+#include <fuller/autograd/graph.hpp>
+#include <fuller/autograd/last_layer.hpp>
+#include <fuller/autograd/options.hpp>
+#include <fuller/autograd/task_rule.hpp>
+
+namespace fuller::detail {
+
+/// One forward pass through a fork or a loss sum, until its backward has run. Owned by the autograd nodes it belongs to, so it
+/// dies with the graph.
+struct Step {
+  /// Where the T gradients come from and where they go, once the losses are known.
+  enum class Route {
+    undecided,  ///< sum() was not called
+    fork,       ///< weights are chosen and applied where the T cotangents of z arrive
+    sum,        ///< weights are chosen and applied at the losses (parameters shared by heads)
+  };
+
+  Route route = Route::undecided;
+  bool weighed = false;              ///< the rule has spoken in the backward that runs or ran last
+  double loss_scale = 1;             ///< the gradient that arrived at the loss sum
+  std::uint64_t nodes_at_start = 0;  ///< nodes_made() when the backward reached the loss sum
+
+  const Node* fork = nullptr;       ///< the fork's node; null for a sum without a fork
+  std::vector<Edge> roots;          ///< gradient edges of the K levels of z
+  std::vector<at::Tensor> surface;  ///< parameters whose task gradients are compared
+  std::vector<Edge> surface_edges;  ///< and where their gradients arrive
+  Edge linear;                      ///< the product, where the surface is the weight of a linear layer alone
+
+  const Node* sum = nullptr;       ///< the loss sum's node
+  const void* run = nullptr;       ///< what tells the backward that started at the sum from others, until the fork has run
+  std::vector<std::size_t> given;  ///< the tasks with a loss, in the order of the sum's inputs
+  std::vector<at::Tensor> losses;  ///< T losses, detached; undefined where a task is absent
+  std::vector<Edge> loss_edges;    ///< where each given loss receives its gradient
+  std::vector<std::vector<at::Tensor>> heads;  ///< T lists of parameters that one task alone reaches
+  std::unordered_set<const Node*> inside;      ///< nodes between the sum and the fork
+  std::vector<bool> custom;                    ///< whether a task's head holds an autograd function of the user's
+};
+
+/// What a Calibration keeps from step to step.
+struct State {
+  State(std::vector<std::string> task_names, TaskRule task_rule, const CalibrationOptions& calibration_options, Surface where,
+        ApplyTo what)
+      : tasks(std::move(task_names)),
+        rule(std::move(task_rule)),
+        options(calibration_options),
+        surface(where),
+        apply_to(what),
+        gram(tasks.size() * tasks.size(), 0.0),
+        losses(tasks.size(), 0.0),
+        present(tasks.size(), 0),
+        named_heads(tasks.size()) {}
+
+  std::vector<std::string> tasks;
+  TaskRule rule;
+  CalibrationOptions options;
+  Surface surface;
+  ApplyTo apply_to;
+
+  std::int64_t step = 0;
+  std::int64_t epoch = 0;
+  int nested = 0;  ///< depth of passes of our own inside a running backward
+
+  double loss_scale = 1;  ///< the last step's, which its Gram matrix carries squared
+  std::vector<double> gram;
+  std::vector<double> losses;
+  std::vector<std::uint8_t> present;
+  bool measured = false;  ///< whether `gram` is the last step's
+
+  std::vector<std::vector<at::Tensor>> named_heads;  ///< head parameters given by name
+  std::vector<std::weak_ptr<Step>> open_steps;       ///< steps whose graph is alive
+};
+
+/// Carries a shared pointer inside an autograd node's saved data.
+template <class T>
+struct Capsule : torch::CustomClassHolder {
+  explicit Capsule(std::shared_ptr<T> value) : pointer(std::move(value)) {}
+  std::shared_ptr<T> pointer;
+};
+
+template <class T>
+c10::IValue capsule(std::shared_ptr<T> value) {
+  return c10::IValue::make_capsule(c10::make_intrusive<Capsule<T>>(std::move(value)));
+}
+
+template <class T>
+std::shared_ptr<T> open_capsule(const c10::IValue& value) {
+  return c10::static_intrusive_pointer_cast<Capsule<T>>(value.toCapsule())->pointer;
+}
+
+}  // namespace fuller::detail

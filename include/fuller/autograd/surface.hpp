@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+
+#include <fuller/autograd/graph.hpp>
+#include <fuller/autograd/last_layer.hpp>
+#include <fuller/autograd/step.hpp>
+#include <fuller/core/error.hpp>
+
+namespace fuller::detail {
+
+/// Every trained leaf behind the roots.
+inline std::vector<at::Tensor> leaves_behind(const std::vector<Edge>& roots) {
+  std::vector<at::Tensor> leaves;
+  std::unordered_set<const void*> seen;
+  for (const Edge& root : roots) {
+    walk(root, [&](const Edge& edge) {
+      const at::Tensor* leaf = leaf_of(edge.function.get());
+      if (leaf != nullptr && seen.insert(leaf->unsafeGetTensorImpl()).second) {
+        leaves.push_back(*leaf);
+      }
+      return leaf == nullptr;
+    });
+  }
+  return leaves;
+}
+
+/// Makes the last layer behind each level the surface, and notes a linear layer whose weight alone it is.
+inline void use_last_layers(const State& state, Step& step, const std::vector<at::Tensor>& levels) {
+  std::unordered_set<const void*> seen;
+  for (const at::Tensor& level : levels) {
+    LastLayer layer = last_layer(level);
+    if (seen.insert(layer.weight.unsafeGetTensorImpl()).second) {
+      step.surface.push_back(layer.weight);
+      if (state.options.last_shared_bias && layer.bias.defined()) {
+        step.surface.push_back(layer.bias);
+      }
+    }
+    step.linear = layer.output;
+  }
+  if (step.surface.size() != 1) {
+    step.linear = {};
+  }
+}
+
+/// Notes whether the one named parameter is the weight of the last layer.
+inline void recognise_last_layer(Step& step, const at::Tensor& z) {
+  try {
+    const LastLayer layer = last_layer(z);
+    if (step.surface.front().is_same(layer.weight)) {
+      step.linear = layer.output;
+    }
+  } catch (const Error&) {
+    // A layer that is named need not be one that can be found.
+  }
+}
+
+/// Fills in the parameters whose task gradients are compared in this step: those named, or those found behind the K levels.
+/// @throws Error where none can be found, or a named one needs no gradient.
+inline void choose_surface(const State& state, Step& step, const std::vector<at::Tensor>& levels, std::vector<at::Tensor> named) {
+  if (state.surface == Surface::representation) {
+    return;
+  }
+  step.surface = std::move(named);
+  if (step.surface.empty() && state.surface == Surface::all_shared) {
+    step.surface = leaves_behind(step.roots);
+  } else if (step.surface.empty()) {
+    use_last_layers(state, step, levels);
+  } else if (step.surface.size() == 1 && levels.size() == 1) {
+    recognise_last_layer(step, levels.front());
+  }
+  for (const at::Tensor& parameter : step.surface) {
+    if (!parameter.defined() || !parameter.requires_grad()) {
+      fail("a shared parameter given to fork() ", parameter.defined() ? "needs no gradient" : "is undefined",
+           "; name parameters that are trained, fork(z, {weight})");
+    }
+    step.surface_edges.push_back(gradient_edge(parameter));
+  }
+}
+
+}  // namespace fuller::detail

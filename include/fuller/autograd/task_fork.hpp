@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/csrc/autograd/graph_task.h>
+
+#include <fuller/autograd/evidence.hpp>
+#include <fuller/autograd/reductions.hpp>
+#include <fuller/autograd/step.hpp>
+
+namespace fuller::detail {
+
+/// A forked step and the state of its calibration, as the autograd nodes hold them.
+struct StepOfState {
+  std::shared_ptr<State> state;
+  std::shared_ptr<Step> step;
+};
+
+/// The node at the shared representation: K levels in, an alias of each for each of the T tasks out.
+///
+/// Autograd runs its backward once, when all cotangents have arrived, each in its own slot i * K + k. There the evidence is
+/// gathered, the rule asked, and sum_i w_i dz_ik sent on to level k.
+struct TaskFork : torch::autograd::Function<TaskFork> {
+  static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context, at::TensorList levels,
+                                                std::shared_ptr<StepOfState> both) {
+    context->set_materialize_grads(false);
+    const std::size_t tasks = both->state->tasks.size();
+    context->saved_data["step"] = capsule(std::move(both));
+    torch::autograd::variable_list aliases;
+    for (std::size_t i = 0; i < tasks; ++i) {
+      aliases.insert(aliases.end(), levels.begin(), levels.end());
+    }
+    return aliases;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list cotangents) {
+    const auto both = open_capsule<StepOfState>(context->saved_data["step"]);
+    State& state = *both->state;
+    Step& step = *both->step;
+    if (at::GradMode::is_enabled()) {
+      fail("a backward with create_graph through fork() is refused: the weights would be applied twice");
+    }
+    const std::size_t levels = step.roots.size();
+    const std::vector<double> ones(state.tasks.size(), 1.0);
+    const double* weights = ones.data();
+    if (step.route != Step::Route::sum) {
+      choose(state, step, cotangents);
+      weights = state.rule.verdict.shared.data();
+    }
+    torch::autograd::variable_list combined(levels + 1);  // and nothing for the step
+    for (std::size_t k = 0; k < levels; ++k) {
+      std::vector<at::Tensor> of_level;
+      for (std::size_t i = 0; i < state.tasks.size(); ++i) {
+        of_level.push_back(std::move(cotangents[i * levels + k]));
+      }
+      combined[k] = weighted_sum(of_level, weights);
+    }
+    return combined;
+  }
+
+ private:
+  static void choose(State& state, Step& step, const torch::autograd::variable_list& cotangents) {
+    if (step.route == Step::Route::undecided) {
+      fail("a backward passes fork(), but the losses were not summed by the calibration: loss = calibration.sum({...})");
+    }
+    if (std::exchange(step.run, nullptr) != torch::autograd::get_current_graph_task_nodes_in_graph()) {
+      fail("a backward passes fork() that did not start at the calibration's sum of the losses; differentiate that sum");
+    }
+    refuse_hidden_heads(state, step);
+    const std::size_t levels = step.roots.size();
+    TaskTensors by_task(state.tasks.size());
+    for (std::size_t i = 0; i < by_task.size(); ++i) {
+      by_task[i].assign(cotangents.begin() + static_cast<std::ptrdiff_t>(i * levels),
+                        cotangents.begin() + static_cast<std::ptrdiff_t>((i + 1) * levels));
+      state.present[i] = any_defined(by_task[i]) ? 1 : 0;
+    }
+    state.measured = measures_now(state);
+    if (state.measured) {
+      measure_at_fork(state, step, by_task);
+    }
+    weigh(state, step);
+  }
+
+  /// A reentrant checkpoint in a head hides parameters from the graph: unless they were named, they would keep the gradient of
+  /// the unweighted loss.
+  static void refuse_hidden_heads(const State& state, const Step& step) {
+    if (state.apply_to != ApplyTo::all || nodes_made() == step.nodes_at_start) {
+      return;
+    }
+    for (std::size_t i = 0; i < state.tasks.size(); ++i) {
+      if (step.custom[i] && state.named_heads[i].empty()) {
+        fail("the head of '", state.tasks[i],
+             "' ran a checkpoint, whose parameters the graph does not show; zero the gradients and "
+             "name the head's parameters once: calibration.head(\"",
+             state.tasks[i], "\", head->parameters())");
+      }
+    }
+  }
+};
+
+}  // namespace fuller::detail

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <fuller/calibrators/rule.hpp>
+#include <fuller/calibrators/weighting.hpp>
+#include <fuller/core/evidence.hpp>
+
+namespace fuller::detail {
+
+/// What a rule said of one step, one entry per task.
+struct Verdict {
+  std::vector<double> shared;         ///< weights of the shared parameters' gradients
+  std::vector<double> heads;          ///< weights of the heads' gradients
+  std::vector<Condition> conditions;  ///< what became of each task's evidence
+};
+
+/// A rule with its policies and its state, of a type chosen at run time.
+class TaskRule {
+ public:
+  /// @throws Error for options that make no sense.
+  template <class Rule>
+  TaskRule(Rule rule, int tasks, WeightingOptions policies)
+      : needs(Rule::needs), name(Rule::name), call_(std::make_shared<Model<Rule>>(Weighting<Rule>(std::move(rule), policies))) {
+    state.assign(static_cast<std::size_t>(call_->state_size(tasks)), 0.0);
+    scratch_.assign(static_cast<std::size_t>(call_->scratch_size(tasks)), 0.0);
+    call_->initialise(tasks, state.data());
+    const auto count = static_cast<std::size_t>(tasks);
+    verdict.shared.assign(count, 0.0);
+    verdict.heads.assign(count, 0.0);
+    verdict.conditions.assign(count, Condition::absent);
+  }
+
+  /// Runs the rule once; the answer is in `verdict`. Allocates nothing.
+  void operator()(const Evidence<>& evidence) {
+    call_->run(evidence, state.data(), {verdict.shared.data(), verdict.heads.data(), verdict.conditions.data()}, scratch_.data());
+  }
+
+  Needs needs;
+  std::string name;
+  std::vector<double> state;
+  Verdict verdict;
+
+ private:
+  struct Call {
+    virtual ~Call() = default;
+    virtual int state_size(int tasks) const = 0;
+    virtual int scratch_size(int tasks) const = 0;
+    virtual void initialise(int tasks, double* state) const = 0;
+    virtual void run(const Evidence<>& evidence, double* state, WeightsView out, double* scratch) const = 0;
+  };
+
+  template <class Rule>
+  struct Model final : Call {
+    explicit Model(Weighting<Rule> weighting) : weighting_(std::move(weighting)) {}
+    int state_size(int tasks) const override { return weighting_.state_size(tasks); }
+    int scratch_size(int tasks) const override { return weighting_.scratch_size(tasks); }
+    void initialise(int tasks, double* state) const override { weighting_.initialise(tasks, state); }
+    void run(const Evidence<>& evidence, double* state, WeightsView out, double* scratch) const override {
+      weighting_(Serial{}, evidence, state, out, scratch);
+    }
+
+    Weighting<Rule> weighting_;
+  };
+
+  std::shared_ptr<const Call> call_;
+  std::vector<double> scratch_;
+};
+
+}  // namespace fuller::detail
