@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// Two garments at once: one network, two tasks, every calibrator; a table and a page that show what calibration did.
+#include <atomic>
+#include <exception>
+#include <filesystem>
+#include <iostream>
+#include <mutex>
+#include <thread>
+
+#include <CLI/CLI.hpp>
+
+#include "../support/progress.hpp"
+#include "../support/text_table.hpp"
+#include "choices.hpp"
+#include "records.hpp"
+#include "report.hpp"
+#include "settings.hpp"
+#include "training.hpp"
+
+namespace {
+
+using namespace example;
+
+/// Fills `settings`; CLI11 ends the program for --help and for arguments that make no sense.
+void read_command_line(CLI::App& app, Settings& settings, const std::vector<Choice>& all, bool& full) {
+  std::string keys;
+  for (const auto& choice : all) {
+    settings.calibrators.push_back(choice.key);
+    keys += "\n  " + choice.key + ": " + choice.explain;
+  }
+  app.footer("Calibrators:" + keys +
+             "\n\nWithout options everything runs on a third of the data, in about four minutes on two cores. The result is "
+             "OUT/index.html.");
+  const auto number = [&](const char* name, auto& value, const char* explain, double least, double most) {
+    using Number = std::decay_t<decltype(value)>;
+    return app.add_option(name, value, explain)
+        ->check(CLI::Range(static_cast<Number>(least), static_cast<Number>(most)))
+        ->type_name("N");
+  };
+  const auto word = [&](const char* name, std::string& value, const char* explain, const std::vector<std::string>& known) {
+    app.add_option(name, value, explain)->check(CLI::IsMember(known))->type_name("WORD")->capture_default_str();
+  };
+  app.add_option("--calibrators", settings.calibrators, "Which to train with, separated by commas; all of them unless given")
+      ->delimiter(',')
+      ->type_name("A,B,...");
+  app.add_option("--data", settings.data, "Folder with Fashion-MNIST's four IDX files, .gz or not")
+      ->type_name("DIR")
+      ->capture_default_str();
+  app.add_option("--out", settings.out, "Folder for the page and its numbers; made if missing")
+      ->type_name("DIR")
+      ->capture_default_str();
+  app.add_option("--loss-scale", settings.loss_scale, "LEFT,RIGHT: the unit in which each loss comes; 1,1 for the same [1,10]")
+      ->delimiter(',')
+      ->expected(2)
+      ->check(CLI::Range(1e-6, 1e6))
+      ->type_name("X,Y");
+  number("--seeds", settings.seeds, "Trainings of each calibrator", 1, 1000)->capture_default_str();
+  number("--epochs", settings.epochs, "Passes over the training pairs", 1, 10000)->capture_default_str();
+  number("--samples", settings.samples, "Training pairs", 1, 60000)->capture_default_str();
+  number("--test-samples", settings.test_samples, "Test pairs", 1, 10000)->capture_default_str();
+  number("--batch", settings.batch, "Pairs a step", 1, 60000)->capture_default_str();
+  word("--optimizer", settings.optimizer, "adam, or sgd with momentum 0.9", {"adam", "sgd"});
+  number("--learning-rate", settings.learning_rate, "0.001 with adam, 0.01 with sgd, unless given", 1e-9, 1e3);
+  word("--surface", settings.surface,
+       "Where task gradients are compared: published (as in each method's paper), last (shared layer), representation, all "
+       "(shared parameters)",
+       {"published", "last", "representation", "all"});
+  word("--apply-to", settings.apply_to,
+       "What is weighted: published (as in each method's paper), all (heads too), shared (parameters only)",
+       {"published", "all", "shared"});
+  number("--jobs", settings.jobs, "Trainings beside each other; one for each processor unless given", 1, 1024);
+  app.add_flag("--full", full,
+               "The full run: 60000 and 10000 pairs, 20 epochs, 5 seeds, except what is given (about two hours on two cores)");
+}
+
+void apply_full(const CLI::App& app, Settings& settings) {
+  const auto unless_given = [&](const char* option, auto& value, auto full) { value = app.count(option) > 0 ? value : full; };
+  unless_given("--samples", settings.samples, std::int64_t{60000});
+  unless_given("--test-samples", settings.test_samples, std::int64_t{10000});
+  unless_given("--epochs", settings.epochs, 20);
+  unless_given("--seeds", settings.seeds, 5);
+}
+
+/// Trains every chosen calibrator from every seed, several trainings at a time, and keeps the order of the runs.
+std::vector<Run> train_all(const Settings& settings, const std::vector<Choice>& all, const Pairs& train, const Pairs& test,
+                           Records& records) {
+  const std::size_t count = settings.calibrators.size() * static_cast<std::size_t>(settings.seeds);
+  std::vector<Run> runs(count);
+  std::atomic<std::size_t> next{0};
+  std::size_t finished = 0;
+  std::exception_ptr failure;
+  std::mutex mutex;
+  Progress progress(static_cast<double>(count) * settings.epochs * static_cast<double>(settings.steps_per_epoch()));
+  const auto work = [&] {
+    at::set_num_threads(1);
+    for (std::size_t i = next++; i < count; i = next++) {
+      try {
+        const auto& choice = find_choice(all, settings.calibrators[i % settings.calibrators.size()]);
+        const int seed = static_cast<int>(i / settings.calibrators.size()) + 1;
+        auto calibration = choice.make(calibration_options(settings));
+        Run run = Training(settings, train, test).run(choice.key, calibration, seed, [&] { progress.advance(1); });
+        const std::lock_guard<std::mutex> lock(mutex);
+        const auto& accuracy = run.epochs.back().accuracy;
+        char line[160];
+        std::snprintf(line, sizeof line, "%-14s seed %d   left %5.1f %%   right %5.1f %%   (%zu of %zu)", choice.title.c_str(),
+                      seed, accuracy[0], accuracy[1], ++finished, count);
+        progress.say(line);
+        records.add(run);
+        runs[i] = std::move(run);
+      } catch (...) {
+        const std::lock_guard<std::mutex> lock(mutex);
+        failure = failure ? failure : std::current_exception();
+        next = count;
+      }
+    }
+  };
+  const auto jobs =
+      settings.jobs > 0 ? static_cast<std::size_t>(settings.jobs) : std::max<std::size_t>(1, std::thread::hardware_concurrency());
+  std::vector<std::thread> workers;
+  for (std::size_t i = 0; i < std::min(jobs, count); ++i) {
+    workers.emplace_back(work);
+  }
+  for (auto& worker : workers) {
+    worker.join();
+  }
+  if (failure) {
+    std::rethrow_exception(failure);
+  }
+  return runs;
+}
+
+int run(int argc, char** argv) {
+  Settings settings;
+  CLI::App app(
+      "Two garments at once: one network names two garments that lie over one another (Fashion-MNIST), once with the losses\n"
+      "summed and once per gradient calibrator. Ends in a table here and a page with plots in the folder OUT.\n",
+      "two_garments");
+  const auto all_with_defaults = choices(settings.loss_scale);
+  bool full = false;
+  read_command_line(app, settings, all_with_defaults, full);
+  CLI11_PARSE(app, argc, argv);
+  if (full) {
+    apply_full(app, settings);
+  }
+  if (settings.batch > settings.samples) {
+    throw std::invalid_argument("--batch " + std::to_string(settings.batch) + " is more than the " +
+                                std::to_string(settings.samples) + " samples");
+  }
+  const auto all = choices(settings.loss_scale);
+  for (const auto& key : settings.calibrators) {
+    find_choice(all, key);
+  }
+  std::filesystem::create_directories(settings.out);
+  Records records(settings.out);
+  const auto begin = std::chrono::steady_clock::now();
+  const auto train = overlay(load_garments(settings.data, "train"), settings.samples, 1);
+  const auto test = overlay(load_garments(settings.data, "t10k"), settings.test_samples, 2);
+  std::cout << "Two garments at once: " << settings.samples << " pairs, " << settings.epochs << " epochs, "
+            << settings.calibrators.size() << " calibrators x " << settings.seeds << " seeds; losses left x "
+            << settings.loss_scale[0] << ", right x " << settings.loss_scale[1] << std::endl;
+  const auto runs = train_all(settings, all, train, test, records);
+  const auto summaries = summarise(runs, all, settings.calibrators);
+  records.finish(summaries);
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  Report(settings, all, runs, summaries).write(test, "It took " + clock_time(seconds) + " minutes.");
+  std::cout
+      << "\nTest accuracy, mean ± standard deviation over seeds; * best of its column; step time relative to the plain sum\n\n"
+      << text_table(final_table(summaries)) << "\n"
+      << "Page: " << std::filesystem::absolute(settings.out).lexically_normal().string() << "/index.html   ("
+      << clock_time(seconds) << " minutes)" << std::endl;
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  run_with_one_thread_each(argv);
+  try {
+    return run(argc, argv);
+  } catch (const std::exception& error) {
+    std::cerr << "two_garments: " << error.what() << std::endl;
+    return 1;
+  }
+}
