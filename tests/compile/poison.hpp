@@ -14,5 +14,3 @@
 #define min_value (fuller uses min_value)
 #define EPS (fuller uses EPS)
 #define PI (fuller uses PI)
-#define LOG (fuller uses LOG)
-#define CHECK_EQ (fuller uses CHECK_EQ)
