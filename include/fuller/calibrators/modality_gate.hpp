@@ -7,6 +7,7 @@
 #include <fuller/core/evidence.hpp>
 #include <fuller/core/floating.hpp>
 #include <fuller/core/host_device.hpp>
+#include <fuller/core/lanes.hpp>
 
 namespace fuller {
 

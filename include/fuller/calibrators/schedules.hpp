@@ -8,6 +8,7 @@
 #include <fuller/calibrators/options.hpp>
 #include <fuller/core/evidence.hpp>
 #include <fuller/core/host_device.hpp>
+#include <fuller/core/lanes.hpp>
 
 namespace fuller {
 

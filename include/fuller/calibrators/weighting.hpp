@@ -109,7 +109,7 @@ class Weighting {
     }
   }
 
-  /// At least one lane of the group must be lane 0; `scratch` holds `scratch_size` doubles.
+  /// All lanes of a group call it together; `state` and `scratch` hold `state_size` and `scratch_size` doubles.
   template <class Lanes, int Tasks>
   FULLER_HD void operator()(Lanes lanes, const Evidence<Tasks>& evidence, double* state, WeightsView out, double* scratch) const {
     const int T = evidence.tasks();

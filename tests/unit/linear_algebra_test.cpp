@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <random>
+#include <vector>
+
+#include <Eigen/Dense>
+
+#include <fuller/core/lanes.hpp>
+#include <fuller/core/linear_algebra.hpp>
+
+#include "support/catch.hpp"
+
+namespace {
+
+using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+Matrix random_positive_definite(int n, std::mt19937_64& random) {
+  std::normal_distribution<double> normal;
+  const Matrix J = Matrix::NullaryExpr(n, n + 5, [&] { return normal(random); });
+  return J * J.transpose();
+}
+
+}  // namespace
+
+TEST_CASE("the Cholesky solver agrees with Eigen's LDLT") {
+  std::mt19937_64 random(1);
+  for (const int n : {1, 2, 3, 8, 20, 64}) {
+    const Matrix A = random_positive_definite(n, random);
+    const Eigen::VectorXd b = Eigen::VectorXd::LinSpaced(n, -1, 2);
+    Matrix spoilt = A;
+    Eigen::VectorXd x = b;
+    REQUIRE(fuller::detail::solve_positive_definite(fuller::Serial{}, n, spoilt.data(), x.data(), 0));
+    const Eigen::VectorXd expected = Eigen::MatrixXd(A).ldlt().solve(b);
+    INFO("n = " << n);
+    CHECK((x - expected).norm() <= 1e-10 * expected.norm());
+    CHECK((A * x - b).norm() <= 1e-11 * A.norm() * x.norm());
+  }
+}
+
+TEST_CASE("the Cholesky solver reads the upper triangle only") {
+  std::mt19937_64 random(2);
+  const Matrix A = random_positive_definite(5, random);
+  Matrix upper = A.triangularView<Eigen::Upper>();
+  upper.triangularView<Eigen::StrictlyLower>().setConstant(1e30);
+  Matrix full = A;
+  Eigen::VectorXd x = Eigen::VectorXd::Ones(5);
+  Eigen::VectorXd y = x;
+  REQUIRE(fuller::detail::solve_positive_definite(fuller::Serial{}, 5, full.data(), x.data(), 0));
+  REQUIRE(fuller::detail::solve_positive_definite(fuller::Serial{}, 5, upper.data(), y.data(), 0));
+  CHECK(x == y);
+}
+
+TEST_CASE("the Cholesky solver refuses singular, indefinite and NaN matrices") {
+  const auto solves = [](Matrix A) {
+    Eigen::VectorXd b = Eigen::VectorXd::Ones(A.rows());
+    return fuller::detail::solve_positive_definite(fuller::Serial{}, static_cast<int>(A.rows()), A.data(), b.data(), 1e-13);
+  };
+  Matrix twin(2, 2);
+  twin << 1, 1, 1, 1;
+  Matrix saddle(2, 2);
+  saddle << 1, 2, 2, 1;
+  Matrix nan(2, 2);
+  nan << 1, NAN, NAN, 1;
+  Matrix last(3, 3);  // rank 2: the third row is the sum of the others
+  last << 1, 0, 1, 0, 1, 1, 1, 1, 2;
+  CHECK_FALSE(solves(twin));
+  CHECK_FALSE(solves(saddle));
+  CHECK_FALSE(solves(nan));
+  CHECK_FALSE(solves(last));
+  CHECK(solves(Matrix::Identity(3, 3)));
+}
