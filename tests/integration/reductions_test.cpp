@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include <fuller/autograd/ghost_gram.hpp>
 #include <fuller/autograd/reductions.hpp>
 
 #include "support/catch.hpp"
@@ -269,6 +270,52 @@ TEST_CASE("complex cotangents go by way of ATen", "[reductions]") {
   REQUIRE(negated.is_neg());
   REQUIRE(fuller::weighted_sum({negated, negated}, weights.data()).equal(at::full({3}, -5.0)));
   check_gram({{negated}, {at::full({3}, 1.0)}});
+}
+
+TEST_CASE("the Gram matrix of a linear layer without its weight gradients", "[reductions]") {
+  at::manual_seed(7);
+  const auto check_ghost = [](const at::Tensor& x, const std::vector<at::Tensor>& dy, bool with_bias) {
+    std::vector<double> ghost(dy.size() * dy.size(), -1.0);
+    fuller::ghost_gram_matrix(x, dy, with_bias, ghost.data());
+    Lists formed;
+    const at::Tensor input = x.to(at::kDouble).reshape({-1, x.size(-1)});
+    for (const at::Tensor& gradient : dy) {
+      formed.emplace_back();
+      if (gradient.defined()) {
+        const at::Tensor rows = gradient.to(at::kDouble).reshape({-1, gradient.size(-1)});
+        formed.back().push_back(rows.t().matmul(input));
+        formed.back().push_back(with_bias ? rows.sum(0) : at::zeros({rows.size(1)}, at::kDouble));
+      }
+    }
+    for (std::size_t i = 0; i < dy.size(); ++i) {
+      for (std::size_t j = 0; j < dy.size(); ++j) {
+        const long double bound = 1e-12L * std::sqrt(dot_of_lists(formed[i], formed[i]) * dot_of_lists(formed[j], formed[j]));
+        INFO(i << ", " << j);
+        REQUIRE(std::abs(static_cast<long double>(ghost[i * dy.size() + j]) - dot_of_lists(formed[i], formed[j])) <= bound);
+      }
+    }
+  };
+  for (const bool with_bias : {false, true}) {
+    check_ghost(random({12, 30}), {random({12, 20}), random({12, 20}), random({12, 20})}, with_bias);
+    check_ghost(random({12, 30}), {random({12, 20}), at::Tensor(), random({12, 20})}, with_bias);
+    check_ghost(random({3, 4, 30}), {random({3, 4, 20}), random({3, 4, 20})}, with_bias);
+    check_ghost(random({30, 12}).t(), {random({20, 12}).t(), random({1, 20}).expand({12, 20})}, with_bias);
+    check_ghost(random({12, 30}, at::kBFloat16), {random({12, 20}), random({12, 20}, at::kBFloat16)}, with_bias);
+    check_ghost(random({0, 30}), {random({0, 20}), random({0, 20})}, with_bias);
+  }
+  double gram[4];
+  REQUIRE_THROWS_AS(fuller::ghost_gram_matrix(random({12, 30}), {random({12, 20}), random({11, 20})}, false, gram),
+                    fuller::Error);
+  REQUIRE_THROWS_AS(fuller::ghost_gram_matrix(random({12, 30}), {random({12, 20}), random({12, 21})}, false, gram),
+                    fuller::Error);
+}
+
+TEST_CASE("ghost Gram matrices are for few rows", "[reductions]") {
+  REQUIRE(fuller::ghost_pays(64, 1024, 1024, 4));
+  REQUIRE(fuller::ghost_pays(16, 256, 256, 2));
+  REQUIRE_FALSE(fuller::ghost_pays(1024, 1024, 1024, 4));
+  REQUIRE_FALSE(fuller::ghost_pays(2 * 180 * 180, 256, 256, 2));  // the positions of a bird's eye view
+  REQUIRE_FALSE(fuller::ghost_pays(0, 1024, 1024, 4));
 }
 
 }  // namespace

@@ -24,15 +24,15 @@ class GramBlock {
   GramBlock(const T* const* arrays, int tasks, Isa isa)
       : arrays_(arrays),
         tasks_(tasks),
-        tile_(std::min(tile_rows(isa), tasks)),
+        tile_(tile_rows(isa, tasks)),
         isa_(isa),
         pairs_(packed_pair(tasks - 1, tasks - 1, tasks) + 1),
-        chunk_(std::clamp<std::int64_t>(4096 / tasks / 16 * 16, 256, 1024)),
+        chunk_(tasks <= 16 ? std::clamp<std::int64_t>(2048 / tasks / 16 * 16, 128, 512) : 256),
         panel_(tasks * (chunk_ + 8)),
         lanes_(pairs_ * 16),
         source_(static_cast<std::size_t>(tasks)),
         rows_(static_cast<std::size_t>(tasks)),
-        next_(static_cast<std::size_t>(tasks)) {
+        tail_(static_cast<std::size_t>(tasks) * 16) {
     for (int i = 0; i < tasks; ++i) {
       rows_[static_cast<std::size_t>(i)] = panel_.data() + i * (chunk_ + 8);
     }
@@ -53,58 +53,50 @@ class GramBlock {
  private:
   void add_stretch(std::int64_t begin, std::int64_t end) {
     const std::int64_t whole = begin + (end - begin) / 16 * 16;
-    if (tasks_ == tile_) {  // all sums fit the registers: read the arrays as they are
-      for (int i = 0; i < tasks_; ++i) {
-        source_[static_cast<std::size_t>(i)] = arrays_[i] + begin;
-      }
-      diagonal(source_.data(), 0, tasks_, whole - begin, nullptr);
+    if (tasks_ == tile_) {  // all sums fit the registers: nothing is read twice
+      point_at(begin);
+      diagonal<false>(source_.data(), 0, tasks_, whole - begin);
     } else {
       for (std::int64_t from = begin; from < whole; from += chunk_) {
-        const std::int64_t n = std::min(chunk_, whole - from);
-        fill_panel(from, n);
-        // Past the end there is nothing to ask for; the address is not read, so any within the block serves.
-        const std::int64_t ahead = from + 2 * chunk_ <= whole ? from + chunk_ : begin;
-        for (int i = 0; i < tasks_; ++i) {
-          next_[static_cast<std::size_t>(i)] = reinterpret_cast<const char*>(arrays_[i] + ahead);
-        }
-        add_panel(n, next_.data());
+        point_at(from);
+        add_chunk(source_.data(), std::min(chunk_, whole - from));
       }
     }
     if (whole < end) {  // the last elements, padded with zeros to a full step of the lanes
       for (int i = 0; i < tasks_; ++i) {
-        std::fill(panel_row(i), panel_row(i) + 16, 0.0);
+        T* const row = tail_.data() + i * 16;
+        std::fill(std::copy(arrays_[i] + whole, arrays_[i] + end, row), row + 16, T{});
+        source_[static_cast<std::size_t>(i)] = row;
       }
-      fill_panel(whole, end - whole);
-      add_panel(16, nullptr);
+      add_chunk(source_.data(), 16);
     }
   }
 
-  double* panel_row(int i) { return panel_.data() + i * (chunk_ + 8); }
-
-  void fill_panel(std::int64_t from, std::int64_t n) {
+  void point_at(std::int64_t element) {
     for (int i = 0; i < tasks_; ++i) {
-      widen(isa_, arrays_[i] + from, n, panel_row(i));
+      source_[static_cast<std::size_t>(i)] = arrays_[i] + element;
     }
   }
 
-  void add_panel(std::int64_t n, const char* const* next) {
+  /// The diagonal tiles read the arrays and leave them in the panel as doubles, the others read the panel.
+  void add_chunk(const T* const* source, std::int64_t n) {
     for (int i = 0; i < tasks_; i += tile_) {
-      diagonal(rows_.data() + i, i, std::min(tile_, tasks_ - i), n, next == nullptr ? nullptr : next + i);
-      for (int j = i + tile_; j < tasks_; j += tile_) {
-        const int columns = std::min(tile_, tasks_ - j);
+      diagonal<true>(source + i, i, std::min(tile_, tasks_ - i), n);
+      for (int j = 0; j < i; j += tile_) {
+        const int columns = std::min(tile_, tasks_ - i);
         double* lanes[16];
         for (int r = 0; r < tile_; ++r) {
           for (int c = 0; c < columns; ++c) {
-            lanes[r * columns + c] = lanes_.data() + packed_pair(i + r, j + c, tasks_) * 16;
+            lanes[r * columns + c] = lanes_.data() + packed_pair(j + r, i + c, tasks_) * 16;
           }
         }
-        cross_tile(isa_, rows_.data() + i, rows_.data() + j, columns, n, lanes);
+        cross_tile(isa_, rows_.data() + j, tile_, rows_.data() + i, columns, n, lanes);
       }
     }
   }
 
-  template <class Row>
-  void diagonal(const Row* const* rows, int first, int count, std::int64_t n, const char* const* next) {
+  template <bool Copy>
+  void diagonal(const T* const* source, int first, int count, std::int64_t n) {
     double* lanes[10];
     int p = 0;
     for (int i = 0; i < count; ++i) {
@@ -112,7 +104,7 @@ class GramBlock {
         lanes[p++] = lanes_.data() + packed_pair(first + i, first + j, tasks_) * 16;
       }
     }
-    diagonal_tile(isa_, rows, count, n, lanes, next, static_cast<std::int64_t>(sizeof(T)));
+    diagonal_tile<Copy>(isa_, source, count, n, lanes, rows_.data() + first);
   }
 
   const T* const* arrays_;
@@ -124,8 +116,8 @@ class GramBlock {
   Scratch panel_;
   Scratch lanes_;
   std::vector<const T*> source_;
-  std::vector<const double*> rows_;
-  std::vector<const char*> next_;
+  std::vector<double*> rows_;
+  std::vector<T> tail_;
 };
 
 }  // namespace detail
