@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <ctime>
+
+#include <fuller/core/error.hpp>
+
+namespace fuller {
+
+/// What a measured second is.
+enum class Clock {
+  wall,    ///< elapsed time: what one waits for
+  thread,  ///< processor time of the calling thread (POSIX): what a step costs, whatever else the machine does; on one thread
+           ///< only
+};
+
+/// Seconds since some moment that does not change while the program runs.
+/// @throws Error for Clock::thread where the system has none.
+inline double seconds(Clock clock) {
+  if (clock == Clock::thread) {
+#ifdef CLOCK_THREAD_CPUTIME_ID
+    timespec time{};
+    if (clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time) == 0) {
+      return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+    }
+#endif
+    detail::fail("this system does not tell the processor time of a thread; use Clock::wall");
+  }
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+}  // namespace fuller
