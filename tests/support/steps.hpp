@@ -88,6 +88,8 @@ class Runner {
 
   const std::vector<double>& operator()(const Step& step) { return call<dynamic>(Serial{}, step); }
 
+  const std::vector<double>& weights() const { return weights_; }
+
   template <int Tasks, class Lanes>
   const std::vector<double>& call(Lanes lanes, const Step& step) {
     rule_(lanes, step.view<Tasks>(), state.data(), weights_.data(), scratch_.data());

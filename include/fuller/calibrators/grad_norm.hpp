@@ -107,7 +107,6 @@ struct GradNorm {
     }
     mean_G /= K;
     mean_rate /= K;
-    share = K == T ? T : share;  // no drift by rounding where the sum is known
     if (options.use == GradNormOptions::Use::before_update) {
       write(lanes, evidence, w, weights);
     }

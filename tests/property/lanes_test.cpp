@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// The number of lanes, and whether the compiler knows the number of tasks, change no bit: 32 threads against one, on the host.
+#include <random>
+#include <type_traits>
+#include <vector>
+
+#include <fuller/calibrators/calibrators.hpp>
+
+#include "support/catch.hpp"
+#include "support/emulated_lanes.hpp"
+#include "support/steps.hpp"
+
+using fuller::testing::for_every_rule;
+using fuller::testing::on_all_lanes;
+using fuller::testing::random_jacobian;
+using fuller::testing::Runner;
+using fuller::testing::Step;
+using fuller::testing::step_of;
+using fuller::testing::WeightingRunner;
+
+namespace {
+
+constexpr int steps = 3;
+
+/// Steps over two epochs; in the last, every third task is absent. Gradients in few dimensions, so that there are many conflicts.
+std::vector<Step> some_steps(int T) {
+  std::mt19937_64 random(static_cast<unsigned>(T));
+  std::lognormal_distribution<double> loss;
+  std::vector<Step> all;
+  for (int k = 0; k < steps; ++k) {
+    Step step = step_of(random_jacobian(T, T + 5, random, 0.5));
+    step.step = k;
+    step.epoch = k / 2;
+    for (double& value : step.losses) {
+      value = loss(random);
+    }
+    for (int i = 1; i < T && k == steps - 1; i += 3) {
+      step.present[std::size_t(i)] = 0;
+    }
+    all.push_back(step);
+  }
+  return all;
+}
+
+template <int T>
+void check_tasks() {
+  const std::vector<Step> all = some_steps(T);
+  for_every_rule(T, [&](const auto& rule) {
+    using Rule = std::decay_t<decltype(rule)>;
+    INFO(Rule::name << ", T = " << T);
+    Runner<Rule> one(rule, T);
+    Runner<Rule> fixed(rule, T);
+    Runner<Rule> many(rule, T);
+    fuller::WeightingOptions options;
+    options.before = fuller::TaskVector(std::vector<double>(T, 1.5));
+    WeightingRunner<Rule> one_weighting(rule, T, options);
+    WeightingRunner<Rule> fixed_weighting(rule, T, options);
+    WeightingRunner<Rule> many_weighting(rule, T, options);
+    for (const Step& step : all) {
+      const std::vector<double> expected = one(step);
+      CHECK(fixed.template call<T>(fuller::Serial{}, step) == expected);
+      one_weighting(step);
+      fixed_weighting.template call<T>(fuller::Serial{}, step);
+      CHECK(fixed_weighting.shared == one_weighting.shared);
+      on_all_lanes([&](auto lane) {
+        many.template call<fuller::dynamic>(lane, step);
+        many_weighting.template call<fuller::dynamic>(lane, step);
+      });
+      CHECK(many.weights() == expected);
+      CHECK(many_weighting.shared == one_weighting.shared);
+      CHECK(many_weighting.heads == one_weighting.heads);
+      CHECK(many_weighting.conditions == one_weighting.conditions);
+    }
+    CHECK(fixed.state == one.state);
+    CHECK(many.state == one.state);
+    CHECK(many_weighting.state == one_weighting.state);
+  });
+}
+
+}  // namespace
+
+TEST_CASE("32 lanes and a fixed T give the bits of one lane and a T at run time, few tasks") {
+  check_tasks<1>();
+  check_tasks<2>();
+  check_tasks<3>();
+  check_tasks<4>();
+}
+
+TEST_CASE("32 lanes and a fixed T give the bits of one lane and a T at run time, many tasks") {
+  check_tasks<8>();
+  check_tasks<20>();
+  check_tasks<64>();
+}
+
+TEST_CASE("32 lanes give the bits of one lane where the cosine matrix is singular") {
+  for (const int T : {3, 4, 40}) {
+    const Step step = step_of(fuller::testing::Jacobian::Constant(T, 3, .7));
+    Runner<fuller::IMTL_G> one(fuller::IMTL_G(), T);
+    Runner<fuller::IMTL_G> many(fuller::IMTL_G(), T);
+    on_all_lanes([&](auto lane) { many.call<fuller::dynamic>(lane, step); });
+    CHECK(many.weights() == one(step));
+  }
+}
+
+TEST_CASE("32 lanes give the bits of one lane under the policies") {
+  Step step = some_steps(5)[0];
+  step.losses[2] = std::nan("");
+  for (const auto policy : {fuller::NonFinite::propagate, fuller::NonFinite::skip, fuller::NonFinite::throw_error}) {
+    fuller::WeightingOptions options;
+    options.non_finite = policy;
+    WeightingRunner<fuller::GradNorm> one(fuller::GradNorm(), 5, options);
+    WeightingRunner<fuller::GradNorm> many(fuller::GradNorm(), 5, options);
+    one(step);
+    on_all_lanes([&](auto lane) { many.call<fuller::dynamic>(lane, step); });
+    for (std::size_t i = 0; i < 5; ++i) {
+      const bool both_nan = std::isnan(many.shared[i]) && std::isnan(one.shared[i]);
+      CHECK((both_nan || many.shared[i] == one.shared[i]));
+    }
+    CHECK(many.conditions == one.conditions);
+    CHECK(many.state == one.state);
+  }
+}
+
+TEST_CASE("32 lanes and a fixed M give the bits of one lane for the gate") {
+  const auto check = [](auto fixed) {
+    constexpr int M = decltype(fixed)::value;
+    std::mt19937_64 random(M);
+    std::lognormal_distribution<double> square(0, 2);
+    const fuller::ModalityGate gate;
+    std::vector<double> state(M);
+    gate.initialise(M, state.data());
+    std::vector<double> state_fixed = state;
+    std::vector<double> state_many = state;
+    for (int k = 0; k < 4; ++k) {
+      std::vector<double> squares(M);
+      std::generate(squares.begin(), squares.end(), [&] { return square(random); });
+      std::vector<std::uint8_t> present(M, 1);
+      present[std::size_t(k % M)] = k != 2;
+      const auto view = [&](auto evidence) {
+        evidence.count = M;
+        evidence.squared_norms = squares.data();
+        evidence.present = present.data();
+        return evidence;
+      };
+      std::vector<double> one(M);
+      std::vector<double> other(M);
+      std::vector<double> many(M);
+      std::vector<double> scratch(M);
+      gate(fuller::Serial{}, view(fuller::BranchEvidence<>{}), state.data(), one.data(), scratch.data());
+      gate(fuller::Serial{}, view(fuller::BranchEvidence<M>{}), state_fixed.data(), other.data(), scratch.data());
+      on_all_lanes(
+          [&](auto lane) { gate(lane, view(fuller::BranchEvidence<>{}), state_many.data(), many.data(), scratch.data()); });
+      CHECK(other == one);
+      CHECK(many == one);
+      CHECK(state_fixed == state);
+      CHECK(state_many == state);
+    }
+  };
+  check(std::integral_constant<int, 2>());
+  check(std::integral_constant<int, 3>());
+  check(std::integral_constant<int, 40>());
+}
