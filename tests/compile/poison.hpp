@@ -5,7 +5,6 @@
 #define I (fuller uses I)
 #define B0 (fuller uses B0)
 #define F0 (fuller uses F0)
-#define N (fuller uses N)
 #define small (fuller uses small)
 #define near (fuller uses near)
 #define far (fuller uses far)
