@@ -2,7 +2,7 @@
 #pragma once
 
 // The kernels carry their own instruction sets: a program built with plain -O2 still uses what its CPU has.
-#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__)) && !defined(__CUDACC__)
+#if defined(__x86_64__) && (defined(__GNUC__) || defined(__clang__))
 #define FULLER_CPU_X86 1
 #include <cpuid.h>
 #include <immintrin.h>
