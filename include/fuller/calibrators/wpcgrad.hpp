@@ -172,6 +172,13 @@ struct WPCGrad {
     for (int r = 0; r < K; ++r) {
       const int i = order[r];
       const double* const G_i = G + i * K;
+      bool conflict = false;
+      for (int j = 0; j < K; ++j) {
+        conflict = conflict || (j != i && P[i * K + j] < 0);
+      }
+      if (!conflict) {
+        continue;
+      }
       for (int j = lanes.index(); j < K; j += Lanes::count) {
         a[j] = j != i && P[i * K + j] < 0 ? P[i * K + j] / G_i[i] : 0;
         double product = 0;  // <g_i, p_j>
