@@ -318,4 +318,46 @@ TEST_CASE("ghost Gram matrices are for few rows", "[reductions]") {
   REQUIRE_FALSE(fuller::ghost_pays(0, 1024, 1024, 4));
 }
 
+TEST_CASE("what serves other devices gives the same numbers", "[reductions]") {
+  at::manual_seed(8);
+  const auto agrees = [](const at::Tensor& by_aten, const std::vector<double>& by_kernels) {
+    const at::Tensor flat = by_aten.contiguous().view({-1});
+    REQUIRE(flat.numel() == static_cast<std::int64_t>(by_kernels.size()));
+    for (std::size_t k = 0; k < by_kernels.size(); ++k) {
+      REQUIRE(flat[static_cast<std::int64_t>(k)].item<double>() == Approx(by_kernels[k]).epsilon(1e-12));
+    }
+  };
+  // A common offset keeps every entry away from zero, where a relative comparison would mean nothing.
+  const auto positive = [](at::IntArrayRef shape) { return (at::rand(shape) + 1.0); };
+  const std::vector<at::Tensor> conv{positive({6, 5, 3, 3}), positive({6, 5, 3, 3}).contiguous(at::MemoryFormat::ChannelsLast),
+                                     positive({6, 5, 3, 3})};
+  std::vector<double> numbers(9);
+  fuller::gram_matrix({{conv[0]}, {conv[1]}, {conv[2]}}, numbers.data());
+  agrees(fuller::detail::gram_by_aten(conv), numbers);
+
+  const std::vector<at::Tensor> dy{positive({12, 20}), positive({12, 20}), positive({12, 20})};
+  const at::Tensor x = positive({12, 30});
+  for (const bool with_bias : {false, true}) {
+    fuller::ghost_gram_matrix(x, dy, with_bias, numbers.data());
+    agrees(fuller::detail::ghost_by_aten(x, dy, with_bias), numbers);
+  }
+
+  numbers.resize(2);
+  fuller::slice_squared_norms(conv[0], {2, 3}, 1, numbers.data());
+  agrees(fuller::detail::slice_norms_by_aten(conv[0], {2, 3}, 1), numbers);
+
+  const std::vector<double> weights{0.7, -0.2, 1.5};
+  for (const at::ScalarType type : {at::kFloat, at::kDouble, at::kBFloat16}) {
+    std::vector<at::Tensor> cotangents;
+    for (const at::Tensor& tensor : conv) {
+      cotangents.push_back(tensor.to(type));
+    }
+    const at::Tensor by_aten = fuller::detail::weighted_sum_by_aten(cotangents, weights, type);
+    const at::Tensor by_kernels = fuller::weighted_sum(cotangents, weights.data());
+    REQUIRE(by_aten.scalar_type() == type);
+    // A unit of the last place: the sums may be fused or not.
+    REQUIRE(at::allclose(by_aten, by_kernels, type == at::kBFloat16 ? 0x1p-7 : 1e-6, 0.0));
+  }
+}
+
 }  // namespace

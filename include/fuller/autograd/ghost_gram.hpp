@@ -3,9 +3,11 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/stack.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -14,6 +16,24 @@
 #include <fuller/cpu/ghost.hpp>
 
 namespace fuller {
+
+namespace detail {
+
+/// <K dy_i, dy_j> with K = x x^T by ATen, in double, wherever the tensors are: [T, T] on their device.
+inline at::Tensor ghost_by_aten(const at::Tensor& x, const std::vector<at::Tensor>& dy, bool with_bias) {
+  const at::Tensor wide = x.to(at::kDouble);
+  const at::Tensor k = wide.mm(wide.t()).add(with_bias ? 1.0 : 0.0);
+  std::vector<at::Tensor> left;
+  std::vector<at::Tensor> right;
+  for (const at::Tensor& gradient : dy) {
+    const at::Tensor d = gradient.to(at::kDouble);
+    left.push_back(k.mm(d).reshape({-1}));
+    right.push_back(d.reshape({-1}));
+  }
+  return at::stack(left).mm(at::stack(right).t());
+}
+
+}  // namespace detail
 
 /// Whether ghost_gram_matrix takes less time than forming the `tasks` weight gradients [out, in] from N rows and comparing them.
 ///
@@ -82,16 +102,7 @@ inline void ghost_gram_matrix(const at::Tensor& x, const std::vector<at::Tensor>
            done;
   }
   if (!done) {
-    const at::Tensor wide = input.to(at::kDouble);
-    const at::Tensor products = wide.mm(wide.t()).add(with_bias ? 1.0 : 0.0);
-    std::vector<at::Tensor> left;
-    std::vector<at::Tensor> right;
-    for (const at::Tensor& gradient : gradients) {
-      right.push_back(gradient.to(at::kDouble));
-      left.push_back(products.mm(right.back()).reshape({-1}));
-      right.back() = right.back().reshape({-1});
-    }
-    const at::Tensor matrix = at::stack(left).mm(at::stack(right).t()).to(at::kCPU).contiguous();
+    const at::Tensor matrix = detail::ghost_by_aten(input, gradients, with_bias).to(at::kCPU).contiguous();
     std::copy_n(static_cast<const double*>(matrix.data_ptr()), part.size(), part.data());
   }
   for (std::size_t a = 0; a < present.size(); ++a) {

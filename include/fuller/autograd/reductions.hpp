@@ -5,12 +5,13 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty_strided.h>
 #include <ATen/ops/stack.h>
-#include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <type_traits>
 #include <vector>
 
 #include <fuller/core/error.hpp>
@@ -118,6 +119,28 @@ inline at::Tensor gram_by_aten(const std::vector<at::Tensor>& tensors) {
   }
   const at::Tensor matrix = at::stack(rows);
   return matrix.mm(matrix.t());
+}
+
+/// The squared norms of slices by ATen, in double, wherever the weight is: [slices] on its device.
+inline at::Tensor slice_norms_by_aten(const at::Tensor& weight, at::IntArrayRef widths, std::int64_t dim) {
+  std::vector<at::Tensor> norms;
+  std::int64_t from = 0;
+  for (const std::int64_t width : widths) {
+    norms.push_back(weight.narrow(dim, from, width).to(at::kDouble).square().sum());
+    from += width;
+  }
+  return at::stack(norms);
+}
+
+/// The weighted sum by ATen wherever the tensors are, half types summed in float.
+inline at::Tensor weighted_sum_by_aten(const std::vector<at::Tensor>& tensors, const std::vector<double>& weights,
+                                       at::ScalarType type) {
+  const at::ScalarType wide = type == at::kHalf || type == at::kBFloat16 ? at::kFloat : type;
+  at::Tensor sum = tensors.front().to(wide).mul(weights.front());
+  for (std::size_t i = 1; i < tensors.size(); ++i) {
+    sum.add_(tensors[i].to(wide), weights[i]);
+  }
+  return sum.to(type);
 }
 
 inline void check_gradients(const std::vector<std::vector<at::Tensor>>& gradients) {
@@ -242,14 +265,8 @@ inline void slice_squared_norms(const at::Tensor& weight_gradient, at::IntArrayR
     });
   }
   if (!done) {
-    std::vector<at::Tensor> norms;
-    std::int64_t from = 0;
-    for (const std::int64_t width : widths) {
-      norms.push_back(weight_gradient.narrow(dim, from, width).to(at::kDouble).square().sum());
-      from += width;
-    }
-    const at::Tensor host = at::stack(norms).to(at::kCPU);
-    std::copy_n(static_cast<const double*>(host.data_ptr()), norms.size(), squared_norms);
+    const at::Tensor host = detail::slice_norms_by_aten(weight_gradient, widths, dim).to(at::kCPU);
+    std::copy_n(static_cast<const double*>(host.data_ptr()), widths.size(), squared_norms);
   }
 }
 
@@ -303,13 +320,7 @@ inline at::Tensor weighted_sum(at::TensorList cotangents, const double* weights)
       return out;
     }
   }
-  const bool narrow = first.scalar_type() == at::kHalf || first.scalar_type() == at::kBFloat16;
-  const at::ScalarType wide = narrow ? at::kFloat : first.scalar_type();
-  at::Tensor sum = tensors.front().to(wide).mul(selected.front());
-  for (std::size_t i = 1; i < tensors.size(); ++i) {
-    sum.add_(tensors[i].to(wide), selected[i]);
-  }
-  return sum.to(first.scalar_type());
+  return detail::weighted_sum_by_aten(tensors, selected, first.scalar_type());
 }
 
 }  // namespace fuller
