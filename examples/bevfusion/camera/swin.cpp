@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "camera/swin.hpp"
+
+#include <cmath>
+#include <string>
+#include <utility>
+
+#include <torch/torch.h>
+
+namespace bevfusion {
+namespace {
+
+using torch::indexing::Slice;
+
+torch::nn::LayerNorm layer_norm(std::int64_t channels) { return torch::nn::LayerNorm(torch::nn::LayerNormOptions({channels})); }
+
+/// [B, H, W, C] cut into windows: [B H/w W/w, w^2, C].
+torch::Tensor to_windows(const torch::Tensor& tokens, std::int64_t window) {
+  const std::int64_t rows = tokens.size(1) / window;
+  const std::int64_t columns = tokens.size(2) / window;
+  return tokens.view({tokens.size(0), rows, window, columns, window, tokens.size(3)})
+      .permute({0, 1, 3, 2, 4, 5})
+      .reshape({-1, window * window, tokens.size(3)});
+}
+
+torch::Tensor from_windows(const torch::Tensor& windows, std::int64_t window, std::int64_t height, std::int64_t width) {
+  const std::int64_t rows = height / window;
+  const std::int64_t columns = width / window;
+  return windows.view({-1, rows, columns, window, window, windows.size(2)})
+      .permute({0, 1, 3, 2, 4, 5})
+      .reshape({-1, height, width, windows.size(2)});
+}
+
+/// 0 where two tokens of a shifted window are neighbours in the picture, -100 where the shift wrapped one of them round.
+torch::Tensor shift_mask(std::int64_t height, std::int64_t width, std::int64_t window, std::int64_t shift,
+                         const torch::TensorOptions& options) {
+  torch::Tensor region = torch::zeros({1, height, width, 1}, options);
+  const Slice parts[3] = {Slice(0, -window), Slice(-window, -shift), Slice(-shift)};
+  int label = 0;
+  for (const Slice& rows : parts) {
+    for (const Slice& columns : parts) {
+      region.index_put_({Slice(), rows, columns}, label++);
+    }
+  }
+  const torch::Tensor of_window = to_windows(region, window).squeeze(2);
+  return (of_window.unsqueeze(1) != of_window.unsqueeze(2)).to(options.dtype()) * -100.0;
+}
+
+/// For each pair of tokens in a window, which row of the table their offset has: [w^4].
+torch::Tensor relative_position_index(std::int64_t window) {
+  const torch::Tensor side = torch::arange(window, torch::kLong);
+  const torch::Tensor rows = side.repeat_interleave(window);
+  const torch::Tensor columns = side.repeat({window});
+  const torch::Tensor down = rows.unsqueeze(1) - rows.unsqueeze(0) + window - 1;
+  const torch::Tensor across = columns.unsqueeze(1) - columns.unsqueeze(0) + window - 1;
+  return (down * (2 * window - 1) + across).flatten();
+}
+
+}  // namespace
+
+WindowAttentionImpl::WindowAttentionImpl(std::int64_t channels, std::int64_t heads, std::int64_t window) : heads_(heads) {
+  qkv_ = register_module("qkv", torch::nn::Linear(channels, 3 * channels));
+  project_ = register_module("project", torch::nn::Linear(channels, channels));
+  const std::int64_t offsets = (2 * window - 1) * (2 * window - 1);
+  bias_table_ = register_parameter("bias_table", torch::empty({offsets, heads}));
+  torch::nn::init::normal_(bias_table_, 0.0, 0.02);
+  bias_index_ = register_buffer("bias_index", relative_position_index(window));
+}
+
+torch::Tensor WindowAttentionImpl::forward(const torch::Tensor& windows, const torch::Tensor& mask) {
+  const std::int64_t count = windows.size(0);
+  const std::int64_t tokens = windows.size(1);
+  const std::int64_t channels = windows.size(2);
+  const torch::Tensor qkv = qkv_->forward(windows).view({count, tokens, 3, heads_, channels / heads_}).permute({2, 0, 3, 1, 4});
+  const double scale = 1.0 / std::sqrt(static_cast<double>(channels / heads_));
+  torch::Tensor scores = torch::matmul(qkv[0] * scale, qkv[1].transpose(2, 3));
+  scores = scores + bias_table_.index_select(0, bias_index_).view({tokens, tokens, heads_}).permute({2, 0, 1}).unsqueeze(0);
+  if (mask.defined()) {
+    const std::int64_t kinds = mask.size(0);
+    scores = (scores.view({count / kinds, kinds, heads_, tokens, tokens}) + mask.unsqueeze(1).unsqueeze(0)).view_as(scores);
+  }
+  const torch::Tensor mixed = torch::matmul(scores.softmax(3), qkv[2]).transpose(1, 2).reshape({count, tokens, channels});
+  return project_->forward(mixed);
+}
+
+SwinBlockImpl::SwinBlockImpl(std::int64_t channels, std::int64_t heads, const SwinOptions& options, bool shifted,
+                             double drop_path)
+    : window_(options.window), shift_(shifted ? options.window / 2 : 0), drop_path_(drop_path) {
+  norm1_ = register_module("norm1", layer_norm(channels));
+  attention_ = register_module("attention", WindowAttention(channels, heads, options.window));
+  norm2_ = register_module("norm2", layer_norm(channels));
+  widen_ = register_module("widen", torch::nn::Linear(channels, options.mlp_ratio * channels));
+  narrow_ = register_module("narrow", torch::nn::Linear(options.mlp_ratio * channels, channels));
+}
+
+torch::Tensor SwinBlockImpl::attend(const torch::Tensor& tokens) {
+  const std::int64_t height = tokens.size(1);
+  const std::int64_t width = tokens.size(2);
+  const std::int64_t below = (window_ - height % window_) % window_;
+  const std::int64_t right = (window_ - width % window_) % window_;
+  torch::Tensor padded = torch::constant_pad_nd(tokens, {0, 0, 0, right, 0, below});
+  torch::Tensor mask;
+  if (shift_ > 0) {
+    padded = padded.roll({-shift_, -shift_}, {1, 2});
+    mask = shift_mask(height + below, width + right, window_, shift_, padded.options().requires_grad(false));
+  }
+  torch::Tensor mixed =
+      from_windows(attention_->forward(to_windows(padded, window_), mask), window_, height + below, width + right);
+  if (shift_ > 0) {
+    mixed = mixed.roll({shift_, shift_}, {1, 2});
+  }
+  return mixed.slice(1, 0, height).slice(2, 0, width);
+}
+
+torch::Tensor SwinBlockImpl::drop_path(const torch::Tensor& branch) {
+  if (!is_training() || drop_path_ == 0.0) {
+    return branch;
+  }
+  const double keep = 1.0 - drop_path_;
+  const torch::Tensor kept = torch::empty({branch.size(0), 1, 1, 1}, branch.options()).bernoulli_(keep);
+  return branch * (kept / keep);
+}
+
+torch::Tensor SwinBlockImpl::forward(const torch::Tensor& tokens) {
+  const torch::Tensor attended = tokens + drop_path(attend(norm1_->forward(tokens)));
+  return attended + drop_path(narrow_->forward(torch::gelu(widen_->forward(norm2_->forward(attended)))));
+}
+
+SwinImpl::SwinImpl(SwinOptions options) : options_(std::move(options)) {
+  patches_ = register_module(
+      "patches", torch::nn::Conv2d(torch::nn::Conv2dOptions(3, options_.embedding, options_.patch).stride(options_.patch)));
+  patch_norm_ = register_module("patch_norm", layer_norm(options_.embedding));
+  std::int64_t blocks = 0;
+  for (const std::int64_t depth : options_.depths) {
+    blocks += depth;
+  }
+  std::int64_t before = 0;
+  std::int64_t channels = options_.embedding;
+  for (std::size_t stage = 0; stage < options_.depths.size(); ++stage) {
+    const std::string name = "stage" + std::to_string(stage + 1);
+    if (stage > 0) {
+      merge_norms_.push_back(register_module(name + "_merge_norm", layer_norm(4 * channels)));
+      merges_.push_back(
+          register_module(name + "_merge", torch::nn::Linear(torch::nn::LinearOptions(4 * channels, 2 * channels).bias(false))));
+      channels *= 2;
+    }
+    auto& of_stage = stages_.emplace_back();
+    for (std::int64_t block = 0; block < options_.depths[stage]; ++block, ++before) {
+      const double drop = blocks > 1 ? options_.drop_path * static_cast<double>(before) / static_cast<double>(blocks - 1) : 0.0;
+      of_stage.push_back(register_module(name + "_block" + std::to_string(block + 1),
+                                         SwinBlock(channels, options_.heads[stage], options_, block % 2 == 1, drop)));
+    }
+    if (stage > 0) {
+      output_norms_.push_back(register_module(name + "_norm", layer_norm(channels)));
+    }
+  }
+  for (auto& module : modules(/*include_self=*/false)) {
+    if (auto* linear = module->as<torch::nn::Linear>()) {
+      torch::nn::init::normal_(linear->weight, 0.0, 0.02);
+      if (linear->bias.defined()) {
+        torch::nn::init::zeros_(linear->bias);
+      }
+    }
+  }
+}
+
+std::vector<torch::Tensor> SwinImpl::forward(const torch::Tensor& images) {
+  torch::Tensor tokens = patch_norm_->forward(patches_->forward(images).permute({0, 2, 3, 1}));
+  std::vector<torch::Tensor> maps;
+  for (std::size_t stage = 0; stage < stages_.size(); ++stage) {
+    if (stage > 0) {
+      tokens = torch::constant_pad_nd(tokens, {0, 0, 0, tokens.size(2) % 2, 0, tokens.size(1) % 2});
+      const auto quarter = [&](std::int64_t row, std::int64_t column) {
+        return tokens.slice(1, row, tokens.size(1), 2).slice(2, column, tokens.size(2), 2);
+      };
+      const torch::Tensor four = torch::cat({quarter(0, 0), quarter(1, 0), quarter(0, 1), quarter(1, 1)}, 3);
+      tokens = merges_[stage - 1]->forward(merge_norms_[stage - 1]->forward(four));
+    }
+    for (auto& block : stages_[stage]) {
+      tokens = block->forward(tokens);
+    }
+    if (stage > 0) {
+      maps.push_back(output_norms_[stage - 1]->forward(tokens).permute({0, 3, 1, 2}).contiguous());
+    }
+  }
+  return maps;
+}
+
+}  // namespace bevfusion

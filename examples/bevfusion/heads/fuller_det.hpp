@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <torch/nn.h>
+
+#include "heads/attention_layer.hpp"
+#include "model/blocks.hpp"
+
+namespace bevfusion {
+
+/// Widths of Fuller-det. Defaults: the full model.
+struct FullerDetOptions {
+  std::int64_t inputs = 512;
+  std::int64_t channels = 128;
+  std::int64_t classes = 10;
+  std::int64_t queries = 200;
+  std::int64_t heads = 8;
+  std::int64_t feed_forward = 256;
+  std::int64_t branch = 64;                       ///< hidden channels of each prediction
+  std::vector<std::int64_t> point_classes{8, 9};  ///< pedestrian and traffic cone: their peaks are single cells
+};
+
+/// What the detection head says of a batch. Codes are in cells and metres: see the box coder.
+struct Detections {
+  torch::Tensor heat_map;      ///< [B, classes, X, Y] logits, before the queries were chosen
+  torch::Tensor class_logits;  ///< [B, classes, Q]
+  torch::Tensor centre;        ///< [B, 2, Q], cells
+  torch::Tensor height;        ///< [B, 1, Q], metres: z of the gravity centre
+  torch::Tensor size;          ///< [B, 3, Q], ln of w, l, h in metres
+  torch::Tensor heading;       ///< [B, 2, Q], sin and cos of yaw
+  torch::Tensor velocity;      ///< [B, 2, Q], m/s
+  torch::Tensor query_class;   ///< [B, Q] int64
+  torch::Tensor query_score;   ///< [B, classes, Q]: the heat map's probabilities at the query's cell
+};
+
+/// Detection by heat-map queries and one decoder layer (TransFusion's head).
+///
+/// The strongest local maxima of the class heat map become queries: their feature plus the embedding of their class. A decoder
+/// layer lets them look at each other and at the whole map, and small branches read boxes off.
+class FullerDetImpl : public torch::nn::Module {
+ public:
+  explicit FullerDetImpl(FullerDetOptions options = {});
+
+  /// @param shared  [B, inputs, X, Y]
+  Detections forward(const torch::Tensor& shared);
+
+  /// The heat map's probabilities with everything but local maxima (3 x 3, in the interior; single cells for point classes) set
+  /// to 0; [B, classes, X, Y], detached.
+  torch::Tensor peaks(const torch::Tensor& heat_map) const;
+
+ private:
+  torch::nn::Sequential position_code();
+
+  FullerDetOptions options_;
+  torch::nn::Conv2d shared_{nullptr};
+  torch::nn::Sequential heat_{nullptr};
+  torch::nn::Conv1d class_embedding_{nullptr};
+  torch::nn::Sequential self_position_{nullptr}, cross_position_{nullptr};
+  DecoderLayer layer_{nullptr};
+  std::vector<torch::nn::Sequential> branches_;  ///< centre, height, size, heading, velocity, class
+};
+TORCH_MODULE(FullerDet);
+
+}  // namespace bevfusion

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "heads/fuller_seg.hpp"
+
+#include <cmath>
+#include <utility>
+
+#include <torch/torch.h>
+
+namespace bevfusion {
+
+torch::Tensor resample(const torch::Tensor& map, double from, const MaskGrid& grid) {
+  // Cell i of the mask has its centre at (i + 0.5) / cells of its square; grid_sample wants it as a share of the map's square.
+  const double share = grid.range / from;
+  const auto options = map.options().requires_grad(false);
+  const torch::Tensor centres = (2 * (torch::arange(grid.cells, options) + 0.5) / static_cast<double>(grid.cells) - 1) * share;
+  const torch::Tensor along_x = centres.view({-1, 1}).expand({grid.cells, grid.cells});
+  const torch::Tensor along_y = centres.view({1, -1}).expand({grid.cells, grid.cells});
+  // grid_sample's last dimension counts (width, height), and a BEV map is [x, y]: y first.
+  const torch::Tensor places = torch::stack({along_y, along_x}, 2).unsqueeze(0).expand({map.size(0), -1, -1, -1});
+  return torch::grid_sampler(map, places, /*bilinear*/ 0, /*zeros*/ 0, /*align_corners=*/false);
+}
+
+torch::Tensor sine_positions(std::int64_t rows, std::int64_t columns, std::int64_t channels,
+                             const torch::TensorOptions& options) {
+  const std::int64_t half = channels / 2;
+  const torch::Tensor pair = torch::div(torch::arange(half, options), 2, "floor");
+  const torch::Tensor period = torch::pow(10000.0, 2 * pair / static_cast<double>(half));
+  const auto code = [&](std::int64_t count) {
+    const double turn = 2 * std::acos(-1.0);
+    const torch::Tensor place = (torch::arange(count, options) + 1) / static_cast<double>(count) * turn;
+    const torch::Tensor angle = place.unsqueeze(1) / period.unsqueeze(0);
+    return torch::stack({angle.slice(1, 0, half, 2).sin(), angle.slice(1, 1, half, 2).cos()}, 2).flatten(1);  // [count, half]
+  };
+  const torch::Tensor down = code(rows).unsqueeze(1).expand({rows, columns, half});
+  const torch::Tensor across = code(columns).unsqueeze(0).expand({rows, columns, half});
+  return torch::cat({down, across}, 2).reshape({rows * columns, 1, 2 * half});
+}
+
+FullerSegImpl::FullerSegImpl(FullerSegOptions options) : options_(std::move(options)) {
+  const std::int64_t channels = options_.channels;
+  query_ = register_module("query", torch::nn::Linear(options_.classes, channels));
+  project_ = register_module(
+      "project",
+      torch::nn::Conv2d(torch::nn::Conv2dOptions(options_.inputs, channels, options_.kernel).padding(options_.kernel / 2)));
+  DecoderLayerOptions layer;
+  layer.channels = channels;
+  layer.heads = options_.heads;
+  layer.feed_forward = options_.feed_forward;
+  layer.self_attention = options_.self_attention;
+  layer_ = register_module("layer", DecoderLayer(layer));
+  embed_ = register_module("embed", torch::nn::Sequential(torch::nn::Linear(channels, channels), torch::nn::ReLU(),
+                                                          torch::nn::Linear(channels, channels), torch::nn::ReLU(),
+                                                          torch::nn::Linear(channels, channels)));
+}
+
+torch::Tensor FullerSegImpl::forward(const torch::Tensor& shared) {
+  const std::int64_t batch = shared.size(0);
+  // A 1 x 1 convolution commutes with resampling, and is cheaper on the smaller map.
+  torch::Tensor features = options_.kernel == 1 ? resample(project_->forward(shared), options_.map_range, options_.mask)
+                                                : project_->forward(resample(shared, options_.map_range, options_.mask));
+  const torch::Tensor keys = features.flatten(2).permute({2, 0, 1});  // [cells^2, B, C]
+  const torch::Tensor places =
+      sine_positions(options_.mask.cells, options_.mask.cells, options_.channels, keys.options().requires_grad(false));
+  const torch::Tensor one_hot = torch::eye(options_.classes, shared.options().requires_grad(false));
+  const torch::Tensor queries = query_->forward(one_hot).unsqueeze(1).expand({-1, batch, -1});
+  const torch::Tensor decoded = layer_->forward(queries, torch::zeros_like(queries), keys, places, /*position_in_values=*/false);
+  const torch::Tensor embedding = embed_->forward(decoded).permute({1, 0, 2});  // [B, classes, C]
+  return torch::bmm(embedding, features.flatten(2)).view({batch, options_.classes, options_.mask.cells, options_.mask.cells});
+}
+
+}  // namespace bevfusion

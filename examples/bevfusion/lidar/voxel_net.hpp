@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include <torch/nn.h>
+
+#include "sparse/sparse_convolution.hpp"
+
+namespace bevfusion {
+
+/// Widths of a VoxelNet. Defaults: the full model.
+struct VoxelNetOptions {
+  std::int64_t inputs = 5;                              ///< features of a voxel
+  std::vector<std::int64_t> channels{16, 32, 64, 128};  ///< of the stages; each but the first halves the grid
+};
+
+/// A submanifold residual block: conv, BN, ReLU, conv, BN, add, ReLU.
+class SparseResidualBlockImpl : public torch::nn::Module {
+ public:
+  explicit SparseResidualBlockImpl(std::int64_t channels);
+  torch::Tensor forward(const torch::Tensor& features, const Neighbours& neighbours);
+
+ private:
+  SparseConvolution conv1_{nullptr}, conv2_{nullptr};
+  torch::nn::BatchNorm1d norm1_{nullptr}, norm2_{nullptr};
+};
+TORCH_MODULE(SparseResidualBlock);
+
+/// The LiDAR branch: sparse voxels in, a BEV map out.
+///
+/// A submanifold convolution, then stages of two residual blocks with a strided convolution between them, then a convolution
+/// over height, and the height that is left merged into the channels (index = c * height + z).
+class VoxelNetImpl : public torch::nn::Module {
+ public:
+  explicit VoxelNetImpl(VoxelNetOptions options = {});
+
+  /// @return [B, bev_channels, X / 2^s, Y / 2^s] for s + 1 stages
+  torch::Tensor forward(const SparseTensor& voxels);
+
+  /// Channels of the BEV map for a grid of so many cells along z.
+  std::int64_t bev_channels(std::int64_t cells_z) const;
+
+ private:
+  struct Layer {
+    SparseConvolution conv{nullptr};
+    torch::nn::BatchNorm1d norm{nullptr};
+  };
+  Layer make_layer(const std::string& name, std::int64_t in, std::int64_t out, const Extent& kernel);
+
+  VoxelNetOptions options_;
+  Layer input_;
+  std::vector<std::vector<SparseResidualBlock>> stages_;
+  std::vector<Layer> downs_;
+  Layer output_;
+};
+TORCH_MODULE(VoxelNet);
+
+}  // namespace bevfusion

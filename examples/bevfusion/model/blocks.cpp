@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "model/blocks.hpp"
+
+#include <torch/torch.h>
+
+namespace bevfusion {
+
+ConvBlockImpl::ConvBlockImpl(std::int64_t in, std::int64_t out, const ConvOptions& options) {
+  conv_ = register_module(
+      "conv",
+      torch::nn::Conv2d(
+          torch::nn::Conv2dOptions(in, out, options.kernel).stride(options.stride).padding(options.kernel / 2).bias(false)));
+  norm_ = register_module("norm",
+                          torch::nn::BatchNorm2d(torch::nn::BatchNormOptions(out).eps(options.eps).momentum(options.momentum)));
+  torch::nn::init::kaiming_normal_(conv_->weight, 0.0, torch::kFanOut, torch::kReLU);
+}
+
+torch::Tensor ConvBlockImpl::forward(const torch::Tensor& map) { return norm_->forward(conv_->forward(map)).relu_(); }
+
+}  // namespace bevfusion
