@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
 #include <fuller/autograd/branch_features.hpp>
@@ -157,7 +158,7 @@ class Calibration {
   ///
   /// @param losses  T scalars in the order of the tasks. An undefined tensor, or one that needs no gradient, is a task that is
   ///                absent in this step: no zero gradient, and its state is left alone.
-  /// @return a scalar, the plain sum
+  /// @return a scalar, the plain sum; a 0 that needs no gradient where every task is absent
   /// @throws Error for a wrong number of losses, one that is no scalar, heads fed past the fork or from another task's output,
   ///         and (unless Surface::all_shared) a parameter that two heads share
   Tensor sum(const Tensors& losses) {
@@ -187,7 +188,7 @@ class Calibration {
       }
     }
     if (given.empty()) {
-      return constant;
+      return constant.defined() ? constant : at::zeros({});
     }
     auto step = detail::step_of(*state_, edges);
     if (!step) {
@@ -195,14 +196,13 @@ class Calibration {
     }
     step->given = std::move(given_tasks);
     step->losses.assign(tasks, Tensor());
-    step->loss_edges.clear();
     for (std::size_t k = 0; k < given.size(); ++k) {
       step->losses[step->given[k]] = given[k].detach();
-      step->loss_edges.push_back(detail::gradient_edge(given[k]));
+      edges[k] = detail::gradient_edge(given[k]);
     }
-    detail::choose_route(*state_, *step, step->loss_edges);
-    auto both = std::make_shared<detail::StepOfState>(detail::StepOfState{state_, step});
-    const Tensor total = detail::LossSum::apply(at::TensorList(given), std::move(both));
+    detail::choose_route(*state_, *step, edges);
+    auto summed = std::make_shared<detail::SummedStep>(detail::SummedStep{state_, step, std::move(edges), ++step->sums});
+    const Tensor total = detail::LossSum::apply(at::TensorList(given), std::move(summed));
     step->sum = total.grad_fn().get();
     return constant.defined() ? total + constant : total;
   }

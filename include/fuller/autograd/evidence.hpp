@@ -56,29 +56,39 @@ inline void expect_reached(const State& state, std::size_t task, const std::vect
   }
 }
 
+/// Refuses a checkpoint on the way to the surface: its own backward adds to `.grad` each time that it is passed.
+/// @param expected  what nodes_made() is if nothing but the engine made any
+inline void expect_no_checkpoint(std::uint64_t expected) {
+  if (nodes_made() != expected) {
+    fail(
+        "a checkpoint ran its forward again while the task gradients of the shared parameters were formed, and has added to "
+        ".grad "
+        "once a task; zero the gradients, and name parameters between the checkpoint and fork(), fork(z, {weight}), or choose "
+        "Surface::representation (Surface::all_shared takes no checkpoint)");
+  }
+}
+
 /// Forms the Gram matrix of the task gradients that `cotangents` of the fork's outputs give at the step's surface.
+/// @throws Error where that ran a checkpoint, whose parameters then hold gradients they should not.
 inline void measure_at_fork(State& state, const Step& step, const TaskTensors& cotangents) {
   if (state.surface == Surface::representation) {
     gram_matrix(cotangents, state.gram.data());
     return;
   }
+  std::uint64_t expected = nodes_made();
   if (gram_of_linear(state, step, cotangents)) {
+    expect_no_checkpoint(expected);
     return;
   }
-  const std::uint64_t before = nodes_made();
   TaskTensors gradients(cotangents.size());
   for (std::size_t i = 0; i < cotangents.size(); ++i) {
     if (any_defined(cotangents[i])) {
+      expected += engine_nodes(cotangents[i]);
       gradients[i] = pull_back(step.roots, cotangents[i], step.surface_edges, state.nested);
       expect_reached(state, i, gradients[i]);
     }
   }
-  if (state.surface == Surface::all_shared && nodes_made() != before) {
-    fail(
-        "a checkpoint in the trunk ran its forward again while task gradients of all shared parameters were formed, and has "
-        "added "
-        "to .grad once a task; zero the gradients, and use no checkpoint with Surface::all_shared (or another surface)");
-  }
+  expect_no_checkpoint(expected);
   gram_matrix(gradients, state.gram.data());
 }
 
@@ -104,11 +114,14 @@ inline void weigh(State& state, Step& step) {
   evidence.step = state.step;
   evidence.epoch = state.epoch;
   evidence.loss_scale = step.loss_scale;
+  const bool may_throw = state.options.non_finite == NonFinite::throw_error;
+  const std::vector<double> before = may_throw ? state.rule.state : std::vector<double>();
   state.rule(evidence);
-  if (state.options.non_finite == NonFinite::throw_error) {
+  if (may_throw) {
     for (std::size_t i = 0; i < state.tasks.size(); ++i) {
       const Condition condition = state.rule.verdict.conditions[i];
       if (condition == Condition::zero || condition == Condition::non_finite) {
+        state.rule.state = before;  // the rule itself does not stand still for a zero gradient
         throw NonFiniteError(message("in step ", state.step, " task '", state.tasks[i], "' has a ",
                                      condition == Condition::zero ? "zero gradient" : "gradient or loss that is NaN or infinite",
                                      "; see NonFinite for policies that go on"));

@@ -50,7 +50,7 @@ void walk(const Edge& start, Visit visit) {
 /// Whether a node is an autograd function that neither LibTorch nor fuller wrote, and so may run a checkpoint.
 inline bool is_custom(const Node& node) {
   const char* type = typeid(node).name();
-  return std::strstr(type, "CppNode") != nullptr && std::strstr(type, "fuller") == nullptr;
+  return std::strstr(type, "CppNode") != nullptr && std::strstr(type, "6fuller6detail") == nullptr;
 }
 
 }  // namespace fuller::detail

@@ -39,8 +39,10 @@ class HeadGradients {
   HeadGradients(const HeadGradients&) = delete;
   HeadGradients& operator=(const HeadGradients&) = delete;
 
-  /// The gradients the heads are to get in place of those that the backward leaves; one list per task.
+  /// The gradients the heads are to get in place of those that the backward leaves; one list per task, or none.
   std::vector<std::vector<at::Tensor>> replacements;
+  /// What the backward has multiplied the heads' gradients with already; one number other than 0 per task, or none.
+  std::vector<double> applied;
 
   /// Has the engine call finish() when the running backward is through.
   ///
@@ -67,7 +69,9 @@ class HeadGradients {
         at::Tensor& earlier = earlier_[i][k];
         at::Tensor added = weighted(i, k, parameter.grad());
         if (earlier.defined()) {
-          if (added.defined()) {
+          if (added.defined() && earlier.is_sparse() && !added.is_sparse()) {
+            earlier = added + earlier;
+          } else if (added.defined()) {
             earlier.add_(added);
           }
           parameter.mutable_grad() = std::move(earlier);
@@ -81,9 +85,12 @@ class HeadGradients {
 
   at::Tensor weighted(std::size_t task, std::size_t k, at::Tensor gradient) const {
     if (!replacements.empty()) {
-      return replacements[task][k];
+      gradient = replacements[task][k];
     }
-    const double weight = step_->weighed ? state_->rule.verdict.heads[task] : 1.0;
+    double weight = step_->weighed ? head_weight(*state_, task) : 1.0;
+    if (!applied.empty()) {
+      weight = weight == applied[task] ? 1.0 : weight / applied[task];
+    }
     if (!gradient.defined() || weight == 1.0) {
       return gradient;
     }

@@ -64,6 +64,16 @@ inline bool known_layer(const std::string& name, LayerEdges& edges) {
 
 inline bool is_normalisation(const std::string& name) { return name.find("Norm") != std::string::npos; }
 
+/// Whether a parameter at this node acts element by element (a learnt scale, an added position) and so is no layer's weight.
+inline bool is_elementwise(const std::string& name) {
+  for (const char* operation : {"AddBackward", "SubBackward", "RsubBackward", "MulBackward", "DivBackward", "AddcmulBackward"}) {
+    if (name.rfind(operation, 0) == 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
 /// Follows a shared representation back to the last layer with a weight.
 ///
 /// Goes through activations, normalisations, pooling, views and casts: through every node that has one way on. A bias added by
@@ -95,7 +105,7 @@ inline LastLayer last_layer(const at::Tensor& z) {
       const at::Tensor* leaf = leaf_behind(edge);
       if (leaf == nullptr) {
         ways.push_back(edge);
-      } else if (leaf->dim() >= 2 && !is_normalisation(name)) {
+      } else if (leaf->dim() >= 2 && !is_normalisation(name) && !is_elementwise(name)) {
         return {*leaf, added_bias, at};
       } else if (leaf->dim() == 1 && name.rfind("AddBackward", 0) == 0) {
         added_bias = *leaf;

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cmath>
+#include <cstdint>
 #include <memory>
+#include <string>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -16,13 +19,22 @@
 
 namespace fuller::detail {
 
+/// A loss sum's step, as its node holds it. The edges lead to the fork's node, which must therefore not hold them too.
+struct SummedStep {
+  std::shared_ptr<State> state;
+  std::shared_ptr<Step> step;
+  std::vector<Edge> loss_edges;  ///< where each given loss receives its gradient
+  int serial;                    ///< which call of sum() of this step it was
+};
+
 /// The root: the sum of the present tasks' losses.
 ///
 /// It runs first in backward. There it sees the loss scale, sets the heads' earlier gradients aside, refuses terms outside the
 /// sum that would be weighted too, and, where heads share parameters, chooses the weights itself.
 struct LossSum : torch::autograd::Function<LossSum> {
-  static at::Tensor forward(torch::autograd::AutogradContext* context, at::TensorList losses, std::shared_ptr<StepOfState> both) {
-    context->saved_data["step"] = capsule(std::move(both));
+  static at::Tensor forward(torch::autograd::AutogradContext* context, at::TensorList losses,
+                            std::shared_ptr<SummedStep> summed) {
+    context->saved_data["step"] = capsule(std::move(summed));
     at::Tensor total = losses[0].clone();
     for (std::size_t i = 1; i < losses.size(); ++i) {
       total = total + losses[i];
@@ -32,35 +44,46 @@ struct LossSum : torch::autograd::Function<LossSum> {
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list gradients) {
-    const auto both = open_capsule<StepOfState>(context->saved_data["step"]);
-    State& state = *both->state;
-    Step& step = *both->step;
+    const auto summed = open_capsule<SummedStep>(context->saved_data["step"]);
+    State& state = *summed->state;
+    Step& step = *summed->step;
     if (at::GradMode::is_enabled()) {
       fail("a backward with create_graph through the calibration's sum of losses is refused: the weights would be applied twice");
+    }
+    if (summed->serial != step.sums) {
+      fail("sum() was called once more on losses behind the same fork(); go backward from the last sum alone");
     }
     const at::Tensor& scale = gradients[0];
     step.run = torch::autograd::get_current_graph_task_nodes_in_graph();
     step.weighed = false;
-    step.loss_scale = scale.item<double>();
+    step.loss_scale = std::abs(scale.item<double>());
     step.nodes_at_start = nodes_made();
-    refuse_terms_outside(state, step);
 
+    bool changes = changes_heads(state, step);
+    refuse_terms_outside(step, changes);
     torch::autograd::variable_list to_losses(step.given.size(), scale);
-    std::shared_ptr<HeadGradients> heads;
-    if (weighs_heads_afterwards(state, step)) {
-      heads = std::make_shared<HeadGradients>(both->state, both->step);
-    }
+    TaskTensors replacements;
+    std::vector<double> applied;
     if (step.route == Step::Route::sum) {
-      TaskTensors of_heads = choose(state, step, scale);
+      replacements = choose(state, step, summed->loss_edges, scale);
+      applied.assign(state.tasks.size(), 1.0);
       for (std::size_t k = 0; k < step.given.size(); ++k) {
-        const double weight = state.rule.verdict.shared[step.given[k]];
+        const std::size_t i = step.given[k];
+        const double weight = weight_at_loss(state, i);
         to_losses[k] = weight == 0.0 ? at::Tensor() : scale * weight;
-      }
-      if (heads) {
-        heads->replacements = std::move(of_heads);
+        if (replacements.empty() && weight != 0.0) {
+          applied[i] = weight;
+          if (head_weight(state, i) != weight && !changes) {
+            changes = true;
+            refuse_terms_outside(step, changes);
+          }
+        }
       }
     }
-    if (heads) {
+    if (changes) {
+      auto heads = std::make_shared<HeadGradients>(summed->state, summed->step);
+      heads->replacements = std::move(replacements);
+      heads->applied = std::move(applied);
       HeadGradients::finish_last(std::move(heads));
     }
     to_losses.emplace_back();  // nothing for the step
@@ -68,15 +91,16 @@ struct LossSum : torch::autograd::Function<LossSum> {
   }
 
  private:
-  /// At the fork, heads run unweighted and are weighted afterwards; at the sum they run weighted, and get their plain gradients
-  /// afterwards where only shared parameters are to be weighted.
-  static bool weighs_heads_afterwards(const State& state, const Step& step) {
-    return (step.route == Step::Route::fork) == (state.apply_to == ApplyTo::all);
+  /// What task i's loss is multiplied with where the weights are chosen at the sum. A task whose shared gradient is zero is
+  /// weighted with what its head is to get, which changes nothing for the shared parameters.
+  static double weight_at_loss(const State& state, std::size_t i) {
+    const Verdict& verdict = state.rule.verdict;
+    return verdict.conditions[i] == Condition::zero && state.apply_to == ApplyTo::all ? verdict.heads[i] : verdict.shared[i];
   }
 
   /// Forms the T gradients of all shared parameters, and of the heads where wanted, in T passes; asks the rule.
-  /// @return the heads' gradients, T lists.
-  static TaskTensors choose(State& state, Step& step, const at::Tensor& scale) {
+  /// @return the heads' gradients where only the shared parameters are to be weighted: T lists.
+  static TaskTensors choose(State& state, Step& step, const std::vector<Edge>& loss_edges, const at::Tensor& scale) {
     const std::uint64_t before = nodes_made();
     const bool with_heads = state.apply_to == ApplyTo::shared_only;
     TaskTensors gradients(state.tasks.size());
@@ -98,7 +122,7 @@ struct LossSum : torch::autograd::Function<LossSum> {
       if (targets.empty()) {
         continue;
       }
-      std::vector<at::Tensor> all = pull_back({step.loss_edges[k]}, {scale}, targets, state.nested);
+      std::vector<at::Tensor> all = pull_back({loss_edges[k]}, {scale}, targets, state.nested);
       const auto middle = all.end() - static_cast<std::ptrdiff_t>(with_heads ? step.heads[i].size() : 0);
       of_heads[i].assign(middle, all.end());
       gradients[i].assign(all.begin(), middle);
@@ -112,47 +136,56 @@ struct LossSum : torch::autograd::Function<LossSum> {
       gram_matrix(gradients, state.gram.data());
     }
     weigh(state, step);
-    return of_heads;
+    return with_heads ? of_heads : TaskTensors();
   }
 
   /// A term that is added to the sum and reaches a fork output, or a head parameter whose gradient is changed afterwards, would
   /// be weighted (or lost) with the task's own gradient.
-  static void refuse_terms_outside(const State& state, const Step& step) {
+  static void refuse_terms_outside(const Step& step, bool changes) {
     const auto* running = torch::autograd::get_current_graph_task_nodes_in_graph();
     if (running == nullptr) {
       return;
     }
     std::unordered_set<const void*> changed;
-    if (weighs_heads_afterwards(state, step)) {
+    if (changes) {
       for (const auto& head : step.heads) {
         for (const at::Tensor& parameter : head) {
           changed.insert(parameter.unsafeGetTensorImpl());
         }
       }
     }
-    const bool at_fork = step.route == Step::Route::fork;
     for (const Node* node : *running) {
       if (node == step.sum || step.inside.count(node) != 0) {
         continue;
       }
       for (const Edge& edge : node->next_edges()) {
-        if (!edge.function) {
+        const Node* next = edge.function.get();
+        if (next == nullptr) {
           continue;
         }
-        if (at_fork && edge.function.get() == step.fork) {
-          fail("a term outside the calibration's sum of losses reads an output of fork(), at ", node->name(),
-               "; add that term to its task's loss");
-        }
-        if (changed.empty()) {
-          continue;
-        }
-        const at::Tensor* leaf = leaf_of(edge.function.get());
-        if (leaf != nullptr && changed.count(leaf->unsafeGetTensorImpl()) != 0) {
-          fail("a head parameter of shape ", leaf->sizes(),
-               " is also used by a term outside the calibration's sum of losses, at ", node->name(),
-               "; add that term to its task's loss");
+        if (next == step.fork || leaf_of(next) != nullptr) {
+          refuse_at(step, *next, changed, node->name());
+        } else if (step.inside.count(next) != 0) {
+          walk(edge, [&](const Edge& behind) {
+            refuse_at(step, *behind.function, changed, node->name());
+            return behind.function.get() != step.fork;
+          });
         }
       }
+    }
+  }
+
+  /// Refuses a term outside the sum, entered at `entry`, that reaches the fork or a parameter that will be changed.
+  static void refuse_at(const Step& step, const Node& reached, const std::unordered_set<const void*>& changed,
+                        const std::string& entry) {
+    if (&reached == step.fork && step.route == Step::Route::fork) {
+      fail("a term outside the calibration's sum of losses reads an output of fork(), at ", entry,
+           "; add that term to its task's loss");
+    }
+    const at::Tensor* leaf = leaf_of(&reached);
+    if (leaf != nullptr && changed.count(leaf->unsafeGetTensorImpl()) != 0) {
+      fail("a head parameter of shape ", leaf->sizes(), " is also used by a term outside the calibration's sum of losses, at ",
+           entry, "; add that term to its task's loss");
     }
   }
 };

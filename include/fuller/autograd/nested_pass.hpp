@@ -46,6 +46,15 @@ inline std::vector<at::Tensor> pull_back(const std::vector<Edge>& roots, const s
                                                                /*accumulate_grad=*/false, targets);
 }
 
+/// How many nodes the engine itself makes for pull_back() of these cotangents: a common root where there are several.
+inline std::uint64_t engine_nodes(const std::vector<at::Tensor>& cotangents) {
+  std::uint64_t roots = 0;
+  for (const at::Tensor& cotangent : cotangents) {
+    roots += cotangent.defined() ? 1 : 0;
+  }
+  return roots > 1 ? 1 : 0;
+}
+
 /// How many autograd nodes this thread has made. A backward makes none, unless a checkpoint in it runs its forward again: so a
 /// difference betrays a checkpoint.
 inline std::uint64_t nodes_made() { return at::sequence_number::peek(); }

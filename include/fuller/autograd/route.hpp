@@ -52,7 +52,9 @@ inline std::string explore_heads(const State& state, Step& step, const std::vect
     walk(root, [&](const Edge& edge) { return trunk.insert(edge.function.get()).second; });
   }
   std::unordered_map<const void*, std::size_t> owners;
-  const char* or_all_shared = ", or set options.surface = fuller::Surface::all_shared, for losses that share more than the trunk";
+  const char* or_all_shared =
+      ", or, for losses that share more than the trunk (several of one head, a skip connection), set options.surface = "
+      "fuller::Surface::all_shared";
   std::ostringstream problem;
   for (std::size_t k = 0; k < loss_edges.size() && problem.tellp() == 0; ++k) {
     const std::size_t task = step.given[k];
@@ -94,8 +96,12 @@ inline std::string explore_heads(const State& state, Step& step, const std::vect
       problem << "the loss of '" << state.tasks[task] << "' does not depend on the fork's output for it; feed its head from that";
     }
     for (const at::Tensor& named : state.named_heads[task]) {
-      if (owners.emplace(named.unsafeGetTensorImpl(), task).second) {
+      const auto [owner, is_new] = owners.emplace(named.unsafeGetTensorImpl(), task);
+      if (is_new) {
         step.heads[task].push_back(named);
+      } else if (owner->second != task && problem.tellp() == 0) {
+        problem << "a head parameter of shape " << named.sizes() << " named for '" << state.tasks[task] << "' is also one of '"
+                << state.tasks[owner->second] << "'; give each head its own" << or_all_shared;
       }
     }
   }
@@ -167,15 +173,15 @@ inline void choose_route(State& state, Step& step, const std::vector<Edge>& loss
   step.custom.assign(state.tasks.size(), false);
   step.inside.clear();
   std::string problem = step.fork == nullptr
-                            ? "no loss depends on an output of fork(); feed the heads from z = calibration.fork(trunk(x))"
+                            ? "no loss depends on an output of fork(); feed the heads from z = calibration.fork(trunk(x)), or, "
+                              "where that trunk is frozen and nothing shared is trained, add the losses yourself"
                             : explore_heads(state, step, loss_edges);
   if (problem.empty()) {
     step.route = Step::Route::fork;
     return;
   }
   if (state.surface != Surface::all_shared) {
-    fail(problem,
-         ". Where losses share more than the trunk (several losses of one head), set options.surface = Surface::all_shared");
+    fail(problem);
   }
   step.inside.clear();
   explore_all(state, step, loss_edges);

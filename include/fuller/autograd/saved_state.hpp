@@ -105,6 +105,10 @@ void read_state(Archive& archive, State& state, Modalities* modalities) {
   expect_same(read("modalities"), modalities == nullptr ? std::string() : joined(modalities->names), "modalities");
   std::vector<double> rule_state = state.rule.state;
   restore(read("state"), "state of the rule", rule_state);
+  const at::Tensor counters = read("counters");
+  if (counters.numel() != 2) {
+    fail("the saved counters are ", counters.numel(), " numbers instead of 2");
+  }
   if (modalities != nullptr) {
     std::vector<double> gate_state = modalities->state;
     std::vector<double> gates = modalities->scales;
@@ -113,7 +117,6 @@ void read_state(Archive& archive, State& state, Modalities* modalities) {
     modalities->state = std::move(gate_state);
     modalities->scales = std::move(gates);
   }
-  const at::Tensor counters = read("counters");
   state.step = counters[0].template item<std::int64_t>();
   state.epoch = counters[1].template item<std::int64_t>();
   state.rule.state = std::move(rule_state);

@@ -39,10 +39,10 @@ struct Step {
   Edge linear;                      ///< the product, where the surface is the weight of a linear layer alone
 
   const Node* sum = nullptr;       ///< the loss sum's node
+  int sums = 0;                    ///< how often sum() was called; what follows is the last call's
   const void* run = nullptr;       ///< what tells the backward that started at the sum from others, until the fork has run
   std::vector<std::size_t> given;  ///< the tasks with a loss, in the order of the sum's inputs
   std::vector<at::Tensor> losses;  ///< T losses, detached; undefined where a task is absent
-  std::vector<Edge> loss_edges;    ///< where each given loss receives its gradient
   std::vector<std::vector<at::Tensor>> heads;  ///< T lists of parameters that one task alone reaches
   std::unordered_set<const Node*> inside;      ///< nodes between the sum and the fork
   std::vector<bool> custom;                    ///< whether a task's head holds an autograd function of the user's
@@ -81,6 +81,23 @@ struct State {
   std::vector<std::vector<at::Tensor>> named_heads;  ///< head parameters given by name
   std::vector<std::weak_ptr<Step>> open_steps;       ///< steps whose graph is alive
 };
+
+/// Whether the gradients that a backward leaves in the heads are changed when it is through.
+///
+/// At the fork, heads run unweighted and are weighted afterwards; at the sum they run weighted, and get their plain gradients
+/// afterwards where only shared parameters are to be weighted. A task that is skipped trains its head in neither case.
+inline bool changes_heads(const State& state, const Step& step) {
+  return (step.route == Step::Route::fork) == (state.apply_to == ApplyTo::all) || state.options.non_finite == NonFinite::skip;
+}
+
+/// What task i's head gradients are to be multiplied with.
+inline double head_weight(const State& state, std::size_t i) {
+  if (state.apply_to == ApplyTo::all) {
+    return state.rule.verdict.heads[i];
+  }
+  const bool skipped = state.options.non_finite == NonFinite::skip && state.rule.verdict.conditions[i] == Condition::non_finite;
+  return skipped ? 0.0 : 1.0;
+}
 
 /// Carries a shared pointer inside an autograd node's saved data.
 template <class T>

@@ -91,7 +91,7 @@ struct TaskFork : torch::autograd::Function<TaskFork> {
   /// A reentrant checkpoint in a head hides parameters from the graph: unless they were named, they would keep the gradient of
   /// the unweighted loss.
   static void refuse_hidden_heads(const State& state, const Step& step) {
-    if (state.apply_to != ApplyTo::all || nodes_made() == step.nodes_at_start) {
+    if (!changes_heads(state, step) || nodes_made() == step.nodes_at_start) {
       return;
     }
     for (std::size_t i = 0; i < state.tasks.size(); ++i) {
