@@ -4,13 +4,13 @@
 
 #include <torch/torch.h>
 
-#include "camera/image_backbone.hpp"
-#include "camera/lift_splat.hpp"
-#include "camera/splat.hpp"
-#include "fusion/bev_backbone.hpp"
-#include "fusion/fuser.hpp"
-#include "heads/fuller_det.hpp"
-#include "heads/fuller_seg.hpp"
+#include "bevfusion/camera/image_backbone.hpp"
+#include "bevfusion/camera/lift_splat.hpp"
+#include "bevfusion/camera/splat.hpp"
+#include "bevfusion/fusion/bev_backbone.hpp"
+#include "bevfusion/fusion/fuser.hpp"
+#include "bevfusion/heads/fuller_det.hpp"
+#include "bevfusion/heads/fuller_seg.hpp"
 #include "support/catch.hpp"
 
 namespace {

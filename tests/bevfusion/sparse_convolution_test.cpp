@@ -2,8 +2,8 @@
 // Sparse convolution against LibTorch's dense conv3d at the active sites: forward and both gradients, in float64.
 #include <torch/torch.h>
 
-#include "lidar/voxel_net.hpp"
-#include "sparse/sparse_convolution.hpp"
+#include "bevfusion/lidar/voxel_net.hpp"
+#include "bevfusion/sparse/sparse_convolution.hpp"
 #include "support/catch.hpp"
 
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "camera/image_backbone.hpp"
+#include "bevfusion/camera/image_backbone.hpp"
 
 #include <torch/torch.h>
 

@@ -3,9 +3,9 @@
 
 #include <torch/types.h>
 
-#include "camera/neck.hpp"
-#include "camera/swin.hpp"
-#include "model/blocks.hpp"
+#include "bevfusion/camera/neck.hpp"
+#include "bevfusion/camera/swin.hpp"
+#include "bevfusion/model/blocks.hpp"
 
 namespace bevfusion {
 

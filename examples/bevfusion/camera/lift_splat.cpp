@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "camera/lift_splat.hpp"
+#include "bevfusion/camera/lift_splat.hpp"
 
 #include <cmath>
 #include <utility>
 
 #include <torch/torch.h>
 
-#include "camera/splat.hpp"
+#include "bevfusion/camera/splat.hpp"
 
 namespace bevfusion {
 

@@ -5,7 +5,7 @@
 
 #include <torch/nn.h>
 
-#include "model/blocks.hpp"
+#include "bevfusion/model/blocks.hpp"
 
 namespace bevfusion {
 

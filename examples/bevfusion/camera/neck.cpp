@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "camera/neck.hpp"
+#include "bevfusion/camera/neck.hpp"
 
 #include <string>
 

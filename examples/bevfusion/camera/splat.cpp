@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "camera/splat.hpp"
+#include "bevfusion/camera/splat.hpp"
 
 #include <algorithm>
 

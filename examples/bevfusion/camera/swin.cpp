@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "camera/swin.hpp"
+#include "bevfusion/camera/swin.hpp"
 
 #include <cmath>
 #include <string>

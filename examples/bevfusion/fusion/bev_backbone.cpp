@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "fusion/bev_backbone.hpp"
+#include "bevfusion/fusion/bev_backbone.hpp"
 
 #include <utility>
 

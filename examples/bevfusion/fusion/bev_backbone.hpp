@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "model/blocks.hpp"
+#include "bevfusion/model/blocks.hpp"
 
 namespace bevfusion {
 

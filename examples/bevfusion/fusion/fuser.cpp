@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "fusion/fuser.hpp"
+#include "bevfusion/fusion/fuser.hpp"
 
 #include <numeric>
 #include <utility>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "heads/attention_layer.hpp"
+#include "bevfusion/heads/attention_layer.hpp"
 
 #include <torch/torch.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "heads/fuller_det.hpp"
+#include "bevfusion/heads/fuller_det.hpp"
 
 #include <algorithm>
 #include <cmath>

@@ -7,8 +7,8 @@
 
 #include <torch/nn.h>
 
-#include "heads/attention_layer.hpp"
-#include "model/blocks.hpp"
+#include "bevfusion/heads/attention_layer.hpp"
+#include "bevfusion/model/blocks.hpp"
 
 namespace bevfusion {
 
@@ -20,8 +20,9 @@ struct FullerDetOptions {
   std::int64_t queries = 200;
   std::int64_t heads = 8;
   std::int64_t feed_forward = 256;
-  std::int64_t branch = 64;                       ///< hidden channels of each prediction
-  std::vector<std::int64_t> point_classes{8, 9};  ///< pedestrian and traffic cone: their peaks are single cells
+  std::int64_t branch = 64;  ///< hidden channels of each prediction
+  /// Classes whose peaks are single cells: pedestrian and traffic cone, in the order of DetectionClass.
+  std::vector<std::int64_t> point_classes{5, 8};
 };
 
 /// What the detection head says of a batch. Codes are in cells and metres: see the box coder.

@@ -5,7 +5,7 @@
 
 #include <torch/nn.h>
 
-#include "heads/attention_layer.hpp"
+#include "bevfusion/heads/attention_layer.hpp"
 
 namespace bevfusion {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "lidar/voxel_net.hpp"
+#include "bevfusion/lidar/voxel_net.hpp"
 
 #include <string>
 #include <utility>

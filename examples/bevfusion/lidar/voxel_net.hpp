@@ -6,7 +6,7 @@
 
 #include <torch/nn.h>
 
-#include "sparse/sparse_convolution.hpp"
+#include "bevfusion/sparse/sparse_convolution.hpp"
 
 namespace bevfusion {
 

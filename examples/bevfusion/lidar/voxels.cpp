@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "lidar/voxels.hpp"
+#include "bevfusion/lidar/voxels.hpp"
 
 #include <cmath>
 #include <sstream>

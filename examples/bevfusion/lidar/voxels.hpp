@@ -7,7 +7,7 @@
 
 #include <torch/types.h>
 
-#include "sparse/sparse_tensor.hpp"
+#include "bevfusion/sparse/sparse_tensor.hpp"
 
 namespace bevfusion {
 

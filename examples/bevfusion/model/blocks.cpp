@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "model/blocks.hpp"
+#include "bevfusion/model/blocks.hpp"
 
 #include <torch/torch.h>
 

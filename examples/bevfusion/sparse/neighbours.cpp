@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "sparse/neighbours.hpp"
+#include "bevfusion/sparse/neighbours.hpp"
 
 #include <algorithm>
 #include <stdexcept>

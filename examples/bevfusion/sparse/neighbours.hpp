@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "sparse/sparse_tensor.hpp"
+#include "bevfusion/sparse/sparse_tensor.hpp"
 
 namespace bevfusion {
 

@@ -3,7 +3,7 @@
 
 #include <torch/nn.h>
 
-#include "sparse/neighbours.hpp"
+#include "bevfusion/sparse/neighbours.hpp"
 
 namespace bevfusion {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "sparse/sparse_tensor.hpp"
+#include "bevfusion/sparse/sparse_tensor.hpp"
 
 #include <sstream>
 #include <stdexcept>
