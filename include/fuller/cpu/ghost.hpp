@@ -137,6 +137,69 @@ inline void ghost_dot(Isa isa, const double* y, const double* d, double* lanes) 
   ghost_dot(y, d, lanes);
 }
 
+/// K = x x^T (+ 1) as pack_columns leaves it, zeros in the columns that round its rows up to a multiple of eight.
+template <class X, class Parallel>
+Scratch ghost_columns(const X* x, std::int64_t rows, std::int64_t inputs, bool with_bias, const Parallel& parallel, Isa isa) {
+  const std::int64_t padded = (rows + ghost_height - 1) / ghost_height * ghost_height;
+  Scratch k(padded * rows);
+  std::fill(k.data(), k.data() + padded * rows, 0.0);
+  Scratch upper(rows * rows);
+  row_products(x, rows, inputs, with_bias, upper.data(), rows, parallel, isa);
+  pack_columns(upper.data(), rows, k.data());
+  return k;
+}
+
+/// Adds <K dy_i, dy_j> to gram[i * tasks + j].
+template <class D, class Parallel>
+void add_ghost_products(const double* k, std::int64_t rows, const D* const* dy, int tasks, std::int64_t outputs, double* gram,
+                        const Parallel& parallel, Isa isa) {
+  const std::int64_t padded = (rows + ghost_height - 1) / ghost_height * ghost_height;
+  const std::int64_t panels = (outputs + ghost_width - 1) / ghost_width;
+  const std::int64_t entries = std::int64_t{tasks} * tasks;
+  Scratch partial(panels * entries);
+  std::fill(partial.data(), partial.data() + panels * entries, 0.0);
+  parallel(std::int64_t{0}, panels, std::int64_t{1}, [&](std::int64_t first, std::int64_t last) {
+    const std::int64_t size = padded * ghost_width;
+    Scratch d(tasks * size);  // the panel's columns of every dy_i, zeros below and beside
+    Scratch lanes(tasks * ghost_width);
+    double y[ghost_height * ghost_width];
+    std::fill(d.data(), d.data() + tasks * size, 0.0);
+    for (std::int64_t panel = first; panel < last; ++panel) {
+      const std::int64_t column = panel * ghost_width;
+      const std::int64_t width = std::min(ghost_width, outputs - column);
+      for (int i = 0; i < tasks; ++i) {
+        for (std::int64_t n = 0; n < rows; ++n) {
+          double* const to = d.data() + i * size + n * ghost_width;
+          widen(isa, dy[i] + n * outputs + column, width, to);
+          std::fill(to + width, to + ghost_width, 0.0);
+        }
+      }
+      for (int i = 0; i < tasks; ++i) {
+        std::fill(lanes.data(), lanes.data() + tasks * ghost_width, 0.0);
+        for (std::int64_t n = 0; n < padded; n += ghost_height) {
+          ghost_block(isa, k + n * rows, d.data() + i * size, rows, y);
+          for (int j = i; j < tasks; ++j) {
+            ghost_dot(isa, y, d.data() + j * size + n * ghost_width, lanes.data() + j * ghost_width);
+          }
+        }
+        for (int j = i; j < tasks; ++j) {
+          partial.data()[panel * entries + i * tasks + j] = fold_lanes(lanes.data() + j * ghost_width);
+        }
+      }
+    }
+  });
+  fold_rows(partial.data(), panels, entries);
+  for (int i = 0; i < tasks; ++i) {
+    for (int j = i; j < tasks; ++j) {
+      const double dot = partial.data()[i * tasks + j];
+      gram[i * tasks + j] += dot;
+      if (i != j) {
+        gram[j * tasks + i] += dot;
+      }
+    }
+  }
+}
+
 }  // namespace detail
 
 /// Adds the Gram matrix of the weight gradients of a linear layer, G_i = dy_i^T x, without forming them, to
@@ -160,61 +223,8 @@ void add_ghost_gram(const X* x, std::int64_t rows, std::int64_t inputs, const D*
   if (rows <= 0 || outputs <= 0 || tasks <= 0) {
     return;
   }
-  using detail::ghost_height;
-  using detail::ghost_width;
-  const std::int64_t padded = (rows + ghost_height - 1) / ghost_height * ghost_height;
-  detail::Scratch k(padded * rows);
-  std::fill(k.data(), k.data() + padded * rows, 0.0);
-  {
-    detail::Scratch upper(rows * rows);
-    detail::row_products(x, rows, inputs, with_bias, upper.data(), rows, parallel, isa);
-    detail::pack_columns(upper.data(), rows, k.data());
-  }
-
-  const std::int64_t panels = (outputs + ghost_width - 1) / ghost_width;
-  const std::int64_t entries = std::int64_t{tasks} * tasks;
-  detail::Scratch partial(panels * entries);
-  std::fill(partial.data(), partial.data() + panels * entries, 0.0);
-  parallel(std::int64_t{0}, panels, std::int64_t{1}, [&](std::int64_t first, std::int64_t last) {
-    const std::int64_t size = padded * ghost_width;
-    detail::Scratch d(tasks * size);  // the panel's columns of every dy_i, zeros below and beside
-    detail::Scratch lanes(tasks * ghost_width);
-    double y[ghost_height * ghost_width];
-    std::fill(d.data(), d.data() + tasks * size, 0.0);
-    for (std::int64_t panel = first; panel < last; ++panel) {
-      const std::int64_t column = panel * ghost_width;
-      const std::int64_t width = std::min(ghost_width, outputs - column);
-      for (int i = 0; i < tasks; ++i) {
-        for (std::int64_t n = 0; n < rows; ++n) {
-          double* const to = d.data() + i * size + n * ghost_width;
-          detail::widen(isa, dy[i] + n * outputs + column, width, to);
-          std::fill(to + width, to + ghost_width, 0.0);
-        }
-      }
-      for (int i = 0; i < tasks; ++i) {
-        std::fill(lanes.data(), lanes.data() + tasks * ghost_width, 0.0);
-        for (std::int64_t n = 0; n < padded; n += ghost_height) {
-          detail::ghost_block(isa, k.data() + n * rows, d.data() + i * size, rows, y);
-          for (int j = i; j < tasks; ++j) {
-            detail::ghost_dot(isa, y, d.data() + j * size + n * ghost_width, lanes.data() + j * ghost_width);
-          }
-        }
-        for (int j = i; j < tasks; ++j) {
-          partial.data()[panel * entries + i * tasks + j] = detail::fold_lanes(lanes.data() + j * ghost_width);
-        }
-      }
-    }
-  });
-  detail::fold_rows(partial.data(), panels, entries);
-  for (int i = 0; i < tasks; ++i) {
-    for (int j = i; j < tasks; ++j) {
-      const double dot = partial.data()[i * tasks + j];
-      gram[i * tasks + j] += dot;
-      if (i != j) {
-        gram[j * tasks + i] += dot;
-      }
-    }
-  }
+  detail::Scratch k = detail::ghost_columns(x, rows, inputs, with_bias, parallel, isa);
+  detail::add_ghost_products(k.data(), rows, dy, tasks, outputs, gram, parallel, isa);
 }
 
 }  // namespace cpu
