@@ -2,12 +2,13 @@
 # Installs what fuller is built with from Debian's packages. Does nothing where they are there.
 #
 #   scripts/install_dependencies.sh [build] [images] [analysis]
-#     build      compiler, CMake, LibTorch, Eigen, and what tests and benchmarks use (always)
+#     build      compiler, CMake, LibTorch, Eigen, and what tests, examples and benchmarks use (always)
 #     images     Fashion-MNIST, for the examples
 #     analysis   clang-format, clang-tidy and Python's venv, for .ci/run
 set -euo pipefail
 
-packages=(g++ cmake ninja-build ccache libtorch-dev libopenblas0-pthread libeigen3-dev catch2 libbenchmark-dev)
+packages=(g++ cmake ninja-build ccache libtorch-dev libopenblas0-pthread libeigen3-dev catch2 libbenchmark-dev
+          zlib1g-dev libpng-dev libjpeg-dev nlohmann-json3-dev libcli11-dev)
 for group in "$@"; do
   case $group in
     build) ;;
