@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <torch/nn.h>
+
+#include "bevfusion/camera/image_backbone.hpp"
+#include "bevfusion/camera/lift_splat.hpp"
+#include "bevfusion/fusion/bev_backbone.hpp"
+#include "bevfusion/fusion/fuser.hpp"
+#include "bevfusion/heads/fuller_det.hpp"
+#include "bevfusion/heads/fuller_seg.hpp"
+#include "bevfusion/lidar/voxel_net.hpp"
+#include "bevfusion/model/model_config.hpp"
+
+namespace bevfusion {
+
+/// What a batch of samples shows to the model.
+struct ModelInput {
+  std::vector<torch::Tensor> clouds;  ///< B point clouds [N_b, 5]: x, y, z, intensity, seconds; empty without LiDAR
+  torch::Tensor images;               ///< [B, cameras, 3, H, W], normalised; undefined without cameras
+  CameraGeometry geometry;
+};
+
+/// The multi-task network: branches, fusion, shared BEV backbone, heads.
+///
+/// It is run in stages, so that a trainer can put gates between branches and fusion and a fork behind the shared backbone:
+///
+///     maps = model->branches(input);   z = model->fuse(maps);   model->detect(z);   model->segment(z);
+class BevFusionImpl : public torch::nn::Module {
+ public:
+  explicit BevFusionImpl(ModelConfig config = full_model());
+
+  /// The branches' BEV maps, in the order of modalities(); [B, C_m, X, Y] each.
+  std::vector<torch::Tensor> branches(const ModelInput& input);
+  /// The shared representation [B, C, X, Y].
+  torch::Tensor fuse(const std::vector<torch::Tensor>& maps);
+  Detections detect(const torch::Tensor& shared) { return detection_->forward(shared); }
+  torch::Tensor segment(const torch::Tensor& shared) { return segmentation_->forward(shared); }
+  torch::Tensor segment_foreground(const torch::Tensor& shared) { return foreground_->forward(shared); }
+
+  /// Names of the branches that the model has: "lidar", "camera".
+  const std::vector<std::string>& modalities() const { return modalities_; }
+  /// Parameters of branch m: theta^H of FULLER's Eq. 8.
+  std::vector<torch::Tensor> branch_parameters(std::size_t m) const;
+  /// theta^F, the intra-gradient layer: the weight that reads the branches, and the channels that read each.
+  torch::Tensor fusion_weight() const { return fuser_->fusion_weight(); }
+  std::vector<ChannelSlice> fusion_slices() const { return fuser_->fusion_slices(); }
+  /// shared_L, the inter-gradient layer: the last shared weight.
+  torch::Tensor last_shared() const { return bev_->last_shared(); }
+  std::vector<torch::Tensor> both_last_shared() const { return bev_->both_last_shared(); }
+
+  const ModelConfig& config() const { return config_; }
+
+ private:
+  ModelConfig config_;
+  std::vector<std::string> modalities_;
+  VoxelNet lidar_{nullptr};
+  std::shared_ptr<ImageBackbone> images_;
+  LiftSplat lift_splat_{nullptr};
+  std::shared_ptr<Fuser> fuser_;
+  BevBackbone bev_{nullptr};
+  FullerDet detection_{nullptr};
+  FullerSeg segmentation_{nullptr}, foreground_{nullptr};
+};
+TORCH_MODULE(BevFusion);
+
+}  // namespace bevfusion
