@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// Draws a sample of a data set in nuScenes' format, to look at: boxes in the six pictures, and points, boxes and map from above.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+#include <string>
+
+#include "bevfusion/map/map_masks.hpp"
+#include "bevfusion/nuscenes/data_error.hpp"
+#include "bevfusion/nuscenes/image_file.hpp"
+#include "bevfusion/nuscenes/key_frame.hpp"
+#include "bevfusion/pictures/bev_picture.hpp"
+#include "bevfusion/pictures/camera_picture.hpp"
+
+namespace {
+
+using namespace bevfusion;
+
+void draw(const std::string& root, const std::string& version, int sample, int sweeps, const std::string& out) {
+  const Tables tables = read_tables(root, version);
+  if (sample < 0 || sample >= static_cast<int>(tables.samples.size())) {
+    throw DataError("there are samples 0 ... " + std::to_string(tables.samples.size() - 1) + ", not " + std::to_string(sample));
+  }
+  const KeyFrame frame = key_frame_of(tables, sample, {sweeps});
+  const Eigen::Matrix3d bev = bev_from_global(frame.global_from_lidar());
+  BevPicture picture;
+  const std::filesystem::path expansion = tables.root / "maps" / "expansion" / (frame.location + ".json");
+  if (std::filesystem::exists(expansion)) {
+    picture.draw(draw_masks(read_map_expansion(expansion), bev));
+  } else if (std::filesystem::exists(frame.base_map)) {
+    picture.draw(draw_masks(BaseMap::read(frame.base_map), bev));
+  }
+  picture.draw(read_points(frame));
+  picture.draw(frame.boxes);
+  write_png(out + "_bev.png", picture.image());
+  write_png(out + "_cameras.png", six_pictures(read_pictures_with_boxes(frame, frame.boxes), 640));
+  std::printf("scene %s, sample %s: %zu boxes; wrote %s_bev.png and %s_cameras.png\n", frame.scene.c_str(),
+              to_string(frame.sample).c_str(), frame.boxes.size(), out.c_str(), out.c_str());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Draws a sample of a data set in nuScenes' format.");
+  std::string root;
+  std::string version = "v1.0-mini";
+  std::string out = "sample";
+  int sample = 0;
+  int sweeps = 1;
+  app.add_option("--data", root, "Folder of the data set")->required();
+  app.add_option("--version", version, "Name of the tables' folder")->capture_default_str();
+  app.add_option("--sample", sample, "Number of the sample")->capture_default_str();
+  app.add_option("--sweeps", sweeps, "LiDAR sweeps to draw")->capture_default_str();
+  app.add_option("--out", out, "Beginning of the pictures' names")->capture_default_str();
+  CLI11_PARSE(app, argc, argv);
+  try {
+    draw(root, version, sample, sweeps, out);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "bevfusion_draw: %s\n", error.what());
+    return 1;
+  }
+  return 0;
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bevfusion/map/map_expansion.hpp"
+
+#include <cmath>
+#include <fstream>
+#include <set>
+#include <unordered_map>
+
+#include "bevfusion/nuscenes/data_error.hpp"
+#include "bevfusion/nuscenes/json_rows.hpp"
+
+namespace bevfusion {
+
+MapShape::MapShape(std::vector<Chain> all) : chains(std::move(all)) {
+  if (chains.empty() || chains[0].empty()) return;
+  Eigen::Vector2d low = chains[0][0];
+  Eigen::Vector2d high = low;
+  for (const Chain& chain : chains) {
+    for (const Eigen::Vector2d& p : chain) {
+      low = low.cwiseMin(p);
+      high = high.cwiseMax(p);
+    }
+  }
+  center = 0.5 * (low + high);
+  radius = 0.5 * (high - low).norm();
+}
+
+namespace {
+
+// The layers of the file that hold shapes, and their class. Dividers are lines, all others polygons.
+struct LayerKind {
+  std::string_view name;
+  MapClass label;
+};
+constexpr LayerKind layer_kinds[] = {
+    {"drivable_area", MapClass::drivable_area}, {"ped_crossing", MapClass::ped_crossing}, {"walkway", MapClass::walkway},
+    {"stop_line", MapClass::stop_line},         {"carpark_area", MapClass::carpark_area}, {"road_divider", MapClass::divider},
+    {"lane_divider", MapClass::divider}};
+
+// Shapes name lines and polygons, which name nodes, in any order in the file: tokens are resolved when all is read.
+class ExpansionReader {
+ public:
+  explicit ExpansionReader(std::string file) : file_(std::move(file)) {}
+
+  JsonRowsVisitor visitor() {
+    JsonRowsVisitor v;
+    v.fields = {"token",         "x",         "y", "node_tokens", "exterior_node_tokens", "holes", "polygon_tokens",
+                "polygon_token", "line_token"};
+    v.row = [this](const JsonRow& row) { take(row); };
+    // An empty layer has no row to tell of it.
+    v.list = [this](const std::string& key) { present_.insert(key); };
+    v.number = [this](const std::string& key, double value) {
+      if (key == "canvas_edge") canvas_edge_.push_back(value);
+    };
+    return v;
+  }
+
+  MapExpansion finish() const {
+    MapExpansion map;
+    if (canvas_edge_.size() != 2 || !(canvas_edge_[0] > 0) || !(canvas_edge_[1] > 0)) {
+      fail(file_, "field 'canvas_edge' is missing, or is not two lengths");
+    }
+    map.canvas_edge = {canvas_edge_[0], canvas_edge_[1]};
+    for (const LayerKind& kind : layer_kinds) {
+      if (present_.count(kind.name) == 0) continue;
+      if (kind.label == MapClass::divider && (present_.count("road_divider") == 0 || present_.count("lane_divider") == 0))
+        continue;
+      auto& shapes = map.layers[static_cast<std::size_t>(kind.label)];
+      if (!shapes) shapes.emplace();
+    }
+    for (const Member& member : members_) {
+      auto& shapes = map.layers[static_cast<std::size_t>(member.label)];
+      if (!shapes) continue;
+      const auto& table = member.label == MapClass::divider ? lines_ : polygons_;
+      const auto found = table.find(member.shape);
+      if (found == table.end())
+        fail(file_, "layer " + member.layer + " refers to a shape that is not there: " + to_string(member.shape));
+      std::vector<Chain> chains;
+      for (const std::vector<Token>& nodes : found->second) chains.push_back(chain_of(nodes, member.shape));
+      shapes->emplace_back(std::move(chains));
+    }
+    return map;
+  }
+
+ private:
+  struct Member {
+    MapClass label;
+    Token shape;
+    std::string layer;
+  };
+
+  void take(const JsonRow& row) {
+    const std::string& layer = row.layer();
+    if (layer == "node") {
+      const double x = row.number("x");
+      const double y = row.number("y");
+      if (!(std::abs(x) <= 1e6) || !(std::abs(y) <= 1e6)) row.fail("x", "or 'y' is beyond 1e6 m");
+      nodes_.emplace(row.required_token("token"), Eigen::Vector2d(x, y));
+    } else if (layer == "line") {
+      lines_.emplace(row.required_token("token"), std::vector<std::vector<Token>>{row.tokens("node_tokens")});
+    } else if (layer == "polygon") {
+      std::vector<std::vector<Token>> rings = {row.tokens("exterior_node_tokens")};
+      if (row.has("holes")) {
+        for (std::vector<Token>& hole : row.token_groups("holes")) rings.push_back(std::move(hole));
+      }
+      polygons_.emplace(row.required_token("token"), std::move(rings));
+    } else {
+      for (const LayerKind& kind : layer_kinds) {
+        if (kind.name == layer) take_member(row, kind);
+      }
+    }
+  }
+
+  void take_member(const JsonRow& row, const LayerKind& kind) {
+    if (kind.label == MapClass::drivable_area) {
+      for (const Token polygon : row.tokens("polygon_tokens")) members_.push_back({kind.label, polygon, row.layer()});
+      return;
+    }
+    const Token shape = row.token(kind.label == MapClass::divider ? "line_token" : "polygon_token");
+    if (!shape.empty()) members_.push_back({kind.label, shape, row.layer()});
+  }
+
+  Chain chain_of(const std::vector<Token>& nodes, Token shape) const {
+    Chain chain;
+    chain.reserve(nodes.size());
+    for (const Token node : nodes) {
+      const auto found = nodes_.find(node);
+      if (found == nodes_.end())
+        fail(file_, "shape " + to_string(shape) + " refers to a node that is not there: " + to_string(node));
+      chain.push_back(found->second);
+    }
+    return chain;
+  }
+
+  std::string file_;
+  std::vector<double> canvas_edge_;
+  std::set<std::string, std::less<>> present_;
+  std::unordered_map<Token, Eigen::Vector2d> nodes_;
+  std::unordered_map<Token, std::vector<std::vector<Token>>> lines_;
+  std::unordered_map<Token, std::vector<std::vector<Token>>> polygons_;
+  std::vector<Member> members_;
+};
+
+}  // namespace
+
+MapExpansion read_map_expansion(std::istream& stream, const std::string& file) {
+  ExpansionReader reader(file);
+  visit_json_rows(stream, file, reader.visitor());
+  return reader.finish();
+}
+
+MapExpansion read_map_expansion(const std::filesystem::path& file) {
+  std::ifstream stream(file, std::ios::binary);
+  if (!stream) fail(file.string(), "cannot be opened");
+  return read_map_expansion(stream, file.string());
+}
+
+}  // namespace bevfusion

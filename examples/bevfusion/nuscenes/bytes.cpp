@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bevfusion/nuscenes/bytes.hpp"
+
+#include <fstream>
+
+#include "bevfusion/nuscenes/data_error.hpp"
+
+namespace bevfusion {
+
+std::vector<std::uint8_t> read_bytes(const std::filesystem::path& file, std::uintmax_t most) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(file, error)) fail(file.string(), "is missing, or no ordinary file");
+  const std::uintmax_t size = std::filesystem::file_size(file, error);
+  if (error) fail(file.string(), "cannot be read: " + error.message());
+  if (size > most) fail(file.string(), "is larger than " + std::to_string(most) + " bytes");
+  std::vector<std::uint8_t> bytes(static_cast<std::size_t>(size));
+  std::ifstream stream(file, std::ios::binary);
+  stream.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  if (!stream || static_cast<std::uintmax_t>(stream.gcount()) != size) fail(file.string(), "cannot be read");
+  return bytes;
+}
+
+void write_bytes(const std::filesystem::path& file, const void* bytes, std::size_t count) {
+  std::ofstream stream(file, std::ios::binary | std::ios::trunc);
+  if (count > 0) stream.write(static_cast<const char*>(bytes), static_cast<std::streamsize>(count));
+  stream.close();
+  if (!stream) fail(file.string(), "cannot be written");
+}
+
+}  // namespace bevfusion

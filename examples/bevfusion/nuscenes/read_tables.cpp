@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "bevfusion/nuscenes/data_error.hpp"
+#include "bevfusion/nuscenes/table_fields.hpp"
+#include "bevfusion/nuscenes/token_index.hpp"
+
+namespace bevfusion {
+
+namespace {
+
+// prev and next of a table, which may point forward: kept as tokens until the table is read.
+struct Links {
+  struct Pair {
+    Token previous;
+    Token next;
+  };
+  std::vector<Pair> pairs;
+
+  void add(const JsonRow& row) { pairs.push_back({row.token("prev"), row.token("next")}); }
+
+  template <typename Rows>
+  void resolve(const TokenIndex& index, Rows& rows) const {
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      rows[i].previous = index.find(pairs[i].previous);
+      rows[i].next = index.find(pairs[i].next);
+    }
+  }
+};
+
+class TablesReader {
+ public:
+  TablesReader(std::filesystem::path root, const std::string& version, const TablesOptions& options) : options_(options) {
+    tables_.root = std::move(root);
+    tables_.folder = tables_.root / version;
+    if (!std::filesystem::is_directory(tables_.folder)) fail(tables_.folder.string(), "is no folder of tables");
+  }
+
+  Tables read() {
+    sensors();
+    scenes_and_samples();
+    sample_data();
+    annotations();
+    return std::move(tables_);
+  }
+
+ private:
+  template <typename OnRow>
+  void visit(const char* table, std::vector<std::string> fields, OnRow&& on_row) {
+    JsonRowsVisitor visitor;
+    visitor.fields = std::move(fields);
+    visitor.fields.emplace_back("token");
+    visitor.row = std::forward<OnRow>(on_row);
+    visit_json_rows(tables_.folder / (std::string(table) + ".json"), visitor);
+  }
+
+  template <typename Rows>
+  static RowIndex count(const Rows& rows) {
+    return static_cast<RowIndex>(rows.size());
+  }
+
+  void sensors() {
+    TokenIndex sensors;
+    std::vector<std::optional<Channel>> channels;
+    visit("sensor", {"channel"}, [&](const JsonRow& row) {
+      sensors.add(row, count(channels));
+      channels.push_back(channel_of(row.text("channel")));
+    });
+    visit("calibrated_sensor", {"sensor_token", "translation", "rotation", "camera_intrinsic"}, [&](const JsonRow& row) {
+      CalibrationRow calibration;
+      calibration.token = calibrations_.add(row, count(tables_.calibrations));
+      const std::optional<Channel> channel = channels[static_cast<std::size_t>(sensors.find(row, "sensor_token"))];
+      calibration.used = channel.has_value();
+      calibration.channel = channel.value_or(Channel::lidar_top);
+      calibration.ego_from_sensor = transform_field(row);
+      if (channel && *channel != Channel::lidar_top) calibration.intrinsic = intrinsic_field(row);
+      tables_.calibrations.push_back(calibration);
+    });
+  }
+
+  void scenes_and_samples() {
+    TokenIndex logs;
+    visit("log", {"location"}, [&](const JsonRow& row) {
+      const Token token = logs.add(row, count(tables_.logs));
+      tables_.logs.push_back({token, row.text("location"), {}});
+    });
+    visit("map", {"log_tokens", "filename"}, [&](const JsonRow& row) {
+      for (const Token log : row.tokens("log_tokens")) {
+        const RowIndex index = logs.find(log);
+        if (index >= 0) tables_.logs[static_cast<std::size_t>(index)].base_map = relative_path_field(row, "filename");
+      }
+    });
+
+    TokenIndex scenes;
+    std::vector<Links::Pair> ends;
+    visit("scene", {"name", "log_token", "first_sample_token", "last_sample_token"}, [&](const JsonRow& row) {
+      SceneRow scene;
+      scene.token = scenes.add(row, count(tables_.scenes));
+      scene.name = row.text("name");
+      scene.log = logs.find(row, "log_token");
+      ends.push_back({row.required_token("first_sample_token"), row.required_token("last_sample_token")});
+      tables_.scenes.push_back(std::move(scene));
+    });
+    Links links;
+    visit("sample", {"timestamp", "scene_token", "prev", "next"}, [&](const JsonRow& row) {
+      SampleRow sample;
+      sample.token = samples_.add(row, count(tables_.samples));
+      sample.timestamp = row.integer("timestamp");
+      sample.scene = scenes.find(row, "scene_token");
+      links.add(row);
+      tables_.samples.push_back(sample);
+    });
+    links.resolve(samples_, tables_.samples);
+    for (std::size_t i = 0; i < tables_.scenes.size(); ++i) {
+      SceneRow& scene = tables_.scenes[i];
+      scene.first_sample = samples_.find(ends[i].previous);
+      scene.last_sample = samples_.find(ends[i].next);
+      if (scene.first_sample < 0 || scene.last_sample < 0) {
+        fail((tables_.folder / "scene.json").string(),
+             "scene " + to_string(scene.token) + ", field 'first_sample_token' or 'last_sample_token' refers to no sample");
+      }
+    }
+  }
+
+  void sample_data() {
+    TokenIndex index;
+    TokenIndex poses;
+    Links links;
+    std::vector<Token> pose_tokens;
+    visit("sample_data",
+          {"sample_token", "ego_pose_token", "calibrated_sensor_token", "filename", "width", "height", "timestamp",
+           "is_key_frame", "prev", "next"},
+          [&](const JsonRow& row) {
+            SampleDataRow data;
+            data.calibration = calibrations_.find(row, "calibrated_sensor_token");
+            const CalibrationRow& calibration = tables_.calibrations[static_cast<std::size_t>(data.calibration)];
+            if (!calibration.used) return;
+            data.is_key_frame = row.flag("is_key_frame");
+            if (!data.is_key_frame && calibration.channel != Channel::lidar_top && !options_.camera_sweeps) return;
+            data.token = index.add(row, count(tables_.sample_data));
+            data.file = relative_path_field(row, "filename");
+            data.timestamp = row.integer("timestamp");
+            data.sample = samples_.find(row, "sample_token");
+            data.width = int_field(row, "width", 0, 1 << 16);
+            data.height = int_field(row, "height", 0, 1 << 16);
+            pose_tokens.push_back(row.required_token("ego_pose_token"));
+            links.add(row);
+            if (data.is_key_frame) {
+              RowIndex& slot =
+                  tables_.samples[static_cast<std::size_t>(data.sample)].data[static_cast<std::size_t>(calibration.channel)];
+              if (slot >= 0) row.fail("is_key_frame", "makes a second key frame of one sensor in one sample");
+              slot = count(tables_.sample_data);
+            }
+            tables_.sample_data.push_back(std::move(data));
+          });
+    links.resolve(index, tables_.sample_data);
+    std::unordered_map<Token, RowIndex> wanted;
+    wanted.reserve(pose_tokens.size());
+    for (const Token token : pose_tokens) wanted.emplace(token, -1);
+    visit("ego_pose", {"translation", "rotation"}, [&](const JsonRow& row) {
+      const auto found = wanted.find(row.required_token("token"));
+      if (found == wanted.end()) return;
+      if (found->second >= 0) row.fail("token", "appears twice");
+      found->second = count(tables_.ego_poses);
+      tables_.ego_poses.push_back(transform_field(row));
+    });
+    for (std::size_t i = 0; i < pose_tokens.size(); ++i) {
+      SampleDataRow& data = tables_.sample_data[i];
+      data.ego_pose = wanted.at(pose_tokens[i]);
+      if (data.ego_pose < 0) {
+        fail((tables_.folder / "sample_data.json").string(),
+             "token " + to_string(data.token) +
+                 ", field 'ego_pose_token' refers to a row that is not there: " + to_string(pose_tokens[i]));
+      }
+    }
+  }
+
+  void annotations() {
+    TokenIndex categories;
+    visit("category", {"name"}, [&](const JsonRow& row) {
+      categories.add(row, count(tables_.categories));
+      tables_.categories.push_back(row.text("name"));
+    });
+    TokenIndex attributes;
+    std::vector<Attribute> attribute_kinds;
+    visit("attribute", {"name"}, [&](const JsonRow& row) {
+      attributes.add(row, count(attribute_kinds));
+      attribute_kinds.push_back(attribute_of(row.text("name")));
+    });
+    visit("visibility", {"level"}, [&](const JsonRow& row) { row.text("level"); });
+    TokenIndex instances;
+    visit("instance", {"category_token"}, [&](const JsonRow& row) {
+      const Token token = instances.add(row, count(tables_.instances));
+      tables_.instances.push_back({token, categories.find(row, "category_token")});
+    });
+    TokenIndex index;
+    Links links;
+    std::vector<AnnotationRow>& rows = tables_.annotations;
+    visit("sample_annotation",
+          {"sample_token", "instance_token", "attribute_tokens", "visibility_token", "translation", "size", "rotation",
+           "num_lidar_pts", "num_radar_pts", "prev", "next"},
+          [&](const JsonRow& row) {
+            AnnotationRow annotation;
+            annotation.token = index.add(row, count(rows));
+            annotation.sample = samples_.find(row, "sample_token");
+            annotation.instance = instances.find(row, "instance_token");
+            const std::vector<Token> own = row.tokens("attribute_tokens");
+            if (!own.empty()) {
+              const RowIndex attribute = attributes.find(own[0]);
+              if (attribute < 0) row.fail("attribute_tokens", "refers to a row that is not there: " + to_string(own[0]));
+              annotation.attribute = attribute_kinds[static_cast<std::size_t>(attribute)];
+            }
+            annotation.visibility = visibility_field(row);
+            annotation.translation = vector_field(row, "translation");
+            annotation.size = vector_field(row, "size");
+            if (!(annotation.size.minCoeff() > 0)) row.fail("size", "is not above zero");
+            annotation.rotation = rotation_field(row);
+            annotation.lidar_points = int_field(row, "num_lidar_pts", 0, 1 << 30);
+            annotation.radar_points = int_field(row, "num_radar_pts", 0, 1 << 30);
+            links.add(row);
+            rows.push_back(annotation);
+          });
+    links.resolve(index, rows);
+    sort_by_sample();
+  }
+
+  void sort_by_sample() {
+    std::vector<AnnotationRow>& rows = tables_.annotations;
+    std::vector<RowIndex> order(rows.size());
+    std::iota(order.begin(), order.end(), 0);
+    std::stable_sort(order.begin(), order.end(), [&](RowIndex a, RowIndex b) {
+      return rows[static_cast<std::size_t>(a)].sample < rows[static_cast<std::size_t>(b)].sample;
+    });
+    std::vector<RowIndex> place(rows.size());
+    for (std::size_t i = 0; i < order.size(); ++i) place[static_cast<std::size_t>(order[i])] = static_cast<RowIndex>(i);
+    std::vector<AnnotationRow> sorted;
+    sorted.reserve(rows.size());
+    for (const RowIndex from : order) {
+      sorted.push_back(rows[static_cast<std::size_t>(from)]);
+      AnnotationRow& row = sorted.back();
+      if (row.previous >= 0) row.previous = place[static_cast<std::size_t>(row.previous)];
+      if (row.next >= 0) row.next = place[static_cast<std::size_t>(row.next)];
+      SampleRow& sample = tables_.samples[static_cast<std::size_t>(row.sample)];
+      if (sample.annotation_count++ == 0) sample.first_annotation = count(sorted) - 1;
+    }
+    rows = std::move(sorted);
+  }
+
+  TablesOptions options_;
+  Tables tables_;
+  TokenIndex calibrations_;
+  TokenIndex samples_;
+};
+
+}  // namespace
+
+Tables read_tables(const std::filesystem::path& root, const std::string& version, const TablesOptions& options) {
+  return TablesReader(root, version, options).read();
+}
+
+Eigen::Vector2d velocity_of(const Tables& tables, RowIndex annotation, double longest) {
+  const AnnotationRow& row = tables.annotations[static_cast<std::size_t>(annotation)];
+  const Eigen::Vector2d unknown = Eigen::Vector2d::Constant(std::numeric_limits<double>::quiet_NaN());
+  if (row.previous < 0 && row.next < 0) return unknown;
+  const AnnotationRow& first = row.previous < 0 ? row : tables.annotations[static_cast<std::size_t>(row.previous)];
+  const AnnotationRow& last = row.next < 0 ? row : tables.annotations[static_cast<std::size_t>(row.next)];
+  const auto time = [&](const AnnotationRow& a) {
+    return 1e-6 * static_cast<double>(tables.samples[static_cast<std::size_t>(a.sample)].timestamp);
+  };
+  const double elapsed = time(last) - time(first);
+  const double most = row.previous >= 0 && row.next >= 0 ? 2.0 * longest : longest;
+  if (!(elapsed > 0) || elapsed > most) return unknown;
+  return (last.translation - first.translation).head<2>() / elapsed;
+}
+
+}  // namespace bevfusion

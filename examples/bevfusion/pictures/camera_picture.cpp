@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bevfusion/pictures/camera_picture.hpp"
+
+#include <algorithm>
+#include <optional>
+
+#include "bevfusion/nuscenes/image_file.hpp"
+#include "bevfusion/pictures/drawing.hpp"
+
+namespace bevfusion {
+
+namespace {
+
+// The picture of a line between two points of the camera's frame, cut off 0.1 m before the camera.
+void draw_edge(Image& image, const CameraView& view, Eigen::Vector3d a, Eigen::Vector3d b, Colour colour, double width) {
+  constexpr double near = 0.1;
+  if (a.z() < near && b.z() < near) return;
+  if (a.z() < near) std::swap(a, b);
+  if (b.z() < near) b = a + (a.z() - near) / (a.z() - b.z()) * (b - a);
+  const Eigen::Vector3d pa = view.intrinsic * a;
+  const Eigen::Vector3d pb = view.intrinsic * b;
+  draw_line(image, pa.head<2>() / pa.z(), pb.head<2>() / pb.z(), colour, width);
+}
+
+void draw_box(Image& image, const CameraView& view, const Box3D& box, Colour colour, double width) {
+  std::array<Eigen::Vector3d, 8> corners = corners_of(box);
+  for (Eigen::Vector3d& corner : corners) corner = view.camera_from_lidar * corner;
+  for (const auto& edge : box_edges) {
+    draw_edge(image, view, corners[static_cast<std::size_t>(edge[0])], corners[static_cast<std::size_t>(edge[1])], colour, width);
+  }
+  draw_edge(image, view, corners[0], corners[6], colour, width);
+  draw_edge(image, view, corners[2], corners[4], colour, width);
+}
+
+}  // namespace
+
+void draw_boxes(Image& image, const CameraView& view, const std::vector<Box3D>& boxes, double width) {
+  for (const Box3D& box : boxes) draw_box(image, view, box, colour_of(box.label), width);
+}
+
+void draw_boxes(Image& image, const CameraView& view, const std::vector<Box3D>& boxes, Colour colour, double width) {
+  for (const Box3D& box : boxes) draw_box(image, view, box, colour, width);
+}
+
+Image six_pictures(const std::array<Image, camera_count>& images, int width) {
+  constexpr std::array<Channel, camera_count> places = {Channel::cam_front_left, Channel::cam_front, Channel::cam_front_right,
+                                                        Channel::cam_back_right, Channel::cam_back,  Channel::cam_back_left};
+  int height = width * 9 / 16;
+  for (const Image& image : images) {
+    if (image.width > 0) height = width * image.height / image.width;
+  }
+  Image sheet(3 * width, 2 * height, {128, 128, 128});
+  for (std::size_t place = 0; place < camera_count; ++place) {
+    const Image& image = images[static_cast<std::size_t>(places[place])];
+    if (image.width == 0) continue;
+    const int left = static_cast<int>(place % 3) * width;
+    const int top = static_cast<int>(place / 3) * height;
+    for (int y = 0; y < height; ++y) {
+      for (int x = 0; x < width; ++x) {
+        // Mean of the pixels that this one covers.
+        const int x0 = x * image.width / width;
+        const int y0 = y * image.height / height;
+        const int x1 = std::max(x0 + 1, (x + 1) * image.width / width);
+        const int y1 = std::max(y0 + 1, (y + 1) * image.height / height);
+        std::array<int, 3> sum{};
+        for (int v = y0; v < y1; ++v) {
+          for (int u = x0; u < x1; ++u) {
+            for (std::size_t c = 0; c < 3; ++c) sum[c] += image.pixel(u, v)[c];
+          }
+        }
+        const int count = (x1 - x0) * (y1 - y0);
+        sheet.set(left + x, top + y,
+                  {static_cast<std::uint8_t>(sum[0] / count), static_cast<std::uint8_t>(sum[1] / count),
+                   static_cast<std::uint8_t>(sum[2] / count)});
+      }
+    }
+  }
+  return sheet;
+}
+
+std::array<Image, camera_count> read_pictures_with_boxes(const KeyFrame& frame, const std::vector<Box3D>& boxes) {
+  std::array<Image, camera_count> images;
+  for (std::size_t c = 0; c < camera_count; ++c) {
+    const CameraFrame& camera = frame.cameras[c];
+    if (!camera.present) continue;
+    images[c] = read_image(camera.file);
+    draw_boxes(images[c], camera.view, boxes, std::max(1.0, camera.view.width / 800.0));
+  }
+  return images;
+}
+
+}  // namespace bevfusion

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bevfusion/pictures/drawing.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "bevfusion/map/rasteriser.hpp"
+
+namespace bevfusion {
+
+void draw_line(Image& image, Eigen::Vector2d from, Eigen::Vector2d to, Colour colour, double width) {
+  if (!from.allFinite() || !to.allFinite()) return;
+  // In steps of half a pixel, over the part that can touch the picture.
+  const Eigen::Vector2d along = to - from;
+  double first = 0;
+  double last = 1;
+  const double low[2] = {-width, -width};
+  const double high[2] = {image.width + width, image.height + width};
+  for (int axis = 0; axis < 2; ++axis) {
+    if (along[axis] == 0) {
+      if (from[axis] < low[axis] || from[axis] > high[axis]) return;
+      continue;
+    }
+    const double a = (low[axis] - from[axis]) / along[axis];
+    const double b = (high[axis] - from[axis]) / along[axis];
+    first = std::max(first, std::min(a, b));
+    last = std::min(last, std::max(a, b));
+  }
+  if (first > last) return;
+  const int steps = 1 + static_cast<int>(2 * along.norm() * (last - first));
+  const double reach = 0.5 * std::max(1.0, width);
+  for (int s = 0; s <= steps; ++s) {
+    const Eigen::Vector2d p = from + (first + (last - first) * s / steps) * along;
+    for (int y = static_cast<int>(std::floor(p.y() - reach + 0.5));
+         y < p.y() + reach - 0.5 + 1e-9 || y == static_cast<int>(std::floor(p.y())); ++y) {
+      for (int x = static_cast<int>(std::floor(p.x() - reach + 0.5));
+           x < p.x() + reach - 0.5 + 1e-9 || x == static_cast<int>(std::floor(p.x())); ++x) {
+        image.set(x, y, colour);
+      }
+    }
+  }
+}
+
+void blend(Image& image, int x, int y, Colour colour, double share) {
+  if (!image.inside(x, y)) return;
+  std::uint8_t* pixel = image.pixel(x, y);
+  for (std::size_t c = 0; c < 3; ++c)
+    pixel[c] = static_cast<std::uint8_t>(std::lround((1 - share) * pixel[c] + share * colour[c]));
+}
+
+Colour colour_of(DetectionClass label) {
+  static constexpr std::array<Colour, detection_class_count> colours = {{{255, 158, 0},
+                                                                         {255, 99, 71},
+                                                                         {255, 127, 80},
+                                                                         {255, 140, 0},
+                                                                         {233, 150, 70},
+                                                                         {60, 120, 255},
+                                                                         {255, 61, 99},
+                                                                         {220, 20, 60},
+                                                                         {0, 207, 191},
+                                                                         {175, 120, 220}}};
+  return colours[static_cast<std::size_t>(label)];
+}
+
+Colour colour_of(MapClass label) {
+  static constexpr std::array<Colour, map_class_count> colours = {
+      {{166, 206, 227}, {251, 154, 153}, {178, 223, 138}, {227, 26, 28}, {255, 180, 90}, {106, 61, 154}}};
+  return colours[static_cast<std::size_t>(label)];
+}
+
+}  // namespace bevfusion

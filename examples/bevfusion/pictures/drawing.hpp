@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <Eigen/Core>
+
+#include "bevfusion/map/map_class.hpp"
+#include "bevfusion/nuscenes/detection_class.hpp"
+#include "bevfusion/pictures/image.hpp"
+
+namespace bevfusion {
+
+/// A line of some width, in pixels; what is outside the picture is cut off.
+void draw_line(Image& image, Eigen::Vector2d from, Eigen::Vector2d to, Colour colour, double width = 1);
+
+/// Mixes a colour into a pixel: `share` of the new one.
+void blend(Image& image, int x, int y, Colour colour, double share);
+
+Colour colour_of(DetectionClass label);
+Colour colour_of(MapClass label);
+
+}  // namespace bevfusion

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bevfusion/synth/generate.hpp"
+
+#include <chrono>
+#include <mutex>
+#include <vector>
+
+#include "bevfusion/nuscenes/data_error.hpp"
+#include "bevfusion/synth/parallel.hpp"
+#include "bevfusion/synth/synth_tables.hpp"
+
+namespace bevfusion {
+
+namespace {
+
+void make_folders(const SynthOptions& options) {
+  std::filesystem::create_directories(options.out / options.version);
+  std::filesystem::create_directories(options.out / "maps" / "expansion");
+  std::filesystem::create_directories(options.out / "sweeps" / std::string(name_of(Channel::lidar_top)));
+  for (const std::string_view channel : channel_names)
+    std::filesystem::create_directories(options.out / "samples" / std::string(channel));
+}
+
+}  // namespace
+
+SynthReport generate(const SynthOptions& options, const std::function<void(int done, int all)>& progress) {
+  check(options);
+  if (std::filesystem::exists(options.out / options.version / "scene.json")) {
+    fail((options.out / options.version).string(), "holds a data set already");
+  }
+  const auto start = std::chrono::steady_clock::now();
+  make_folders(options);
+
+  const auto scene_count = static_cast<std::size_t>(options.scenes);
+  std::vector<SynthScene> scenes(scene_count);
+  parallel_for(scene_count, options.threads, [&](std::size_t i) {
+    scenes[i] = make_scene(options, static_cast<int>(i));
+    write_map_files(scenes[i], options);
+  });
+
+  const auto samples = static_cast<std::size_t>(options.samples);
+  std::vector<std::vector<SeenObject>> seen(scene_count * samples);
+  std::mutex guard;
+  int done = 0;
+  parallel_for(seen.size(), options.threads, [&](std::size_t i) {
+    seen[i] = write_sample_files(scenes[i / samples], static_cast<int>(i % samples), options);
+    const std::lock_guard<std::mutex> lock(guard);
+    ++done;
+    if (progress) progress(done, static_cast<int>(seen.size()));
+  });
+
+  SynthReport report;
+  report.scenes = options.scenes;
+  report.samples = static_cast<int>(seen.size());
+  for (const std::vector<SeenObject>& objects : seen) report.annotations += static_cast<std::int64_t>(objects.size());
+  write_tables(scenes, seen, options);
+  report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return report;
+}
+
+}  // namespace bevfusion

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+namespace bevfusion {
+
+/// What the synthetic world looks like and how its sensors see it. The knobs of modality bias move what a sensor can tell: map
+/// classes are in the paint, so in the images, and reach the LiDAR through `intensity_semantics` and `curb` alone; distance is in
+/// the LiDAR.
+struct SynthOptions {
+  // How much
+  std::filesystem::path out;           ///< the data set's root; made where it is not there
+  std::string version = "v1.0-synth";  ///< folder of the tables
+  std::uint64_t seed = 0;              ///< same seed and options: same bytes
+  int scenes = 10;                     ///< each in a town of its own
+  int samples = 10;                    ///< key frames a scene, 0.5 s apart
+  int sweeps = 4;                      ///< LiDAR sweeps before each key frame, evenly spaced
+  double validation_share = 0.2;       ///< of the scenes, the last ones, go to split "val"
+  int threads = 0;                     ///< 0: as many as the machine has
+  bool base_map = true;                ///< also draw each town's drivable area as PNG
+
+  // World
+  int fewest_objects = 15;  ///< of the ten classes, within 60 m of the car's way
+  int most_objects = 45;
+  double junction_reach = 40;    ///< the first junction lies within this many metres of the start
+  double annotation_range = 75;  ///< objects farther than this from the car are not annotated, m
+
+  // LiDAR
+  int azimuths = 1084;               ///< firings a turn
+  double lidar_range = 80;           ///< m
+  double range_noise = 0.02;         ///< m, standard deviation
+  double drop_out = 0.05;            ///< share of returns lost
+  double intensity_semantics = 0.1;  ///< 0: the ground's intensity tells nothing of paint ... 1: paint returns 40 ... 90
+  double curb = 0;                   ///< how high walkways stand above the road, m
+  bool car_returns = false;          ///< also write the returns from the car's own body, 23 % of a real sweep
+  bool misses = false;               ///< write firings without a return as points at the origin, as the real files have them
+
+  // Cameras
+  double image_scale = 0.48;  ///< of 1600 x 900; 0.48 is what BEVFusion resizes to
+  int supersample = 1;        ///< rays a pixel along each side
+  double fog = 120;           ///< m over which contrast falls to 1/e; 0: clear
+  double least_gain = 0.7;    ///< brightness, drawn once a scene
+  double most_gain = 1.2;
+  double image_noise = 0.02;  ///< standard deviation, of 0 ... 1
+  int jpeg_quality = 92;      ///< 0: write PPM
+
+  /// The `tiny` configuration's data: 192 x 108 pictures, 180 firings, fewer objects, nearer junctions.
+  static SynthOptions tiny() {
+    SynthOptions options;
+    options.fewest_objects = 6;
+    options.most_objects = 18;
+    options.junction_reach = 18;
+    options.azimuths = 180;
+    options.image_scale = 0.12;
+    options.supersample = 2;
+    return options;
+  }
+};
+
+/// Throws std::invalid_argument, naming the option, for a value that makes no data set.
+void check(const SynthOptions& options);
+
+}  // namespace bevfusion
