@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // Two garments at once: one network, two tasks, every calibrator; a table and a page that show what calibration did.
-#include <atomic>
+#include <chrono>
+#include <cstdio>
 #include <exception>
 #include <filesystem>
 #include <iostream>
 #include <mutex>
-#include <thread>
+#include <string>
+#include <vector>
 
 #include <CLI/CLI.hpp>
 
+#include "../support/one_thread.hpp"
+#include "../support/parallel.hpp"
 #include "../support/progress.hpp"
 #include "../support/text_table.hpp"
 #include "choices.hpp"
@@ -86,46 +90,23 @@ std::vector<Run> train_all(const Settings& settings, const std::vector<Choice>& 
                            Records& records) {
   const std::size_t count = settings.calibrators.size() * static_cast<std::size_t>(settings.seeds);
   std::vector<Run> runs(count);
-  std::atomic<std::size_t> next{0};
   std::size_t finished = 0;
-  std::exception_ptr failure;
   std::mutex mutex;
   Progress progress(static_cast<double>(count) * settings.epochs * static_cast<double>(settings.steps_per_epoch()));
-  const auto work = [&] {
-    at::set_num_threads(1);
-    for (std::size_t i = next++; i < count; i = next++) {
-      try {
-        const auto& choice = find_choice(all, settings.calibrators[i % settings.calibrators.size()]);
-        const int seed = static_cast<int>(i / settings.calibrators.size()) + 1;
-        auto calibration = choice.make(calibration_options(settings));
-        Run run = Training(settings, train, test).run(choice.key, calibration, seed, [&] { progress.advance(1); });
-        const std::lock_guard<std::mutex> lock(mutex);
-        const auto& accuracy = run.epochs.back().accuracy;
-        char line[160];
-        std::snprintf(line, sizeof line, "%-14s seed %d   left %5.1f %%   right %5.1f %%   (%zu of %zu)", choice.title.c_str(),
-                      seed, accuracy[0], accuracy[1], ++finished, count);
-        progress.say(line);
-        records.add(run);
-        runs[i] = std::move(run);
-      } catch (...) {
-        const std::lock_guard<std::mutex> lock(mutex);
-        failure = failure ? failure : std::current_exception();
-        next = count;
-      }
-    }
-  };
-  const auto jobs =
-      settings.jobs > 0 ? static_cast<std::size_t>(settings.jobs) : std::max<std::size_t>(1, std::thread::hardware_concurrency());
-  std::vector<std::thread> workers;
-  for (std::size_t i = 0; i < std::min(jobs, count); ++i) {
-    workers.emplace_back(work);
-  }
-  for (auto& worker : workers) {
-    worker.join();
-  }
-  if (failure) {
-    std::rethrow_exception(failure);
-  }
+  in_parallel(count, settings.jobs, [&](std::size_t i) {
+    const auto& choice = find_choice(all, settings.calibrators[i % settings.calibrators.size()]);
+    const int seed = static_cast<int>(i / settings.calibrators.size()) + 1;
+    auto calibration = choice.make(calibration_options(settings));
+    Run run = Training(settings, train, test).run(choice.key, calibration, seed, [&] { progress.advance(1); });
+    const std::lock_guard<std::mutex> lock(mutex);
+    const auto& accuracy = run.epochs.back().accuracy;
+    char line[160];
+    std::snprintf(line, sizeof line, "%-14s seed %d   left %5.1f %%   right %5.1f %%   (%zu of %zu)", choice.title.c_str(), seed,
+                  accuracy[0], accuracy[1], ++finished, count);
+    progress.say(line);
+    records.add(run);
+    runs[i] = std::move(run);
+  });
   return runs;
 }
 

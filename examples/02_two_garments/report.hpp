@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -72,6 +72,7 @@ class Report {
 
   void accuracies() {
     page_.heading("What came out");
+    page_.paragraph(verdict());
     BarPlot plot;
     plot.title =
         "test accuracy after the last epoch, mean and standard deviation over " + std::to_string(settings_.seeds) + " seeds";
@@ -88,7 +89,6 @@ class Report {
         "The best of each column is bold; where two differ by less than their ±, that is chance. Step time is processor time of "
         "a "
         "training step as a ratio to the plain sum's, forward pass and optimizer included.");
-    page_.paragraph(verdict());
     std::string list = "<ul>\n";
     for (const auto& s : summaries_) {
       list += "<li><b>" + escaped(s.title) + "</b>: " + escaped(find_choice(all_, s.key).explain) + "</li>\n";
@@ -128,18 +128,16 @@ class Report {
         "The ratio of the larger task gradient to the smaller, measured where each calibrator looks (γ_task in FULLER). Grey: as "
         "the "
         "losses give it. Orange: after the calibrator's weights; at 1 both tasks pull the shared layers equally hard.");
-    std::vector<std::string> plots;
+    std::vector<LinePlot> plots;
     for (const auto& s : summaries_) {
-      LinePlot plot = steps(s.title, "ratio");
-      plot.logarithmic = true;
-      plot.low = 0.9;
-      plot.high = high_;
-      plot.series = {
+      plots.push_back(steps(s.title, "ratio"));
+      plots.back().series = {
           {"raw", over_steps(runs_, s.key, windows, true, [](const StepRecord& r) { return r.gamma; }), 0},
           {"weighted", over_steps(runs_, s.key, windows, true, [](const StepRecord& r) { return r.gamma_weighted; }), 1}};
-      plots.push_back(svg(plot));
     }
-    page_.figures(plots);
+    panels(plots);
+    page_.paragraph(
+        "The ratio does not say which task is ahead: weights that swing around the balance show a ratio above 1 as well.");
   }
 
   void weights() {
@@ -148,18 +146,35 @@ class Report {
         "What each task's gradient is multiplied with on the shared layers. Only the ratio of the two lines steers the training; "
         "IMTL-G's "
         "weights add up to 1, those of the others to about the number of tasks or more.");
-    std::vector<std::string> plots;
+    std::vector<LinePlot> plots;
     for (const auto& s : summaries_) {
-      LinePlot plot = steps(s.title, "weight");
-      plot.logarithmic = true;
-      plot.low = 0.02;
-      plot.high = 4;
-      plot.series = {
+      plots.push_back(steps(s.title, "weight"));
+      plots.back().series = {
           {"left garment", over_steps(runs_, s.key, windows, true, [](const StepRecord& r) { return r.weight[0]; }), 2},
           {"right garment", over_steps(runs_, s.key, windows, true, [](const StepRecord& r) { return r.weight[1]; }), 1}};
-      plots.push_back(svg(plot));
     }
-    page_.figures(plots);
+    panels(plots);
+  }
+
+  /// Plots beside each other on one logarithmic scale, so that they compare.
+  void panels(std::vector<LinePlot>& plots) {
+    double low = 0.9, high = 1.2;
+    for (const auto& plot : plots) {
+      for (const auto& series : plot.series) {
+        for (const auto& point : series.points) {
+          low = point.second > 0 ? std::min(low, point.second / 1.2) : low;
+          high = std::max(high, point.second * 1.2);
+        }
+      }
+    }
+    std::vector<std::string> drawn;
+    for (auto& plot : plots) {
+      plot.logarithmic = true;
+      plot.low = low;
+      plot.high = high;
+      drawn.push_back(svg(plot));
+    }
+    page_.figures(drawn);
   }
 
   void conflicts() {
@@ -173,6 +188,8 @@ class Report {
     page_.legend(titles_);
     LinePlot share = steps("steps with conflict", "share"), cosine = steps("cosine between the task gradients", "cosine");
     share.low = 0, share.high = 1;
+    share.legend = cosine.legend = false;
+    share.width = cosine.width = 480;
     for (std::size_t i = 0; i < summaries_.size(); ++i) {
       const auto& key = summaries_[i].key;
       const int colour = static_cast<int>(i);
@@ -200,6 +217,7 @@ class Report {
     plot.title = title;
     plot.x_label = "epoch";
     plot.y_label = unit;
+    plot.width = 480;
     for (std::size_t i = 0; i < summaries_.size(); ++i) {
       plot.series.push_back({titles_[i], over_epochs(runs_, summaries_[i].key, value), static_cast<int>(i)});
     }
@@ -226,7 +244,6 @@ class Report {
   const std::vector<Run>& runs_;
   const std::vector<Summary>& summaries_;
   std::vector<std::string> titles_;
-  double high_ = 100;
   Page page_{"Two garments at once: what gradient calibration did"};
 };
 

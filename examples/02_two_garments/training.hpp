@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include <torch/torch.h>
 #include <fuller/fuller.hpp>
 
 #include "../support/one_thread.hpp"
+#include "../support/parallel.hpp"
 #include "../support/statistics.hpp"
 #include "network.hpp"
 #include "overlay.hpp"
@@ -24,14 +26,7 @@ class Training {
 
   /// `advance` hears of every step. Runs may go on beside each other in several threads.
   Run run(const std::string& calibrator, fuller::Calibration& calibration, int seed, const std::function<void()>& advance) {
-    {
-      static std::mutex global_generator;  // initial weights are drawn from the one generator of the process
-      const std::lock_guard<std::mutex> lock(global_generator);
-      torch::manual_seed(static_cast<std::uint64_t>(seed));
-      trunk_ = Trunk();
-      left_ = torch::nn::Linear(50, 10);
-      right_ = torch::nn::Linear(50, 10);
-    }
+    net_ = make_seeded<TwoTaskNet>(seed);
     auto order = at::detail::createCPUGenerator(static_cast<std::uint64_t>(seed));
     const auto optimizer = make_optimizer();
     Run run;
@@ -67,9 +62,9 @@ class Training {
   std::array<torch::Tensor, 2> step(fuller::Calibration& calibration, torch::optim::Optimizer& optimizer,
                                     const torch::Tensor& chosen) {
     const auto images = train_.images.index_select(0, chosen).to(torch::kFloat32).div_(255);
-    auto [z_left, z_right] = calibration.fork<2>(trunk_(images));
-    const auto loss_left = torch::cross_entropy_loss(left_(z_left), train_.left.index_select(0, chosen));
-    const auto loss_right = torch::cross_entropy_loss(right_(z_right), train_.right.index_select(0, chosen));
+    auto [z_left, z_right] = calibration.fork<2>(net_->trunk(images));
+    const auto loss_left = torch::cross_entropy_loss(net_->left(z_left), train_.left.index_select(0, chosen));
+    const auto loss_right = torch::cross_entropy_loss(net_->right(z_right), train_.right.index_select(0, chosen));
     const auto loss = calibration.sum({settings_.loss_scale[0] * loss_left, settings_.loss_scale[1] * loss_right});
     optimizer.zero_grad();
     loss.backward();
@@ -89,10 +84,7 @@ class Training {
   }
 
   std::unique_ptr<torch::optim::Optimizer> make_optimizer() const {
-    std::vector<torch::Tensor> parameters;
-    for (const auto& part : {trunk_->parameters(), left_->parameters(), right_->parameters()}) {
-      parameters.insert(parameters.end(), part.begin(), part.end());
-    }
+    const auto parameters = net_->parameters();
     const double rate = settings_.learning_rate;
     if (settings_.optimizer == "sgd") {
       return std::make_unique<torch::optim::SGD>(parameters, torch::optim::SGDOptions(rate > 0 ? rate : 0.01).momentum(0.9));
@@ -107,9 +99,9 @@ class Training {
     std::array<double, 2> right_ones{};
     for (std::int64_t i = 0; i < count; i += piece) {
       const std::int64_t end = std::min(i + piece, count);
-      const auto z = trunk_(test_.images.slice(0, i, end).to(torch::kFloat32).div_(255));
-      right_ones[0] += (left_(z).argmax(1) == test_.left.slice(0, i, end)).sum().item<double>();
-      right_ones[1] += (right_(z).argmax(1) == test_.right.slice(0, i, end)).sum().item<double>();
+      const auto z = net_->trunk(test_.images.slice(0, i, end).to(torch::kFloat32).div_(255));
+      right_ones[0] += (net_->left(z).argmax(1) == test_.left.slice(0, i, end)).sum().item<double>();
+      right_ones[1] += (net_->right(z).argmax(1) == test_.right.slice(0, i, end)).sum().item<double>();
     }
     return {100 * right_ones[0] / static_cast<double>(count), 100 * right_ones[1] / static_cast<double>(count)};
   }
@@ -117,8 +109,7 @@ class Training {
   const Settings& settings_;
   const Pairs& train_;
   const Pairs& test_;
-  Trunk trunk_{nullptr};
-  torch::nn::Linear left_{nullptr}, right_{nullptr};
+  TwoTaskNet net_{nullptr};
 };
 
 }  // namespace example

@@ -16,8 +16,18 @@ struct BarPlot {
   std::vector<std::vector<double>> values;  ///< one row a group, one value a bar
   std::vector<std::vector<double>> errors;  ///< half the length of each error bar; NaN or 0: none
   double high = 100;                        ///< upper end of the y axis
-  int width = 860, height = 320;
+  int width = 960, height = 320;
 };
+
+namespace detail {
+
+inline std::string one_decimal(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f", value);
+  return text;
+}
+
+}  // namespace detail
 
 /// The plot as an SVG element; colours and fonts come from the page's style sheet (`Page`).
 inline std::string svg(const BarPlot& plot) {
@@ -51,7 +61,7 @@ inline std::string svg(const BarPlot& plot) {
           out += detail::line(middle - 4, y.at(end), middle + 4, y.at(end), "error");
         }
       }
-      out += detail::text(middle, y.at(above) - 5, "tick middle", label(value, 3));
+      out += detail::text(middle, y.at(above) - 5, "tick middle", detail::one_decimal(value));
     }
     out += detail::text(left + group_width * (static_cast<double>(g) + 0.5), bottom + 18, "tick middle", plot.groups[g]);
   }
