@@ -5,7 +5,7 @@ include_guard(GLOBAL)
 #   fuller_add_consumer_test(name PACKAGE|SOURCES TORCH|CORE CXX_STANDARD n [OPTIONS option...])
 function(fuller_add_consumer_test name)
   cmake_parse_arguments(PARSE_ARGV 1 arg "PACKAGE;SOURCES;TORCH;CORE" "CXX_STANDARD" "OPTIONS")
-  set(options "-DCMAKE_BUILD_TYPE=Debug" "-DCMAKE_CXX_STANDARD=${arg_CXX_STANDARD}" "-DCMAKE_CXX_COMPILER=${CMAKE_CXX_COMPILER}"
+  set(options "-DCMAKE_CXX_STANDARD=${arg_CXX_STANDARD}" "-DCMAKE_CXX_COMPILER=${CMAKE_CXX_COMPILER}"
       "-DFULLER_WITH_CUDA=${FULLER_WITH_CUDA}" ${arg_OPTIONS})
   if(arg_PACKAGE)
     list(APPEND options "-DCMAKE_PREFIX_PATH=${PROJECT_BINARY_DIR}/prefix")
