@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Python's side of the comparison: steps the network that peer_step wrote with TorchJD and with a LibMTL-style loop, checks
+that losses and gradients equal fuller's, times each step as a ratio to its own plain step, and prints one table of both sides.
+
+    step.py FOLDER TASKS light|heavy SECONDS
+"""
+import json
+import random
+import sys
+import time
+from math import comb
+from pathlib import Path
+from statistics import median
+
+import torch
+import torchjd
+from torch import nn
+from torchjd.aggregation import IMTLG, PCGrad
+from torchjd.autojac import jac_to_grad, mtl_backward
+
+WIDTH, SIDE, BATCH, CLASSES = 32, 48, 2, 4
+TOLERANCE = 1e-4
+
+
+def convolutions(first, count):
+    layers = []
+    for k in range(count):
+        layers += [nn.Conv2d(first if k == 0 else WIDTH, WIDTH, 3, padding=1), nn.ReLU()]
+    return layers
+
+
+class Network:
+    def __init__(self, folder, tasks, heavy, loudness):
+        self.trunk = nn.Sequential(*convolutions(3, 11))
+        self.last = nn.Conv2d(WIDTH, WIDTH, 3, padding=1)
+        self.heads = [nn.Sequential(*convolutions(WIDTH, 3 if heavy else 1), nn.Conv2d(WIDTH, CLASSES, 1)) for _ in range(tasks)]
+        self.loudness = loudness
+        self.shared = [*self.trunk.parameters(), *self.last.parameters()]
+        self.parameters = self.shared + [p for head in self.heads for p in head.parameters()]
+        with torch.no_grad():
+            for parameter, values in zip(self.parameters, read(folder / "parameters.f32", [p.shape for p in self.parameters])):
+                parameter.copy_(values)
+        (self.input,) = read(folder / "inputs.f32", [(BATCH, 3, SIDE, SIDE)])
+        self.targets = read(folder / "targets.f32", [(BATCH, CLASSES, SIDE, SIDE)] * tasks)
+
+    def losses(self):
+        z = self.last(self.trunk(self.input))
+        losses = [(head(z) - target).pow(2).mean() * loud for head, target, loud in zip(self.heads, self.targets, self.loudness)]
+        return z, losses
+
+    def drop_gradients(self):
+        for parameter in self.parameters:
+            parameter.grad = None
+
+
+def read(path, shapes):
+    values = torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.float32)
+    tensors = [part.view(shape) for part, shape in zip(values.split([int(torch.Size(s).numel()) for s in shapes]), shapes)]
+    return tensors
+
+
+def weighted_backward(losses, weights):
+    sum(weight * loss for weight, loss in zip(weights, losses)).backward()
+
+
+def imtl_g(gram):
+    norms = gram.diagonal().sqrt()
+    raw = torch.linalg.solve(gram / norms / norms[:, None], torch.ones_like(norms)) / norms
+    return raw / raw.sum()
+
+
+def steps(net):
+    """Name -> (step, the step of fuller's that it must equal)."""
+    weight = net.last.weight
+    tasks = len(net.heads)
+
+    def plain():
+        sum(net.losses()[1]).backward()
+
+    def torchjd_last(rule):
+        z, losses = net.losses()
+        mtl_backward(losses, features=z, tasks_params=[[]] * tasks, shared_params=[weight], retain_graph=True,
+                     parallel_chunk_size=1)
+        weights = jac_to_grad([weight], rule)
+        weight.grad = None
+        weighted_backward(losses, weights)
+
+    def torchjd_trunk(rule, chunk):
+        z, losses = net.losses()
+        mtl_backward(losses, features=z, shared_params=net.shared, parallel_chunk_size=chunk)
+        jac_to_grad(net.shared, rule)
+
+    def loop_last():
+        _, losses = net.losses()
+        rows = torch.stack([torch.autograd.grad(loss, weight, retain_graph=True)[0].flatten() for loss in losses]).double()
+        weighted_backward(losses, imtl_g(rows @ rows.T).float())
+
+    def loop_trunk():
+        # As LibMTL does: a backward of each loss to all parameters, shared gradients gathered row by row, then a backward of
+        # the weighted sum.
+        _, losses = net.losses()
+        rows = []
+        for loss in losses:
+            gradients = torch.autograd.grad(loss, net.shared, retain_graph=True)
+            rows.append(torch.cat([gradient.flatten() for gradient in gradients]))
+        rows = torch.stack(rows)
+        weights = imtl_g(rows.double() @ rows.double().T).float()
+        weighted_backward(losses, weights)
+
+    return {
+        "plain": (plain, "plain"),
+        "TorchJD, last layer, IMTL-G": (lambda: torchjd_last(IMTLG()), "last_shared_IMTL-G"),
+        "TorchJD, whole trunk, IMTL-G": (lambda: torchjd_trunk(IMTLG(), 1), "all_shared_IMTL-G"),
+        "TorchJD, whole trunk, IMTL-G, vmap": (lambda: torchjd_trunk(IMTLG(), None), "all_shared_IMTL-G"),
+        # The random orders differ where there is more than one other task to project on.
+        "TorchJD, whole trunk, PCGrad": (lambda: torchjd_trunk(PCGrad(), 1), "all_shared_PCGrad" if tasks == 2 else None),
+        "LibMTL-style loop, last layer, IMTL-G": (loop_last, "last_shared_IMTL-G"),
+        # Weighs the heads too, so only its shared gradients can be compared.
+        "LibMTL-style loop, whole trunk, IMTL-G": (loop_trunk, "all_shared_IMTL-G"),
+    }
+
+
+def check(net, folder, all_steps):
+    shapes = [p.shape for p in net.parameters]
+    _, losses = net.losses()
+    (expected,) = read(folder / "losses.f32", [(len(losses),)])
+    torch.testing.assert_close(torch.stack(losses).detach(), expected, rtol=TOLERANCE, atol=0)
+    for name, (step, reference) in all_steps.items():
+        if reference is None:
+            continue
+        net.drop_gradients()
+        step()
+        expected = read(folder / f"gradients_{reference}.f32", shapes)
+        count = len(net.shared) if name.startswith("LibMTL-style loop, whole") else len(shapes)
+        for k in range(count):
+            error = float((net.parameters[k].grad - expected[k]).norm() / expected[k].norm())
+            if not error <= TOLERANCE:
+                sys.exit(f"{name}: the gradient of parameter {k} differs from fuller's by {error:.1e} (norm); nothing was timed")
+
+
+def median_interval(values, confidence=0.95):
+    """Distribution-free, from order statistics; as fuller's median_interval."""
+    values, n = sorted(values), len(values)
+    below, outside = 0.0, 0
+    for k in range(n):
+        below += comb(n, k) / 2**n
+        if 2 * below > 1 - confidence:
+            break
+        outside = k
+    return {"ratio": median(values), "low": values[outside], "high": values[n - 1 - outside], "rounds": n}
+
+
+def measure(net, all_steps, seconds):
+    generator = random.Random(1)
+    ratios = {name: [] for name in all_steps}
+    times = {name: [] for name in all_steps}
+    begin, rounds = time.monotonic(), 0
+    while rounds < 16 or time.monotonic() - begin < seconds:
+        rounds += 1
+        order = [*all_steps, "plain", "plain"]
+        generator.shuffle(order)
+        taken = {name: [] for name in all_steps}
+        for name in order:
+            net.drop_gradients()
+            start = time.thread_time()
+            all_steps[name][0]()
+            taken[name].append(time.thread_time() - start)
+        for name, values in taken.items():
+            times[name].append(median(values))
+            ratios[name].append(median(values) / median(taken["plain"]))
+    return {name: {"seconds": median(times[name]), **median_interval(ratios[name])} for name in all_steps}
+
+
+def main():
+    folder, tasks, heavy, seconds = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "heavy", float(sys.argv[4])
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    fuller = json.loads((folder / "fuller.json").read_text())
+    if torch.__version__.split("+")[0] != fuller["libtorch"].split("+")[0]:
+        sys.exit(f"Python has torch {torch.__version__}, fuller's side was built with {fuller['libtorch']}")
+    net = Network(folder, tasks, heavy, fuller["loudness"])
+    all_steps = steps(net)
+    check(net, folder, all_steps)
+    peers = measure(net, all_steps, seconds)
+    (folder / "peers.json").write_text(json.dumps(peers, indent=1))
+
+    print(f"\n{tasks} tasks, {sys.argv[3]} heads; torch {torch.__version__}, torchjd {version()}; one thread, processor time")
+    print(f"{'step':42s} {'ms':>7s}  {'of its own plain step':22s}")
+    for name, result in fuller["steps"].items():
+        show("fuller, " + name.replace("/", ", ").replace("_", " ") if name not in ("plain", "floor") else
+             {"plain": "plain step in C++", "floor": "floor: plain + T last-layer gradients"}[name], result)
+    for name, result in peers.items():
+        show("plain step in Python" if name == "plain" else name, result)
+
+
+def version():
+    from importlib.metadata import version as of
+
+    return of("torchjd")
+
+
+def show(name, result):
+    print(f"{name:42s} {1e3 * result['seconds']:7.1f}  {result['ratio']:.3f} ({result['low']:.3f} to {result['high']:.3f})")
+
+
+main()
