@@ -29,8 +29,15 @@ Step step_with(std::vector<double> norms, std::vector<double> losses) {
   return step;
 }
 
-GradNormOptions from_ones(std::size_t tasks) {
+/// Options that show an update in the step that causes it.
+GradNormOptions at_once() {
   GradNormOptions options;
+  options.use = GradNormOptions::Use::updated;
+  return options;
+}
+
+GradNormOptions from_ones(std::size_t tasks) {
+  GradNormOptions options = at_once();
   options.initial_losses = fuller::TaskVector(std::vector<double>(tasks, 1.0));
   return options;
 }
@@ -104,8 +111,8 @@ TEST_CASE("GradNorm with Adam: two steps worked out by hand") {
 }
 
 TEST_CASE("GradNorm measures L(0) at a task's first step") {
-  Runner<GradNorm> measured(GradNorm(), 3);
-  GradNormOptions given;
+  Runner<GradNorm> measured(GradNorm(at_once()), 3);
+  GradNormOptions given = at_once();
   given.initial_losses = {4, 5, 6};
   Runner<GradNorm> told(GradNorm(given), 3);
   Step first = step_with({1, 2, 3}, {4, 5, 999});
@@ -158,7 +165,7 @@ TEST_CASE("GradNorm weights stay positive and add up to T under gradients of any
   std::uniform_real_distribution<double> exponent(-18, 18);
   std::uniform_real_distribution<double> loss(-.1, 3);
   for (const double floor : {1e-3, .4}) {
-    GradNormOptions options;
+    GradNormOptions options = at_once();
     options.floor = floor;
     Runner<GradNorm> run(GradNorm(options), 5);
     for (int k = 0; k < 2000; ++k) {
@@ -176,9 +183,9 @@ TEST_CASE("GradNorm weights stay positive and add up to T under gradients of any
   }
 }
 
-TEST_CASE("GradNorm can give the weights from before the update, as the paper times it") {
-  GradNormOptions options = from_ones(2);
-  options.use = GradNormOptions::Use::before_update;
+TEST_CASE("GradNorm gives the weights from before the update unless told otherwise, as the paper times it") {
+  GradNormOptions options;
+  options.initial_losses = from_ones(2).initial_losses;
   Runner<GradNorm> late(GradNorm(options), 2);
   Runner<GradNorm> now(GradNorm(from_ones(2)), 2);
   const Step step = step_with({2, 6}, {.5, 1});

@@ -168,8 +168,10 @@ TEST_CASE("GradNorm under renormalise adds up to the number present; under hold 
   std::mt19937_64 random(3);
   WeightingOptions options;
   options.missing = Missing::renormalise;
-  WeightingRunner<fuller::GradNorm> renormalise(fuller::GradNorm(), 3, options);
-  WeightingRunner<fuller::GradNorm> hold(fuller::GradNorm(), 3);
+  fuller::GradNormOptions at_once;  // so that the weight last given is the weight kept
+  at_once.use = fuller::GradNormOptions::Use::updated;
+  WeightingRunner<fuller::GradNorm> renormalise(fuller::GradNorm(at_once), 3, options);
+  WeightingRunner<fuller::GradNorm> hold(fuller::GradNorm(at_once), 3);
   for (int k = 0; k < 5; ++k) {
     const Step step = step_of(random_jacobian(3, 10, random));
     renormalise(step);
@@ -401,4 +403,20 @@ TEST_CASE("nothing usable in a step: weights 0, the rule is not called, no state
       CHECK(run.state == state);
     }
   });
+}
+
+TEST_CASE("a rule that asks for no Gram matrix heeds the policy where one is shown") {
+  std::mt19937_64 random(5);
+  Step step = step_of(random_jacobian(3, 10, random));
+  step.gram[1 * 3 + 1] = std::numeric_limits<double>::infinity();
+  WeightingOptions options;
+  options.non_finite = NonFinite::skip;
+  WeightingRunner<fuller::Uniform> skips(fuller::Uniform(), 3, options);
+  skips(step);
+  CHECK(skips.conditions[1] == Condition::non_finite);
+  CHECK(skips.shared == std::vector<double>{1, 0, 1});
+  CHECK(skips.heads == std::vector<double>{1, 0, 1});
+  WeightingRunner<fuller::Uniform> propagates(fuller::Uniform(), 3);
+  propagates(step);
+  CHECK(propagates.shared == std::vector<double>{1, 1, 1});
 }

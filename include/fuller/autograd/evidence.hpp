@@ -95,7 +95,7 @@ inline void measure_at_fork(State& state, const Step& step, const TaskTensors& c
 /// Whether this step's task gradients are to be compared.
 inline bool measures_now(const State& state) {
   const int every = state.options.measure_every;
-  return state.rule.needs.gram || (every > 0 && state.step % every == 0);
+  return always_measured(state) || (every > 0 && state.step % every == 0);
 }
 
 /// Asks the rule for this step's weights. `state.present` and, where measured, `state.gram` are given.

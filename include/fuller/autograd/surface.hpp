@@ -64,7 +64,7 @@ inline void recognise_last_layer(Step& step, const at::Tensor& z) {
 /// for a rule that compares no gradients: then a trunk in which no last layer can be found is no obstacle.
 /// @throws Error where none can be found, or a named one needs no gradient.
 inline void choose_surface(const State& state, Step& step, const std::vector<at::Tensor>& levels, std::vector<at::Tensor> named) {
-  const bool never_measured = !state.rule.needs.gram && state.options.measure_every == 0;
+  const bool never_measured = !always_measured(state) && state.options.measure_every == 0;
   if (state.surface == Surface::representation || never_measured) {
     return;
   }

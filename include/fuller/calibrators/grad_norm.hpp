@@ -23,10 +23,11 @@ struct GradNormOptions {
   TaskVector initial_losses;
   /// No weight falls below this share of the mean weight 1; in (0, 1).
   double floor = 1e-3;
-  /// Which weights the step that is observed gets. The paper updates w and the parameters from the same pass, so that w(t+1) is
-  /// first used in the next step; here w is known before the shared parameters' gradient is formed, and need not come late.
-  enum class Use { updated, before_update };
-  Use use = Use::updated;
+  /// Which weights the step that is observed gets. The paper differentiates the loss with w(t) while it forms w(t+1)
+  /// (`before_update`); here w(t+1) is known before the shared parameters' gradient is formed, and need not come late
+  /// (`updated`).
+  enum class Use { before_update, updated };
+  Use use = Use::before_update;
 };
 
 /// GradNorm, "GradNorm: gradient normalization for adaptive loss balancing in deep multitask networks" (Chen et al., ICML 2018):

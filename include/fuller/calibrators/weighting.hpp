@@ -79,9 +79,10 @@ struct rule_weights_sum_to_tasks<Rule, std::void_t<decltype(Rule::weights_sum_to
 /// or s_i a_i. All choices are selections: nothing is ever multiplied by 0, and a NaN that is skipped reaches no other number.
 ///
 /// The weight a task "last had" is its last positive shared weight: one that a rule made negative or 0 to settle a conflict means
-/// nothing when the others are absent. Tasks that are not used keep their state; only a rule that needs the Gram matrix shows
-/// zero or NaN gradients, only one that needs the losses NaN losses. Deterministic, no allocation, host and device. State: the
-/// rule's, then T last weights.
+/// nothing when the others are absent. Tasks that are not used keep their state. Zero and NaN gradients show in the Gram matrix:
+/// under `skip` and `throw_error` it is looked at wherever it is given, under `propagate` only for a rule that needs it (a plain
+/// sum propagates by itself); NaN losses show to a rule that needs the losses. Deterministic, no allocation, host and device.
+/// State: the rule's, then T last weights.
 template <class Rule>
 class Weighting {
  public:
@@ -190,9 +191,16 @@ class Weighting {
     }
   }
 
+  /// A rule that asks for no Gram matrix is shown one where the policy needs to know which gradients are zero or not finite.
   template <int Tasks>
-  FULLER_HD static bool finite_alone(const Evidence<Tasks>& evidence, int i) {
-    return (!needs.gram || detail::is_finite(evidence.dot(i, i))) && (!needs.losses || detail::is_finite(evidence.losses[i]));
+  FULLER_HD bool looks_at_gram(const Evidence<Tasks>& evidence) const {
+    return needs.gram || (options_.non_finite != NonFinite::propagate && evidence.gram != nullptr);
+  }
+
+  template <int Tasks>
+  FULLER_HD bool finite_alone(const Evidence<Tasks>& evidence, int i) const {
+    return (!looks_at_gram(evidence) || detail::is_finite(evidence.dot(i, i))) &&
+           (!needs.losses || detail::is_finite(evidence.losses[i]));
   }
 
   template <int Tasks>
@@ -203,7 +211,7 @@ class Weighting {
     if (!finite_alone(evidence, i)) {
       return Condition::non_finite;
     }
-    if (needs.gram) {
+    if (looks_at_gram(evidence)) {
       // A product with a task that is itself non-finite says nothing about this one.
       for (int j = 0; j < evidence.tasks(); ++j) {
         if (!detail::is_finite(evidence.dot(i, j)) && evidence.present[j] != 0 && finite_alone(evidence, j)) {
