@@ -138,3 +138,38 @@ TEST_CASE("The fusion layer as last shared layer: its gradient is measured per t
     CHECK(largest_difference(calibration.diagnostics().gates, gate_state) < 1e-12);
   }
 }
+
+TEST_CASE("Gates see the one gradient that trains, however many passes measured the tasks") {
+  for (const bool past_the_fork : {false, true}) {  // the weights are chosen at the fork, or at the losses
+    Fusion net = make_fusion(FusionKind::conv2d, 2, true, false);
+    const auto losses_of = [&](const Tensors& z, const Tensor& fused) {
+      const Tensor skip = past_the_fork ? fused.sin().mean() : torch::zeros({}, torch::kDouble);
+      return Tensors{net.loss(0, z[0]) + skip, net.loss(1, z[1])};
+    };
+    const Tensor fused = net.fuse(net.features());
+    const Tensor z = net.shared(fused);
+    const Tensors losses = losses_of({z, z}, fused);
+    Tensors shared;
+    for (const Tensors& branch : net.branch_parameters()) {
+      append(shared, branch);
+    }
+    append(shared, net.readers_and_trunk());
+    const Eigen::MatrixXd M = gram_at(losses, shared);
+    Weights weights = RuleAlone<fuller::PCGrad>(fuller::PCGrad(), 2)(M, values_of(losses));
+    weights.heads = {1, 1};
+    Tensors expected = weighted_gradients(losses, shared, {net.heads[0]->parameters(), net.heads[1]->parameters()}, weights);
+    std::vector<double> gate_state(2, 1.0);
+    const auto scales = expected_gates(branch_norms(net, {expected[4]}), gate_state);
+    for (std::size_t k = 0; k < 4; ++k) {
+      expected[k] = expected[k] * scales[k / 2];
+    }
+    Calibration calibration(fuller::PCGrad(), {"near", "far"});
+    calibration.modalities(fuller::ModalityGate(), {"a", "b"});
+    clear(net.parameters());
+    const Tensor gated = net.fuse(calibration.gate(net.features(), net.weights().front()));
+    const auto v = calibration.fork<2>(net.shared(gated));
+    calibration.sum(losses_of({v[0], v[1]}, gated)).backward();
+    CHECK(difference(gradients_of(net.parameters()), expected) < 1e-12);
+    CHECK(largest_difference(calibration.diagnostics().gates, gate_state) < 1e-12);
+  }
+}

@@ -85,11 +85,13 @@ TEST_CASE("IMTL-G in one backward equals T backwards, on every surface and reach
 
 TEST_CASE("GradNorm over several steps equals its formula on the gradients of T backwards") {
   // w <- w - lr sign(w n - mean(w n) r^alpha) n, then scaled to add up to T; r = (L / L0) / mean(L / L0).
-  for (const Named& named : networks) {
+  for (int run = 0; run < 2 * static_cast<int>(networks.size()); ++run) {
+    const Named& named = networks[static_cast<std::size_t>(run / 2)];
     const int tasks = 3;
     Network net = named.make(tasks);
     fuller::GradNormOptions chosen;
     chosen.learning_rate = 5e-3;
+    chosen.use = run % 2 == 0 ? fuller::GradNormOptions::Use::before_update : fuller::GradNormOptions::Use::updated;
     Calibration calibration(fuller::GradNorm(chosen), task_names(tasks));
     Eigen::ArrayXd w = Eigen::ArrayXd::Ones(tasks);
     Eigen::ArrayXd initial;
@@ -104,11 +106,13 @@ TEST_CASE("GradNorm over several steps equals its formula on the gradients of T 
         initial = L;
       }
       const Eigen::ArrayXd r = (L / initial) / (L / initial).mean();
+      const Eigen::ArrayXd old = w;
       const Eigen::ArrayXd excess = w * n - (w * n).mean() * r.pow(1.5);
       w -= 5e-3 * excess.sign() * n;
       w *= tasks / w.sum();
       REQUIRE(w.minCoeff() > 0.01);
-      const Weights weights{to_list(w), to_list(w)};
+      const Eigen::ArrayXd& used = run % 2 == 0 ? old : w;
+      const Weights weights{to_list(used), to_list(used)};
       const Tensors expected = expected_gradients(net, x, weights);
       CHECK(difference(calibrated_gradients(calibration, net, x), expected) < 1e-12);
       CHECK(largest_difference(calibration.diagnostics().weights, weights.shared) < 1e-12);

@@ -141,6 +141,49 @@ TEST_CASE("Where the last layer cannot be told, fork() says how to name it") {
   CHECK(thrown_by([&] { dwa.fork(torch::cat({z, z.tanh()}, 1)); }).empty());
 }
 
+TEST_CASE("Several levels of which tasks read some, and of which some are not trained") {
+  Network net = pyramid_network(3);
+  const Tensor x = net.input(5);
+  const Tensor map = torch::randn({2, 4}, torch::kDouble);  // a level that nothing is trained behind
+  const auto losses_of = [&](const std::vector<Tensors>& of_task) {
+    return Tensors{net.loss(0, {of_task[0][0], of_task[0][1]}) + of_task[0][2].sum(),
+                   net.heads[1][0]->forward(of_task[1][0]).pow(2).mean(), net.heads[2][1]->forward(of_task[2][1]).abs().mean()};
+  };
+  Tensors plain = net.features(x);
+  plain.push_back(map);
+  const Tensors losses = losses_of({plain, plain, plain});
+  const std::vector<Tensors> heads{net.head_parameters(0), net.head_parameters(1), net.head_parameters(2)};
+  for (const Surface surface : {Surface::last_shared, Surface::representation, Surface::all_shared}) {
+    INFO("surface " << static_cast<int>(surface));
+    const Tensors at = surface == Surface::last_shared      ? net.last
+                       : surface == Surface::representation ? Tensors{plain[0], plain[1]}
+                                                            : net.shared_parameters();
+    const Tensors expected = weighted_gradients(losses, net.shared_parameters(), heads, imtl_g(gram_at(losses, at)));
+    CalibrationOptions options;
+    options.surface = surface;
+    Calibration calibration(fuller::IMTL_G(), task_names(3), options);
+    clear(net.parameters());
+    Tensors levels = net.features(x);
+    levels.push_back(map);
+    const auto forked = calibration.fork_levels(levels);
+    CHECK(forked[1][2].is_same(map));
+    calibration.sum(losses_of(forked)).backward();
+    CHECK(difference(gradients_of(net.parameters()), expected) < 1e-12);
+  }
+}
+
+TEST_CASE("A wide linear layer on a small batch with a task that is absent") {
+  Network net = wide_network(4);
+  const Tensor x = net.input(5);
+  const Tensors losses = plain_losses(net, x);
+  const Weights three = imtl_g(gram_at({losses[0], losses[2], losses[3]}, net.last));
+  const Weights weights{{three.shared[0], 0, three.shared[1], three.shared[2]},
+                        {three.heads[0], 0, three.heads[1], three.heads[2]}};
+  const Tensors expected = expected_gradients(net, x, weights);
+  Calibration calibration(fuller::IMTL_G(), task_names(4));
+  CHECK(difference(calibrated_gradients(calibration, net, x, {1, 0, 1, 1}), expected) < 1e-12);
+}
+
 TEST_CASE("All shared parameters: losses of one decoder, with and without a fork") {
   // box, class and velocity read one decoder, each behind a layer of its own; segmentation has a head of its own.
   torch::manual_seed(6);

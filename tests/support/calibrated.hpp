@@ -76,10 +76,14 @@ struct Fails : torch::autograd::Function<Fails> {
 /// The identity, whose backward replaces the gradient by `value`.
 struct Replaces : torch::autograd::Function<Replaces> {
   static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& x, double value) {
+    context->set_materialize_grads(false);
     context->saved_data["value"] = value;
     return x.clone();
   }
   static Tensors backward(torch::autograd::AutogradContext* context, const Tensors& gradients) {
+    if (!gradients[0].defined()) {
+      return {Tensor(), Tensor()};
+    }
     return {torch::full_like(gradients[0], context->saved_data["value"].toDouble()), Tensor()};
   }
 };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -17,6 +18,7 @@
 #include <fuller/autograd/branch_features.hpp>
 #include <fuller/autograd/branch_updates.hpp>
 #include <fuller/autograd/diagnostics.hpp>
+#include <fuller/autograd/loss_guard.hpp>
 #include <fuller/autograd/loss_sum.hpp>
 #include <fuller/autograd/options.hpp>
 #include <fuller/autograd/route.hpp>
@@ -136,7 +138,9 @@ class Calibration {
     auto both = std::make_shared<detail::StepOfState>(detail::StepOfState{state_, step});
     const Tensors aliases = detail::TaskFork::apply(at::TensorList(trained), std::move(both));
     step->fork = aliases.front().grad_fn().get();
-    state_->open_steps.push_back(step);
+    auto& open = state_->open_steps;
+    open.erase(std::remove_if(open.begin(), open.end(), [](const auto& one) { return one.expired(); }), open.end());
+    open.push_back(step);
     for (std::size_t i = 0; i < tasks; ++i) {
       std::size_t next = i * trained.size();
       for (Tensor& level : outputs[i]) {
@@ -201,6 +205,12 @@ class Calibration {
       edges[k] = detail::gradient_edge(given[k]);
     }
     detail::choose_route(*state_, *step, edges);
+    if (step->route == detail::Step::Route::fork) {
+      for (std::size_t k = 0; k < edges.size(); ++k) {
+        edges[k].function->add_pre_hook(
+            std::make_unique<detail::LossGuard>(step, edges[k].input_nr, state_->tasks[step->given[k]]));
+      }
+    }
     auto summed = std::make_shared<detail::SummedStep>(detail::SummedStep{state_, step, std::move(edges), ++step->sums});
     const Tensor total = detail::LossSum::apply(at::TensorList(given), std::move(summed));
     step->sum = total.grad_fn().get();

@@ -42,7 +42,9 @@ inline void describe_tasks(const State& state, Diagnostics& out) {
   out.tasks = state.tasks;
   out.step = state.step;
   out.weights = state.rule.verdict.shared;
-  out.head_weights = state.apply_to == ApplyTo::all ? state.rule.verdict.heads : std::vector<double>(count, 1.0);
+  for (std::size_t i = 0; i < count; ++i) {
+    out.head_weights.push_back(head_weight(state, i));
+  }
   out.conditions = state.rule.verdict.conditions;
   if (!state.measured) {
     return;

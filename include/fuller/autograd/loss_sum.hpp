@@ -56,10 +56,12 @@ struct LossSum : torch::autograd::Function<LossSum> {
     const at::Tensor& scale = gradients[0];
     step.run = torch::autograd::get_current_graph_task_nodes_in_graph();
     step.weighed = false;
+    step.scale = step.route == Step::Route::fork ? scale : at::Tensor();
     step.loss_scale = std::abs(scale.item<double>());
     step.nodes_at_start = nodes_made();
 
     bool changes = changes_heads(state, step);
+    bool sets_aside = sets_heads_aside(state, step);
     refuse_terms_outside(step, changes);
     torch::autograd::variable_list to_losses(step.given.size(), scale);
     TaskTensors replacements;
@@ -74,13 +76,13 @@ struct LossSum : torch::autograd::Function<LossSum> {
         if (replacements.empty() && weight != 0.0) {
           applied[i] = weight;
           if (head_weight(state, i) != weight && !changes) {
-            changes = true;
+            changes = sets_aside = true;
             refuse_terms_outside(step, changes);
           }
         }
       }
     }
-    if (changes) {
+    if (sets_aside) {
       auto heads = std::make_shared<HeadGradients>(summed->state, summed->step);
       heads->replacements = std::move(replacements);
       heads->applied = std::move(applied);

@@ -29,7 +29,8 @@ struct Step {
 
   Route route = Route::undecided;
   bool weighed = false;              ///< the rule has spoken in the backward that runs or ran last
-  double loss_scale = 1;             ///< the gradient that arrived at the loss sum
+  double loss_scale = 1;             ///< the size of the gradient that arrived at the loss sum
+  at::Tensor scale;                  ///< that gradient, while the backward is between sum and fork
   std::uint64_t nodes_at_start = 0;  ///< nodes_made() when the backward reached the loss sum
 
   const Node* fork = nullptr;       ///< the fork's node; null for a sum without a fork
@@ -90,6 +91,11 @@ inline bool changes_heads(const State& state, const Step& step) {
   return (step.route == Step::Route::fork) == (state.apply_to == ApplyTo::all) || state.options.non_finite == NonFinite::skip;
 }
 
+/// Whether the heads' gradients are set aside meanwhile: also where a policy may throw and is to leave everything as it was.
+inline bool sets_heads_aside(const State& state, const Step& step) {
+  return changes_heads(state, step) || state.options.non_finite == NonFinite::throw_error;
+}
+
 /// What task i's head gradients are to be multiplied with.
 inline double head_weight(const State& state, std::size_t i) {
   if (state.apply_to == ApplyTo::all) {
@@ -97,6 +103,11 @@ inline double head_weight(const State& state, std::size_t i) {
   }
   const bool skipped = state.options.non_finite == NonFinite::skip && state.rule.verdict.conditions[i] == Condition::non_finite;
   return skipped ? 0.0 : 1.0;
+}
+
+/// Whether task gradients are compared in every step: because the rule asks, or because the policy must know which are not finite.
+inline bool always_measured(const State& state) {
+  return state.rule.needs.gram || state.options.non_finite != NonFinite::propagate;
 }
 
 /// Carries a shared pointer inside an autograd node's saved data.

@@ -73,6 +73,7 @@ struct TaskFork : torch::autograd::Function<TaskFork> {
     if (std::exchange(step.run, nullptr) != torch::autograd::get_current_graph_task_nodes_in_graph()) {
       fail("a backward passes fork() that did not start at the calibration's sum of the losses; differentiate that sum");
     }
+    step.scale = at::Tensor();
     refuse_hidden_heads(state, step);
     const std::size_t levels = step.roots.size();
     TaskTensors by_task(state.tasks.size());
