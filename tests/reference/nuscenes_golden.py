@@ -10,8 +10,8 @@
 generator with the seed below, written as the tables of a data set with no sensor data, and evaluated through the devkit's front
 door (NuScenes, DetectionEval with the configuration detection_cvpr_2019).
 
-Layout: a list of sets; each has its samples (token, ego x and y, bicycle racks, annotated boxes), the predictions by sample in the
-order of the submission, and what the devkit says. A box is
+Layout: a list of sets; each has its samples (token, ego x and y, bicycle racks, annotated boxes), the predictions by sample in
+the order of the submission, and what the devkit says (some curves too, and the tables of one set). A box is
 [translation, size, rotation, velocity, class, attribute, score, points]; null stands for NaN.
 """
 import contextlib
@@ -41,7 +41,7 @@ CATEGORY = {"car": "vehicle.car", "truck": "vehicle.truck", "bus": "vehicle.bus.
             "barrier": "movable_object.barrier", RACK: RACK, "animal": "animal"}
 SIZE = {"car": (1.9, 4.6, 1.7), "truck": (2.5, 6.9, 2.8), "bus": (2.9, 10.5, 3.5), "trailer": (2.9, 12.3, 3.9),
         "construction_vehicle": (2.9, 6.4, 3.2), "pedestrian": (0.7, 0.7, 1.8), "motorcycle": (0.8, 2.1, 1.5),
-        "bicycle": (0.6, 1.7, 1.3), "traffic_cone": (0.4, 0.4, 1.1), "barrier": (2.5, 0.5, 1.0), RACK: (2.0, 9.0, 2.0),
+        "bicycle": (0.6, 1.7, 1.3), "traffic_cone": (0.4, 0.4, 1.1), "barrier": (2.5, 0.5, 1.0), RACK: (3.0, 9.0, 4.0),
         "animal": (0.3, 0.7, 0.5)}
 
 
@@ -54,7 +54,7 @@ class Tables:
         self.rows = {name: [] for name in names}
 
     def add(self, table, **fields):
-        token = "%s-%d" % (table, len(self.rows[table]))
+        token = "%04x%028x" % (list(self.rows).index(table) + 1, len(self.rows[table]) + 1)
         self.rows[table].append({"token": token, **fields})
         return token
 
@@ -70,10 +70,10 @@ def rounded(values, digits=3):
     return [round(float(value), digits) for value in values]
 
 
-def quaternion(rng, yaw, tilt):
-    """Of any length near 1, as rounding leaves it; with a tilt it is no pure turn about z."""
+def quaternion(rng, yaw, tilt, length=1):
+    """With a tilt it is no pure turn about z."""
     q = np.array([math.cos(yaw / 2), tilt * rng.normal(), tilt * rng.normal(), math.sin(yaw / 2)])
-    return rounded(q * rng.choice([-1, 1]), 4)
+    return rounded(q / np.linalg.norm(q) * length * rng.choice([-1, 1]), 4)
 
 
 def make_set(rng, objects, samples, spread, classes, noise, false_share, miss_share, score_digits, rack_share):
@@ -84,8 +84,9 @@ def make_set(rng, objects, samples, spread, classes, noise, false_share, miss_sh
     lidar = tables.add("sensor", channel="LIDAR_TOP", modality="lidar")
     mount = tables.add("calibrated_sensor", sensor_token=lidar, translation=[0, 0, 0], rotation=[1, 0, 0, 0],
                        camera_intrinsic=[])
-    tables.add("map", category="semantic_prior", filename="map.png", log_tokens=[])
-    scene = tables.add("scene", name=SCENES[0], description="", log_token="", nbr_samples=samples, first_sample_token="",
+    log = tables.add("log", logfile="", vehicle="", date_captured="", location="nowhere")
+    tables.add("map", category="semantic_prior", filename="map.png", log_tokens=[log])
+    scene = tables.add("scene", name=SCENES[0], description="", log_token=log, nbr_samples=samples, first_sample_token="",
                        last_sample_token="")
     times, egos, sample_tokens = [], [], []
     for k in range(samples):
@@ -95,7 +96,12 @@ def make_set(rng, objects, samples, spread, classes, noise, false_share, miss_sh
         sample_tokens.append(tables.add("sample", scene_token=scene, timestamp=times[-1], prev="", next=""))
         pose = tables.add("ego_pose", translation=egos[-1] + [0], rotation=[1, 0, 0, 0], timestamp=times[-1])
         tables.add("sample_data", sample_token=sample_tokens[-1], ego_pose_token=pose, calibrated_sensor_token=mount,
-                   filename="", fileformat="pcd", width=0, height=0, timestamp=times[-1], is_key_frame=True, prev="", next="")
+                   filename="samples/LIDAR_TOP/%d.pcd.bin" % k, fileformat="pcd", width=0, height=0,
+                   timestamp=times[-1], is_key_frame=True, prev="", next="")
+
+    for row, before, after in zip(tables.rows["sample"], [""] + sample_tokens[:-1], sample_tokens[1:] + [""]):
+        row["prev"], row["next"] = before, after
+    tables.rows["scene"][0].update(first_sample_token=sample_tokens[0], last_sample_token=sample_tokens[-1])
 
     predictions = {token: [] for token in rng.permutation(sample_tokens).tolist()}
     racks = []
@@ -107,7 +113,7 @@ def make_set(rng, objects, samples, spread, classes, noise, false_share, miss_sh
         box = {"sample_token": sample_tokens[k],
                "translation": rounded(np.array(translation) + noise * rng.normal(size=3) * rng.choice([0.3, 1, 3])),
                "size": rounded(np.maximum(0.05, np.array(size) * np.exp(0.2 * rng.normal(size=3)))),
-               "rotation": quaternion(rng, yaw + rng.choice([0.1, 0.5, math.pi]) * rng.normal(), 0.02),
+               "rotation": quaternion(rng, yaw + rng.choice([0.1, 0.5, math.pi]) * rng.normal(), 0.02, rng.uniform(0.5, 2)),
                "velocity": rounded(np.array(velocity) + rng.normal(size=2)) if rng.random() > 0.08 else [math.nan, math.nan],
                "detection_name": name if rng.random() > 0.1 else str(rng.choice(classes)),
                "detection_score": round(float(rng.random()), score_digits),
@@ -123,7 +129,7 @@ def make_set(rng, objects, samples, spread, classes, noise, false_share, miss_sh
         size = rounded(np.array(SIZE[name]) * np.exp(0.1 * rng.normal(size=3)))
         start = np.array([600.0, 1200.0]) + spread * rng.uniform(-1, 1, size=2)
         if racks and name in ("bicycle", "motorcycle") and rng.random() < 0.7:
-            start = np.array(racks[int(rng.integers(len(racks)))]) + 1.5 * rng.normal(size=2)
+            start = np.array(racks[int(rng.integers(len(racks)))]) + rng.normal(size=2)
         if name == RACK:
             racks.append(start)
         speed = 0 if name in (RACK, "traffic_cone", "barrier") else 2 * rng.normal(size=2)
@@ -147,6 +153,9 @@ def make_set(rng, objects, samples, spread, classes, noise, false_share, miss_sh
             if previous:
                 tables.rows["sample_annotation"][-2]["next"] = annotation
             previous = annotation
+            tables.rows["instance"][-1]["last_annotation_token"] = annotation
+            tables.rows["instance"][-1]["first_annotation_token"] = (
+                tables.rows["instance"][-1]["first_annotation_token"] or annotation)
             if rng.random() > miss_share:
                 predict(k, name, translation, size, yaw, speed * np.ones(2))
             if rng.random() < false_share:
@@ -160,7 +169,7 @@ def compact(box):
             box.attribute_name, box.detection_score, box.num_pts]
 
 
-def golden(title, **options):
+def golden(title, curves_of=(), with_tables=False, **options):
     rng = np.random.default_rng([SEED, len(title)])
     tables, predictions, egos = make_set(rng, **options)
     with tempfile.TemporaryDirectory() as root, contextlib.redirect_stdout(io.StringIO()):
@@ -188,12 +197,13 @@ def golden(title, **options):
         samples.append({"token": row["token"], "ego": egos[k], "racks": racks,
                         "truth": [compact(box) for box in truth[row["token"]]]})
     boxes = {token: [compact(DetectionBox.deserialize(box)) for box in of_sample] for token, of_sample in predictions.items()}
-    details = {key: value for key, value in curves.serialize().items() if key in ("car:2.0", "bicycle:0.5")}
+    details = {key: value for key, value in curves.serialize().items() if key in curves_of}
     for curve in details.values():
         del curve["recall"]
         for values in curve.values():
             values[:] = [float("%.12g" % value) for value in values]
-    return {"title": title, "samples": samples, "predictions": boxes, "kept": kept, "summary": summary, "curves": details}
+    return {"title": title, "tables": tables.rows if with_tables else {}, "samples": samples, "predictions": boxes, "kept": kept,
+            "summary": summary, "curves": details}
 
 
 def without_nan(value):
@@ -206,15 +216,19 @@ def without_nan(value):
 
 def main():
     sets = [
-        golden("all classes", objects=120, samples=5, spread=36, classes=DETECTION_NAMES, noise=0.35, false_share=0.2,
+        golden("all classes", curves_of=("car:2.0", "bicycle:0.5"), objects=120, samples=5, spread=36,
+               classes=DETECTION_NAMES, noise=0.35, false_share=0.2,
                miss_share=0.25, score_digits=3, rack_share=0.04),
-        golden("few classes, coarse scores that tie", objects=40, samples=3, spread=30,
+        golden("few classes, coarse scores that tie", curves_of=("barrier:2.0",), objects=40, samples=3, spread=30,
                classes=["car", "barrier", "bicycle", "traffic_cone"], noise=0.8, false_share=0.7, miss_share=0.3,
                score_digits=1, rack_share=0.1),
         golden("hardly anything found", objects=40, samples=3, spread=45, classes=["car", "pedestrian", "bus"], noise=2.5,
                false_share=0.6, miss_share=0.7, score_digits=2, rack_share=0),
-        golden("a single sample, crowded", objects=60, samples=1, spread=6, classes=["car", "pedestrian", "motorcycle", "barrier"],
-               noise=0.6, false_share=0.3, miss_share=0.2, score_digits=1, rack_share=0.05),
+        golden("read from tables", with_tables=True, objects=16, samples=3, spread=12, classes=["car", "bicycle", "barrier"],
+               noise=0.3, false_share=0.2, miss_share=0.1, score_digits=2, rack_share=0.15),
+        golden("a single sample, crowded", objects=60, samples=1, spread=6,
+               classes=["car", "pedestrian", "motorcycle", "barrier"], noise=0.6, false_share=0.3,
+               miss_share=0.2, score_digits=1, rack_share=0.05),
     ]
     with open(sys.argv[1], "w") as file:
         lines = [json.dumps(of_set, separators=(",", ":"), allow_nan=False) for of_set in without_nan(sets)]
