@@ -2,10 +2,10 @@
 #include "bevfusion/map/map_expansion.hpp"
 
 #include <cmath>
-#include <fstream>
 #include <set>
 #include <unordered_map>
 
+#include "bevfusion/nuscenes/bytes.hpp"
 #include "bevfusion/nuscenes/data_error.hpp"
 #include "bevfusion/nuscenes/json_rows.hpp"
 
@@ -150,9 +150,9 @@ MapExpansion read_map_expansion(std::istream& stream, const std::string& file) {
 }
 
 MapExpansion read_map_expansion(const std::filesystem::path& file) {
-  std::ifstream stream(file, std::ios::binary);
+  const std::unique_ptr<std::istream> stream = open_buffered(file);
   if (!stream) fail(file.string(), "cannot be opened");
-  return read_map_expansion(stream, file.string());
+  return read_map_expansion(*stream, file.string());
 }
 
 }  // namespace bevfusion

@@ -20,6 +20,32 @@ std::vector<std::uint8_t> read_bytes(const std::filesystem::path& file, std::uin
   return bytes;
 }
 
+namespace {
+
+// A file and the buffer it must outlive.
+class BufferedFile : public std::istream {
+ public:
+  explicit BufferedFile(const std::filesystem::path& file) : std::istream(nullptr), buffer_(1U << 20U) {
+    stream_.pubsetbuf(buffer_.data(), static_cast<std::streamsize>(buffer_.size()));
+    opened_ = stream_.open(file, std::ios::in | std::ios::binary) != nullptr;
+    rdbuf(&stream_);
+  }
+  bool opened() const { return opened_; }
+
+ private:
+  std::vector<char> buffer_;
+  std::filebuf stream_;
+  bool opened_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<std::istream> open_buffered(const std::filesystem::path& file) {
+  auto stream = std::make_unique<BufferedFile>(file);
+  if (!std::filesystem::is_regular_file(file) || !stream->opened()) return nullptr;
+  return stream;
+}
+
 void write_bytes(const std::filesystem::path& file, const void* bytes, std::size_t count) {
   std::ofstream stream(file, std::ios::binary | std::ios::trunc);
   if (count > 0) stream.write(static_cast<const char*>(bytes), static_cast<std::streamsize>(count));

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bevfusion/nuscenes/json_rows.hpp"
 
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "bevfusion/nuscenes/bytes.hpp"
 #include "bevfusion/nuscenes/data_error.hpp"
 
 namespace bevfusion {
@@ -241,12 +241,9 @@ void visit_json_rows(std::istream& stream, const std::string& file, const JsonRo
 }
 
 void visit_json_rows(const std::filesystem::path& file, const JsonRowsVisitor& visitor) {
-  std::vector<char> buffer(1U << 20U);
-  std::ifstream stream;
-  stream.rdbuf()->pubsetbuf(buffer.data(), static_cast<std::streamsize>(buffer.size()));
-  stream.open(file, std::ios::binary);
+  const std::unique_ptr<std::istream> stream = open_buffered(file);
   if (!stream) fail(file.string(), "cannot be opened");
-  visit_json_rows(stream, file.string(), visitor);
+  visit_json_rows(*stream, file.string(), visitor);
 }
 
 }  // namespace bevfusion

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <numeric>
 
+#include "bevfusion/nuscenes/bytes.hpp"
 #include "bevfusion/nuscenes/data_error.hpp"
 #include "bevfusion/nuscenes/table_fields.hpp"
 #include "bevfusion/nuscenes/token_index.hpp"
@@ -32,10 +33,10 @@ struct Links {
 
 class TablesReader {
  public:
-  TablesReader(std::filesystem::path root, const std::string& version, const TablesOptions& options) : options_(options) {
+  TablesReader(std::filesystem::path root, std::filesystem::path folder, TableOpener open, const TablesOptions& options)
+      : open_(std::move(open)), options_(options) {
     tables_.root = std::move(root);
-    tables_.folder = tables_.root / version;
-    if (!std::filesystem::is_directory(tables_.folder)) fail(tables_.folder.string(), "is no folder of tables");
+    tables_.folder = std::move(folder);
   }
 
   Tables read() {
@@ -53,8 +54,12 @@ class TablesReader {
     visitor.fields = std::move(fields);
     visitor.fields.emplace_back("token");
     visitor.row = std::forward<OnRow>(on_row);
-    visit_json_rows(tables_.folder / (std::string(table) + ".json"), visitor);
+    const std::unique_ptr<std::istream> stream = open_(table);
+    if (!stream) fail(file_of(table), "cannot be opened");
+    visit_json_rows(*stream, file_of(table), visitor);
   }
+
+  std::string file_of(const std::string& table) const { return (tables_.folder / (table + ".json")).string(); }
 
   template <typename Rows>
   static RowIndex count(const Rows& rows) {
@@ -118,7 +123,7 @@ class TablesReader {
       scene.first_sample = samples_.find(ends[i].previous);
       scene.last_sample = samples_.find(ends[i].next);
       if (scene.first_sample < 0 || scene.last_sample < 0) {
-        fail((tables_.folder / "scene.json").string(),
+        fail(file_of("scene"),
              "scene " + to_string(scene.token) + ", field 'first_sample_token' or 'last_sample_token' refers to no sample");
       }
     }
@@ -170,7 +175,7 @@ class TablesReader {
       SampleDataRow& data = tables_.sample_data[i];
       data.ego_pose = wanted.at(pose_tokens[i]);
       if (data.ego_pose < 0) {
-        fail((tables_.folder / "sample_data.json").string(),
+        fail(file_of("sample_data"),
              "token " + to_string(data.token) +
                  ", field 'ego_pose_token' refers to a row that is not there: " + to_string(pose_tokens[i]));
       }
@@ -248,6 +253,7 @@ class TablesReader {
     rows = std::move(sorted);
   }
 
+  TableOpener open_;
   TablesOptions options_;
   Tables tables_;
   TokenIndex calibrations_;
@@ -256,8 +262,13 @@ class TablesReader {
 
 }  // namespace
 
+Tables read_tables(const TableOpener& open, const TablesOptions& options) { return TablesReader({}, {}, open, options).read(); }
+
 Tables read_tables(const std::filesystem::path& root, const std::string& version, const TablesOptions& options) {
-  return TablesReader(root, version, options).read();
+  const std::filesystem::path folder = root / version;
+  if (!std::filesystem::is_directory(folder)) fail(folder.string(), "is no folder of tables");
+  const TableOpener open = [&](const std::string& table) { return open_buffered(folder / (table + ".json")); };
+  return TablesReader(root, folder, open, options).read();
 }
 
 Eigen::Vector2d velocity_of(const Tables& tables, RowIndex annotation, double longest) {

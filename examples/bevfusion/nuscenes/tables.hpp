@@ -5,7 +5,10 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <istream>
 #include <limits>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -79,9 +82,9 @@ struct AnnotationRow {
   RowIndex instance = -1;
   RowIndex previous = -1;
   RowIndex next = -1;
-  Eigen::Vector3d translation;  ///< centre, global, m
-  Eigen::Vector3d size;         ///< width, length, height, m
-  Eigen::Matrix3d rotation;     ///< global from box
+  Eigen::Vector3d translation = Eigen::Vector3d::Zero();   ///< centre, global, m
+  Eigen::Vector3d size = Eigen::Vector3d::Ones();          ///< width, length, height, m
+  Eigen::Matrix3d rotation = Eigen::Matrix3d::Identity();  ///< global from box
   Attribute attribute = Attribute::none;
   int visibility = 0;
   int lidar_points = 0;
@@ -109,9 +112,15 @@ struct TablesOptions {
   bool camera_sweeps = false;  ///< keep camera images between key frames
 };
 
+/// Opens a table ("sample_data") for reading, or gives nothing where there is none.
+using TableOpener = std::function<std::unique_ptr<std::istream>(const std::string& table)>;
+
 /// Reads the tables of `root`/`version`. Throws DataError naming file, row, token and field for a file that is missing,
 /// malformed, cut short, or refers to a row that is not there.
 Tables read_tables(const std::filesystem::path& root, const std::string& version, const TablesOptions& options = {});
+
+/// The same from elsewhere; root and folder stay empty, and errors call a file "sample_data.json".
+Tables read_tables(const TableOpener& open, const TablesOptions& options = {});
 
 /// Velocity (m/s, global x, y) of an annotation: the difference of its neighbours' positions over their time (of its own, where
 /// one neighbour lacks), as the devkit's box_velocity. NaN where it has no neighbour, or they are more than `longest` seconds

@@ -46,13 +46,20 @@ Return ground_along(const Town& town, const Eigen::Vector3d& origin, const Eigen
   if (ray.z() >= -1e-6) return found;
   const auto at = [&](double t) { return town.classify((origin + t * ray).head<2>()); };
   if (curb > 0) {
-    // On the walkway's raised top, or else on the kerb, the road or the terrain below.
+    // On the walkway's raised top, or else on its edge, the road or the terrain below.
     found.distance = (curb - origin.z()) / ray.z();
     found.ground = at(found.distance);
     if (found.ground.is(MapClass::walkway)) return found;
   }
+  double before = found.distance;
   found.distance = -origin.z() / ray.z();
   found.ground = at(found.distance);
+  if (curb > 0 && found.ground.is(MapClass::walkway)) {
+    for (int halving = 0; halving < 8; ++halving) {  // the edge lies between the two
+      const double middle = 0.5 * (before + found.distance);
+      (at(middle).is(MapClass::walkway) ? found.distance : before) = middle;
+    }
+  }
   return found;
 }
 

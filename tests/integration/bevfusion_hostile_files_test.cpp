@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+// Every reader, on good files that were then damaged in thousands of ways, must either read them or refuse them with a DataError.
+// The same targets run under libFuzzer (option FULLER_FUZZ).
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "bevfusion/map/base_map.hpp"
+#include "bevfusion/nuscenes/bytes.hpp"
+#include "bevfusion/nuscenes/data_error.hpp"
+#include "bevfusion/nuscenes/key_frame.hpp"
+#include "bevfusion/synth/generate.hpp"
+#include "bevfusion/synth/random.hpp"
+#include "fuzz/fuzz_targets.hpp"
+#include "support/bevfusion_data.hpp"
+#include "support/catch.hpp"
+
+using namespace bevfusion;
+
+namespace {
+
+using Bytes = std::vector<std::uint8_t>;
+
+SynthOptions small_set() {
+  SynthOptions options = SynthOptions::tiny();
+  options.scenes = 1;
+  options.samples = 2;
+  options.sweeps = 1;
+  options.azimuths = 8;
+  options.image_scale = 0.03;
+  return options;
+}
+
+Bytes damage(Bytes bytes, Random& random) {
+  const auto place = [&] { return static_cast<std::size_t>(random.unit() * static_cast<double>(bytes.size())); };
+  switch (random.integer(0, 5)) {
+    case 0:  // cut short
+      bytes.resize(place());
+      return bytes;
+    case 1:  // a stretch gone
+      if (!bytes.empty()) {
+        const std::size_t from = place();
+        const std::size_t to = std::min(bytes.size(), from + static_cast<std::size_t>(random.integer(1, 40)));
+        bytes.erase(bytes.begin() + static_cast<std::ptrdiff_t>(from), bytes.begin() + static_cast<std::ptrdiff_t>(to));
+      }
+      return bytes;
+    case 2:  // a stretch twice
+      if (!bytes.empty()) {
+        const std::size_t from = place();
+        const Bytes copy(bytes.begin() + static_cast<std::ptrdiff_t>(from),
+                         bytes.begin() + static_cast<std::ptrdiff_t>(std::min(bytes.size(), from + 60)));
+        const std::size_t at = place();
+        bytes.insert(bytes.begin() + static_cast<std::ptrdiff_t>(at), copy.begin(), copy.end());
+      }
+      return bytes;
+    default:  // some bytes changed, most of them to what means something in JSON
+      for (int i = random.integer(1, 8); i > 0 && !bytes.empty(); --i) {
+        static constexpr char favourites[] = "{}[]\",:-0123456789eE.nt\\";
+        bytes[place()] = random.chance(0.5) ? static_cast<std::uint8_t>(random.integer(0, 255))
+                                            : static_cast<std::uint8_t>(favourites[random.integer(0, 23)]);
+      }
+      return bytes;
+  }
+}
+
+// Damages `good` many times. Whatever the target throws fails the test case.
+void try_damaged(const Bytes& good, int times, void (*target)(const std::uint8_t*, std::size_t)) {
+  REQUIRE(!good.empty());
+  Random random({good.size(), 7});
+  for (int i = 0; i < times; ++i) {
+    Bytes bytes = damage(good, random);
+    if (random.chance(0.3)) bytes = damage(std::move(bytes), random);
+    REQUIRE_NOTHROW(target(bytes.data(), bytes.size()));
+  }
+}
+
+Bytes joined_tables(const std::filesystem::path& folder) {
+  Bytes all;
+  for (const char* table : fuzz::table_order) {
+    if (!all.empty()) all.push_back(1);
+    const Bytes own = read_bytes(folder / (std::string(table) + ".json"));
+    all.insert(all.end(), own.begin(), own.end());
+  }
+  return all;
+}
+
+std::string message_of(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const DataError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+void check_names(const std::string& error, const std::vector<std::string>& parts) {
+  for (const std::string& part : parts) {
+    INFO(error);
+    CHECK(error.find(part) != std::string::npos);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("damaged files are read or refused, never more", "[hostile]") {
+  const testing::TemporaryFolder folder;
+  SynthOptions options = small_set();
+  options.out = folder.path();
+  generate(options);
+  const Tables tables = read_tables(folder.path(), options.version);
+  const KeyFrame frame = key_frame_of(tables, 0);
+
+  SECTION("tables") { try_damaged(joined_tables(folder.path() / options.version), 1500, fuzz::tables); }
+  SECTION("map expansion") {
+    try_damaged(read_bytes(folder.path() / "maps" / "expansion" / (frame.location + ".json")), 1500, fuzz::map_expansion);
+  }
+  SECTION("LiDAR") { try_damaged(read_bytes(frame.sweeps[0].file), 3000, fuzz::lidar); }
+  SECTION("JPEG") { try_damaged(read_bytes(frame.cameras[0].file), 3000, fuzz::image); }
+  SECTION("PPM") {
+    const std::string ppm = "P6\n# made by hand\n3 2\n255\nabcdefghijklmnopqr";
+    try_damaged(Bytes(ppm.begin(), ppm.end()), 3000, fuzz::image);
+  }
+  SECTION("base map") {
+    BitImage picture(70, 40);
+    for (int i = 0; i < 40; ++i) picture.set(i, i);
+    write_png_bits(folder.path() / "small.png", picture);
+    try_damaged(read_bytes(folder.path() / "small.png"), 3000, fuzz::base_map);
+  }
+}
+
+TEST_CASE("errors name file, row, token and field", "[hostile]") {
+  const testing::TemporaryFolder folder;
+  SynthOptions options = small_set();
+  options.out = folder.path();
+  generate(options);
+  const std::filesystem::path tables = folder.path() / options.version;
+  const auto replace = [&](const char* table, const std::string& what, const std::string& with) {
+    const std::filesystem::path file = tables / (std::string(table) + ".json");
+    const Bytes bytes = read_bytes(file);
+    std::string text(bytes.begin(), bytes.end());
+    const std::size_t at = text.find(what);
+    REQUIRE(at != std::string::npos);
+    text.replace(at, what.size(), with);
+    write_bytes(file, text.data(), text.size());
+  };
+  const auto error = [&] { return message_of([&] { read_tables(folder.path(), options.version); }); };
+
+  SECTION("a table is missing") {
+    std::filesystem::remove(tables / "instance.json");
+    check_names(error(), {"instance.json", "cannot be opened"});
+  }
+  SECTION("a table is cut short") {
+    std::filesystem::resize_file(tables / "ego_pose.json", 150);
+    check_names(error(), {"ego_pose.json", "cut short"});
+  }
+  SECTION("a field is missing") {
+    replace("sample_annotation", "\"size\"", "\"sise\"");
+    check_names(error(), {"sample_annotation.json", "token ", "'size' is missing"});
+  }
+  SECTION("a field is of another kind") {
+    replace("sample", "\"timestamp\": ", "\"timestamp\": \"x\", \"was\": ");
+    check_names(error(), {"sample.json", "'timestamp' is not a whole number"});
+  }
+  SECTION("a token is none") {
+    replace("scene", "\"log_token\": \"", "\"log_token\": \"xyz");
+    check_names(error(), {"scene.json", "'log_token' is no token"});
+  }
+  SECTION("a token leads nowhere") {
+    replace("instance", "\"category_token\": \"", "\"category_token\": \"0123456789abcdef0123456789abcdef\", \"was\": \"");
+    check_names(error(), {"instance.json", "'category_token' refers to a row that is not there"});
+  }
+  SECTION("a rotation is none") {
+    replace("ego_pose", "\"rotation\": [", "\"rotation\": [3, 0, 0, 0], \"was\": [");
+    check_names(error(), {"ego_pose.json", "'rotation' is wrong"});
+  }
+  SECTION("a path leads out of the data set") {
+    replace("sample_data", "\"filename\": \"", "\"filename\": \"../");
+    check_names(error(), {"sample_data.json", "'filename' is no path inside the data set"});
+  }
+  SECTION("a size is negative") {
+    replace("sample_annotation", "\"size\": [", "\"size\": [-1, 1, 1], \"was\": [");
+    check_names(error(), {"'size' is not above zero"});
+  }
+}
