@@ -145,7 +145,9 @@ class Report {
     page_.paragraph(
         "What each task's gradient is multiplied with on the shared layers. Only the ratio of the two lines steers the training; "
         "IMTL-G's "
-        "weights add up to 1, those of the others to about the number of tasks or more.");
+        "weights add up to 1, those of the others to about the number of tasks or more. GradNorm moves its weights by steps in "
+        "proportion to "
+        "the gradients it sees, so a loud loss makes them coarse.");
     std::vector<LinePlot> plots;
     for (const auto& s : summaries_) {
       plots.push_back(steps(s.title, "weight"));
@@ -182,9 +184,9 @@ class Report {
     page_.paragraph(
         "The share of steps in which the two task gradients point against each other (negative cosine), and the cosine itself. "
         "PCGrad "
-        "and wPCGrad look at all shared parameters, IMTL-G and GradNorm at the last shared layer, unless --surface says "
-        "otherwise; "
-        "conflicts differ from place to place, so compare a line with its own past rather than with another's.");
+        "and wPCGrad look at all shared parameters, the others at the last shared layer, unless --surface says otherwise; "
+        "conflicts "
+        "differ from place to place, so compare a line with its own past rather than with another's.");
     page_.legend(titles_);
     LinePlot share = steps("steps with conflict", "share"), cosine = steps("cosine between the task gradients", "cosine");
     share.low = 0, share.high = 1;
@@ -218,6 +220,7 @@ class Report {
     plot.x_label = "epoch";
     plot.y_label = unit;
     plot.width = 480;
+    plot.whole_x = true;
     for (std::size_t i = 0; i < summaries_.size(); ++i) {
       plot.series.push_back({titles_[i], over_epochs(runs_, summaries_[i].key, value), static_cast<int>(i)});
     }

@@ -84,23 +84,26 @@ int run(int argc, char** argv) {
   });
 
   std::vector<std::vector<std::string>> rows = {{"optimizer", "gate acts on", "garment %", "upside down %", "strong half only %",
-                                                 "weak half only %", "imbalance", "gated", "gates"}};
+                                                 "weak half only %", "imbalance", "gated", "gates", "strong moved"}};
   for (std::size_t a = 0; a < std::size(arms); ++a) {
-    double raw = 0, gated = 0, strong = 0, weak = 0;
+    double raw = 0, gated = 0, strong = 0, weak = 0, moved = 0;
     for (const auto& o : outcomes[a]) {
-      raw += o.gamma_raw / seeds, gated += o.gamma_gated / seeds, strong += o.gate_strong / seeds, weak += o.gate_weak / seeds;
+      raw += o.gamma_raw / seeds, gated += o.gamma_gated / seeds;
+      strong += o.gate_strong / seeds, weak += o.gate_weak / seeds, moved += o.moved / seeds;
     }
     rows.push_back({arms[a].optimizer, arms[a].gate, over_seeds(outcomes[a], [](const Outcome& o) { return o.garment; }),
                     over_seeds(outcomes[a], [](const Outcome& o) { return o.upside_down; }),
                     over_seeds(outcomes[a], [](const Outcome& o) { return o.strong_only; }),
                     over_seeds(outcomes[a], [](const Outcome& o) { return o.weak_only; }), text(raw, 2), text(gated, 2),
-                    text(strong, 2) + " / " + text(weak, 2)});
+                    text(strong, 2) + " / " + text(weak, 2), text(moved, 2)});
   }
   std::cout
-      << "\nTest accuracy, mean ± standard deviation over " << seeds
-      << " seeds. 'strong half only': garments named with the weak half blank, and the other\nway round. 'imbalance': "
-         "gamma_modal, the larger over the smaller norm of the fusion layer's gradient for each half, mean\nover all steps; "
-         "'gated': the same after the gates of strong / weak, whose means follow.\n\n"
+      << "\nTest accuracy, mean ± standard deviation over " << seeds << " seeds.\n"
+      << "  half only      garments named with the other half blank\n"
+      << "  imbalance      gamma_modal: larger over smaller norm of the fusion layer's gradient, half by half; mean over steps\n"
+      << "  gated, gates   the same times the gates of strong / weak, whose means follow\n"
+      << "  strong moved   how far the strong branch's parameters went: AdamW divides a lasting gate on gradients out again,\n"
+      << "                 a gate on updates it cannot\n\n"
       << text_table(rows) << "\n"
       << clock_time(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count()) << " minutes" << std::endl;
   return 0;

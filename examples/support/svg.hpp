@@ -98,6 +98,7 @@ struct LinePlot {
   double low = std::numeric_limits<double>::quiet_NaN();   ///< lower end of the y axis; from the data unless given
   double high = std::numeric_limits<double>::quiet_NaN();  ///< upper end of the y axis; from the data unless given
   bool legend = false;
+  bool whole_x = false;  ///< ticks of the x axis at whole numbers only
   int width = 420, height = 270;
 };
 
@@ -153,6 +154,9 @@ inline std::string svg(const LinePlot& plot) {
     out += detail::text(left - 6, y.at(tick) + 4, "tick end", label(tick));
   }
   for (const double tick : x.ticks()) {
+    if (plot.whole_x && tick != std::round(tick)) {
+      continue;
+    }
     out += detail::line(x.at(tick), bottom, x.at(tick), bottom + 4, "axis");
     out += detail::text(x.at(tick), bottom + 17, "tick middle", label(tick, 6));
   }
