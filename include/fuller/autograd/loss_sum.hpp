@@ -4,7 +4,6 @@
 #include <cmath>
 #include <cstdint>
 #include <memory>
-#include <string>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -166,10 +165,10 @@ struct LossSum : torch::autograd::Function<LossSum> {
           continue;
         }
         if (next == step.fork || leaf_of(next) != nullptr) {
-          refuse_at(step, *next, changed, node->name());
+          refuse_at(step, *next, changed, *node);
         } else if (step.inside.count(next) != 0) {
           walk(edge, [&](const Edge& behind) {
-            refuse_at(step, *behind.function, changed, node->name());
+            refuse_at(step, *behind.function, changed, *node);
             return behind.function.get() != step.fork;
           });
         }
@@ -179,15 +178,15 @@ struct LossSum : torch::autograd::Function<LossSum> {
 
   /// Refuses a term outside the sum, entered at `entry`, that reaches the fork or a parameter that will be changed.
   static void refuse_at(const Step& step, const Node& reached, const std::unordered_set<const void*>& changed,
-                        const std::string& entry) {
+                        const Node& entry) {
     if (&reached == step.fork && step.route == Step::Route::fork) {
-      fail("a term outside the calibration's sum of losses reads an output of fork(), at ", entry,
+      fail("a term outside the calibration's sum of losses reads an output of fork(), at ", entry.name(),
            "; add that term to its task's loss");
     }
     const at::Tensor* leaf = leaf_of(&reached);
     if (leaf != nullptr && changed.count(leaf->unsafeGetTensorImpl()) != 0) {
       fail("a head parameter of shape ", leaf->sizes(), " is also used by a term outside the calibration's sum of losses, at ",
-           entry, "; add that term to its task's loss");
+           entry.name(), "; add that term to its task's loss");
     }
   }
 };
