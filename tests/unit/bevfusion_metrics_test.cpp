@@ -6,6 +6,7 @@
 #include <sstream>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bevfusion/metrics/detection_evaluation.hpp"
@@ -127,6 +128,17 @@ TEST_CASE("average precision counts the 90 recalls above 0.1", "[bevfusion][dete
     sample.predictions = {box_at(0, 20, DetectionClass::car, 0.7), box_at(0, 0, DetectionClass::car, 0.8)};
     CHECK(car_ap(sample) == Approx((89 * 0.9 + 0.4) / 90 / 0.9));
   }
+  SECTION("35 of 100 boxes found: 0.35 is below the recall of bin 35, which is 35 times 0.01, so the last bin is 34") {
+    std::vector<EvaluationSample> samples(100);
+    for (std::size_t i = 0; i < samples.size(); ++i) {
+      samples[i].truth = {box_at(0, 0)};
+      if (i < 35) {
+        samples[i].predictions = {box_at(0, 0)};
+      }
+    }
+    CHECK(35 * 0.01 > 0.35);
+    CHECK(bevfusion::evaluate_detection(samples).summary.mean_distance_aps[0] == Approx(24.0 / 90));
+  }
   SECTION("recall 0.1 is not above 0.1") {
     for (int i = 0; i < 10; ++i) {
       sample.truth.push_back(box_at(0, 4.9 * i));
@@ -175,6 +187,14 @@ TEST_CASE("a prediction takes the nearest free annotation of its class and sampl
     // Errors 0.7 and then |1.5 - 0.6| = 0.9; running means 0.7 and 0.8. Confidence falls from 0.9 at recall 0.5 to 0.8 at 1, and
     // the mean rises with it: 0.7 for the 40 bins 11 ... 50, then + 0.002 a bin, 50 * 51 / 2 times.
     CHECK(car_error(sample, BoxError::translation) == Approx((90 * 0.7 + 0.002 * 1275) / 90));
+  }
+  SECTION("of two that are equally near the first is taken") {
+    sample.truth = {box_at(1, 0), box_at(-1, 0)};
+    sample.truth[1].attribute = Attribute::vehicle_parked;
+    sample.predictions = {box_at(0, 0)};
+    CHECK(car_error(sample, BoxError::attribute) == 0);
+    std::swap(sample.truth[0], sample.truth[1]);
+    CHECK(car_error(sample, BoxError::attribute) == 1);
   }
   SECTION("a taken one is not shared") {
     sample.truth = {box_at(0, 0)};
@@ -413,6 +433,10 @@ TEST_CASE("interpolation takes the last of equal places and holds its ends", "[b
   CHECK(bevfusion::interpolate(2, xs, ys, 0, 0) == 3);
   CHECK(bevfusion::interpolate(3, xs, ys, 0, 0) == 4);
   CHECK(bevfusion::interpolate(2, {2}, {8}, 0, 1) == 8);
+  const double infinity = std::numeric_limits<double>::infinity();
+  CHECK(bevfusion::interpolate(0.5, {0, 1}, {infinity, 2}, 0, 0) == infinity);
+  CHECK(bevfusion::interpolate(0.5, {0, 1}, {2, infinity}, 0, 0) == infinity);
+  CHECK(bevfusion::interpolate(0.5, {0, 1}, {infinity, infinity}, 0, 0) == infinity);
 }
 
 TEST_CASE("the table reads as the devkit's", "[bevfusion][detection]") {
