@@ -1,0 +1,33 @@
+# The network, its losses and their tests: what needs LibTorch.
+add_library(bevfusion_model STATIC
+  camera/image_backbone.cpp
+  camera/lift_splat.cpp
+  camera/neck.cpp
+  camera/splat.cpp
+  camera/swin.cpp
+  fusion/bev_backbone.cpp
+  fusion/fuser.cpp
+  heads/attention_layer.cpp
+  heads/fuller_det.cpp
+  heads/fuller_seg.cpp
+  lidar/voxel_net.cpp
+  lidar/voxels.cpp
+  losses/detection_loss.cpp
+  losses/focal_loss.cpp
+  losses/segmentation_loss.cpp
+  model/bev_fusion.cpp
+  model/blocks.cpp
+  model/model_config.cpp
+  sparse/neighbours.cpp
+  sparse/sparse_convolution.cpp
+  sparse/sparse_tensor.cpp)
+fuller_program(bevfusion_model TORCH)
+target_link_libraries(bevfusion_model PUBLIC bevfusion_data fuller::torch)
+
+if(FULLER_BUILD_TESTS)
+  set(tests "${PROJECT_SOURCE_DIR}/tests")
+  fuller_add_test(bevfusion_model_test
+                  SOURCES "${tests}/bevfusion/sparse_convolution_test.cpp" "${tests}/bevfusion/layers_test.cpp"
+                          "${tests}/bevfusion/model_test.cpp"
+                  TORCH LABELS bevfusion integration LIBRARIES bevfusion_model)
+endif()
