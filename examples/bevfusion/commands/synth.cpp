@@ -40,10 +40,11 @@ int main(int argc, char** argv) {
   app.add_flag("--no-base-map", no_base_map, "Leave out the PNG of the drivable area");
 
   const char* world = "World";
-  app.add_option("--fewest-objects", o.fewest_objects, "Objects near the car's way, at least")
+  app.add_option("--fewest-objects", o.fewest_objects, "Objects within reach, at least")->capture_default_str()->group(world);
+  app.add_option("--most-objects", o.most_objects, "Objects within reach, at most")->capture_default_str()->group(world);
+  app.add_option("--object-reach", o.object_reach, "Objects lie within this many metres of the car's way, along the roads")
       ->capture_default_str()
       ->group(world);
-  app.add_option("--most-objects", o.most_objects, "Objects near the car's way, at most")->capture_default_str()->group(world);
   app.add_option("--junction-reach", o.junction_reach, "The first junction lies within this many metres")
       ->capture_default_str()
       ->group(world);

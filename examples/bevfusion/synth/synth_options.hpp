@@ -23,8 +23,9 @@ struct SynthOptions {
   bool base_map = true;                ///< also draw each town's drivable area as PNG
 
   // World
-  int fewest_objects = 15;  ///< of the ten classes, within 60 m of the car's way
-  int most_objects = 45;
+  int fewest_objects = 15;  ///< of the ten classes, along `object_reach` metres of every road before and behind the car
+  int most_objects = 45;    ///< (the more the farther the car goes)
+  double object_reach = 60;
   double junction_reach = 40;    ///< the first junction lies within this many metres of the start
   double annotation_range = 75;  ///< objects farther than this from the car are not annotated, m
 
@@ -52,6 +53,7 @@ struct SynthOptions {
     SynthOptions options;
     options.fewest_objects = 6;
     options.most_objects = 18;
+    options.object_reach = 28;
     options.junction_reach = 18;
     options.azimuths = 180;
     options.image_scale = 0.12;

@@ -18,6 +18,7 @@ void check(const SynthOptions& o) {
   demand(o.fewest_objects >= 0 && o.most_objects >= o.fewest_objects, "most_objects",
          "at least fewest_objects, which is at least 0");
   demand(o.most_objects <= 500, "most_objects", "at most 500");
+  demand(o.object_reach >= 10 && o.object_reach <= 80, "object_reach", "10 ... 80 m");
   demand(o.junction_reach >= 0 && o.junction_reach <= main_margin, "junction_reach", "0 ... 110 m");
   demand(o.annotation_range > 0, "annotation_range", "above 0");
   demand(o.azimuths >= 8 && o.azimuths <= 10000, "azimuths", "8 ... 10000");

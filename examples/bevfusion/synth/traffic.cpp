@@ -46,7 +46,8 @@ bool is_vehicle(C label) {
 
 class Filler {
  public:
-  Filler(const Town& town, const Motion& car, double seconds, Random& random) : town_(town), random_(random) {
+  Filler(const Town& town, const Motion& car, double seconds, double reach, Random& random)
+      : town_(town), reach_(reach), random_(random) {
     for (double time = -0.5; time <= seconds + 0.25; time += 0.25) times_.push_back(time);
     for (const double time : times_) {
       const GroundPose pose = car.at(time);
@@ -58,6 +59,9 @@ class Filler {
     from_ = town.main().locate(car.at(0).position).s;
     to_ = town.main().locate(car.at(seconds).position).s;
     if (from_ > to_) std::swap(from_, to_);
+    for (const Junction& junction : town.junctions) {
+      if (junction.s > from_ - reach && junction.s < to_ + reach) crossing_.push_back(&town.roads[junction.road]);
+    }
   }
 
   std::vector<TrafficObject> fill(int count) {
@@ -85,12 +89,13 @@ class Filler {
 
  private:
   double draw_s(const Road& road) {
-    return &road == &town_.main() ? random_.uniform(from_ - 60, to_ + 60) : random_.uniform(10, road.length - 10);
+    if (&road == &town_.main()) return random_.uniform(from_ - reach_, to_ + reach_);
+    return cross_half_length + random_.uniform(-reach_, reach_);
   }
 
   const RoadLayout& draw_road() {
-    if (town_.roads.size() == 1 || random_.chance(0.75)) return town_.roads[0];
-    return town_.roads[static_cast<std::size_t>(random_.integer(1, static_cast<int>(town_.roads.size()) - 1))];
+    if (crossing_.empty() || random_.chance(0.75)) return town_.roads[0];
+    return *crossing_[static_cast<std::size_t>(random_.integer(0, static_cast<int>(crossing_.size()) - 1))];
   }
 
   TrafficObject draw_object(C label) {
@@ -143,7 +148,8 @@ class Filler {
   bool park(const RoadLayout& layout, TrafficObject& object) {
     std::vector<const Ribbon*> parks;
     for (const Ribbon& ribbon : layout.ribbons) {
-      if (ribbon.label == MapClass::carpark_area && ribbon.d1 - ribbon.d0 > 5.2) parks.push_back(&ribbon);
+      const bool near = ribbon.s0 > from_ - reach_ && ribbon.s1 < to_ + reach_;  // only the main road has car parks
+      if (ribbon.label == MapClass::carpark_area && near && ribbon.d1 - ribbon.d0 > 5.2) parks.push_back(&ribbon);
     }
     if (parks.empty()) return false;
     const Ribbon& park = *parks[static_cast<std::size_t>(random_.integer(0, static_cast<int>(parks.size()) - 1))];
@@ -169,11 +175,13 @@ class Filler {
   }
 
   const Town& town_;
+  double reach_;
   Random& random_;
   std::vector<double> times_;
   std::vector<std::vector<Footprint>> taken_;  // at each time
-  double from_ = 0;
+  double from_ = 0;                            // the car's way along the main road
   double to_ = 0;
+  std::vector<const RoadLayout*> crossing_;  // roads that it meets within reach
 };
 
 }  // namespace
@@ -203,8 +211,8 @@ Traffic make_traffic(const Town& town, const Motion& car, double seconds, const 
   Traffic traffic;
   traffic.car = car;
   const double travel = (car.at(seconds).position - car.at(0).position).norm();
-  const double count = random.integer(options.fewest_objects, options.most_objects) * (1 + travel / 120);
-  Filler filler(town, car, seconds, random);
+  const double count = random.integer(options.fewest_objects, options.most_objects) * (1 + travel / (2 * options.object_reach));
+  Filler filler(town, car, seconds, options.object_reach, random);
   traffic.objects = filler.fill(static_cast<int>(std::lround(count)));
   for (const Solid& solid : make_clutter(town, random)) {
     if (filler.clear_of_car(solid)) traffic.clutter.push_back(solid);
