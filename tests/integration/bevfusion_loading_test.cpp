@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+// Augmentation keeps points, boxes, cameras and masks together; samples are loaded ahead, in order, the same every time.
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <stdexcept>
+#include <thread>
+
+#include "bevfusion/loading/prefetcher.hpp"
+#include "bevfusion/loading/training_sample.hpp"
+#include "bevfusion/nuscenes/image_file.hpp"
+#include "bevfusion/synth/generate.hpp"
+#include "bevfusion/synth/synth_scene.hpp"
+#include "support/bevfusion_data.hpp"
+#include "support/catch.hpp"
+
+using namespace bevfusion;
+
+namespace {
+
+struct SmallSet {
+  testing::TemporaryFolder folder;
+  SynthOptions options = SynthOptions::tiny();
+  Tables tables;
+  SmallSet() {
+    options.scenes = 2;
+    options.samples = 3;
+    options.sweeps = 1;
+    options.seed = 21;
+    options.out = folder.path();
+    generate(options);
+    tables = read_tables(options.out, options.version);
+  }
+};
+const SmallSet& small() {
+  static const SmallSet set;
+  return set;
+}
+
+LoadingOptions small_loading() {
+  LoadingOptions options;
+  options.sweeps = 2;
+  options.image = {176, 64, 0.095, 0.1375, 0.12, 5.4, true};
+  options.bev.flip_x = true;
+  options.bev.flip_y = true;
+  options.seed = 4;
+  return options;
+}
+
+}  // namespace
+
+TEST_CASE("a picture goes where its matrix says", "[loading]") {
+  // A white spot of 8 x 8 pixels about (60, 80) in a black picture.
+  Image image(160, 90);
+  for (int y = 76; y < 84; ++y) {
+    for (int x = 56; x < 64; ++x) image.set(x, y, {255, 255, 255});
+  }
+  for (const bool flip : {false, true}) {
+    for (const double turn : {0.0, 0.09, -0.2}) {
+      ImageAugmentation a;
+      a.resize = 0.5;
+      a.crop_left = 6;
+      a.crop_top = 13;
+      a.flip = flip;
+      a.rotation = turn;
+      a.width = 64;
+      a.height = 32;
+      const Image moved = resample(image, a);
+      double weight = 0, x = 0, y = 0;
+      for (int v = 0; v < 32; ++v) {
+        for (int u = 0; u < 64; ++u) {
+          const double w = moved.pixel(u, v)[0];
+          weight += w;
+          x += w * (u + 0.5);
+          y += w * (v + 0.5);
+        }
+      }
+      REQUIRE(weight > 0);
+      const Eigen::Vector3d expected = a.matrix() * Eigen::Vector3d(60, 80, 1);
+      CHECK(x / weight == Approx(expected.x()).margin(0.1));
+      CHECK(y / weight == Approx(expected.y()).margin(0.1));
+      CHECK(weight == Approx(255 * 16.0).epsilon(0.03));  // half the size: a quarter of the light
+    }
+  }
+  // Without a turn, by hand: u = 0.5 * 60 - 6 = 24, or 64 - 24 from the other side; v = 0.5 * 80 - 13 = 27.
+  ImageAugmentation a;
+  a.resize = 0.5;
+  a.crop_left = 6;
+  a.crop_top = 13;
+  a.width = 64;
+  a.height = 32;
+  a.flip = true;
+  CHECK((a.matrix() * Eigen::Vector3d(60, 80, 1) - Eigen::Vector3d(40, 27, 1)).norm() < 1e-12);
+  CHECK((a.matrix4() * Eigen::Vector4d(60, 80, 7, 1) - Eigen::Vector4d(40, 27, 7, 1)).norm() < 1e-12);
+}
+
+TEST_CASE("the fixed view of a 1600 x 900 picture is BEVFusion's", "[loading]") {
+  const ImageAugmentation a = fixed_image_augmentation({}, 1600, 900);
+  CHECK(a.resize == Approx(0.48));
+  CHECK(a.crop_left == Approx(32));  // (768 - 704) / 2
+  CHECK(a.crop_top == Approx(176));  // 432 - 256: the sky goes
+  // A picture stored at 0.12 of the size shows the same.
+  const ImageAugmentation small = fixed_image_augmentation({}, 192, 108);
+  CHECK(small.resize == Approx(4));
+  CHECK(small.crop_left == Approx(32));
+  CHECK(small.crop_top == Approx(176));
+}
+
+TEST_CASE("points stay in their boxes, boxes keep their heading", "[loading]") {
+  const SmallSet& set = small();
+  const KeyFrame frame = key_frame_of(set.tables, 1);
+  Random random({9});
+  for (int draw = 0; draw < 20; ++draw) {
+    const BevAugmentation a = draw_bev_augmentation({pi / 8, 0.95, 1.05, 0.2, true, true}, random);
+    std::vector<SweepPoint> points = read_points(frame);
+    std::vector<Box3D> boxes = frame.boxes;
+    a.apply(points);
+    a.apply(boxes);
+    for (std::size_t b = 0; b < boxes.size(); ++b) {
+      CHECK(std::abs(count_points_in(boxes[b], points) - frame.boxes[b].lidar_points) <= 1);
+      // The middle of the front face goes where the matrix takes it.
+      const Box3D& old = frame.boxes[b];
+      const Eigen::Vector3d front = old.pose() * Eigen::Vector3d(0.5 * old.length(), 0, 0);
+      const Eigen::Vector3d moved = (a.matrix4() * front.homogeneous()).head<3>();
+      CHECK((boxes[b].pose() * Eigen::Vector3d(0.5 * boxes[b].length(), 0, 0) - moved).norm() < 1e-9);
+      CHECK(boxes[b].velocity_known() == old.velocity_known());
+      if (old.velocity_known()) CHECK(boxes[b].velocity.norm() == Approx(a.scale * old.velocity.norm()).margin(1e-12));
+    }
+  }
+}
+
+TEST_CASE("a loaded sample's parts fit together", "[loading]") {
+  const SmallSet& set = small();
+  const SampleLoader loader(set.tables, small_loading());
+  int in_view = 0;
+  for (RowIndex i = 0; i < 6; ++i) {
+    const TrainingSample sample = loader.load(i, 0);
+    const SynthScene scene = make_scene(set.options, i / 3);
+    const KeyFrame frame = key_frame_of(set.tables, i);
+    CHECK(sample.masks.labelled == std::array<bool, 6>{true, true, true, true, true, true});
+    const Eigen::Matrix4d back = sample.lidar_augmentation.inverse();
+    // Masks: a cell's centre, back to the ground, is what the town says.
+    const MapGrid grid;
+    int wrong = 0;
+    for (int x = 0; x < 200; x += 3) {
+      for (int y = 0; y < 200; y += 3) {
+        const Eigen::Vector4d lidar = back * Eigen::Vector4d(grid.center(x), grid.center(y), -1.84, 1);
+        const double yaw = yaw_of(frame.global_from_lidar().rotation);
+        const Eigen::Vector2d global = frame.global_from_lidar().translation.head<2>() +
+                                       (rotation_about_z(yaw) * Eigen::Vector3d(lidar.x(), lidar.y(), 0)).head<2>();
+        wrong +=
+            scene.town.classify(global).is(MapClass::drivable_area) != sample.masks.at(MapClass::drivable_area, x, y) ? 1 : 0;
+      }
+    }
+    CHECK(wrong <= 15);  // of 4489: chords for arcs
+    for (std::size_t c = 0; c < camera_count; ++c) {
+      const TrainingCamera& camera = sample.cameras[c];
+      REQUIRE(camera.present);
+      CHECK((camera.image.width == 176 && camera.image.height == 64));
+      // The chain the network uses: augmented LiDAR frame -> LiDAR -> camera -> picture -> augmented picture, against the plain
+      // one.
+      for (std::size_t b = 0; b < sample.boxes.size(); ++b) {
+        const auto plain = frame.cameras[c].view.project(frame.boxes[b].center);
+        const Eigen::Vector4d p = camera.camera_to_lidar.inverse() * (back * sample.boxes[b].center.homogeneous());
+        if (!plain) {
+          CHECK(p.z() < 0.1 + 1e-9);
+          continue;
+        }
+        const Eigen::Vector3d uvw = camera.intrinsic * p.head<3>();
+        const Eigen::Vector4d uvd = camera.image_augmentation * Eigen::Vector4d(uvw.x() / uvw.z(), uvw.y() / uvw.z(), uvw.z(), 1);
+        const Eigen::Vector4d expected = camera.image_augmentation * Eigen::Vector4d(plain->x(), plain->y(), plain->z(), 1);
+        CHECK((uvd - expected).norm() < 1e-6 * expected.norm());
+        in_view += uvd.x() >= 0 && uvd.y() >= 0 && uvd.x() < 176 && uvd.y() < 64 ? 1 : 0;
+      }
+    }
+  }
+  CHECK(in_view > 20);
+}
+
+TEST_CASE("samples depend on seed, epoch and row alone", "[loading]") {
+  const SmallSet& set = small();
+  LoadingOptions options = small_loading();
+  const SampleLoader one(set.tables, options);
+  const SampleLoader two(set.tables, options);
+  two.load(3, 0);
+  const TrainingSample a = one.load(2, 5);
+  const TrainingSample b = two.load(2, 5);
+  CHECK(a.lidar_augmentation == b.lidar_augmentation);
+  CHECK(a.cameras[4].image.rgb == b.cameras[4].image.rgb);
+  CHECK(a.masks.values == b.masks.values);
+  CHECK(one.load(2, 6).lidar_augmentation != a.lidar_augmentation);
+  options.augment = false;
+  const TrainingSample plain = SampleLoader(set.tables, options).load(2, 5);
+  CHECK(plain.lidar_augmentation == Eigen::Matrix4d::Identity());
+  options.lidar = false;
+  CHECK(SampleLoader(set.tables, options).load(2, 5).points.empty());
+  options.cameras = false;
+  CHECK_FALSE(SampleLoader(set.tables, options).load(2, 5).cameras[0].present);
+}
+
+TEST_CASE("a place without maps is unlabelled", "[loading]") {
+  const SmallSet& set = small();
+  Tables tables = set.tables;
+  for (LogRow& log : tables.logs) {
+    log.location = "nowhere";
+    log.base_map.clear();
+  }
+  CHECK(SampleLoader(tables, small_loading()).load(0, 0).masks.labelled == std::array<bool, 6>{});
+}
+
+TEST_CASE("items come in order, however long each takes", "[loading]") {
+  std::atomic<int> most_ahead{0};
+  std::atomic<int> given{0};
+  Prefetcher<int> items(3, 40, 4, 5, [&](std::size_t i) {
+    most_ahead = std::max(most_ahead.load(), static_cast<int>(i) - 3 - given.load());
+    std::this_thread::sleep_for(std::chrono::microseconds(i * 7919 % 13 * 100));
+    if (i == 20) throw std::runtime_error("twenty");
+    return static_cast<int>(i) * 2;
+  });
+  for (int i = 3; i < 40; ++i) {
+    if (i == 20) {
+      CHECK_THROWS_AS(items.next(), std::runtime_error);
+    } else {
+      CHECK(items.next() == i * 2);
+    }
+    ++given;
+  }
+  CHECK_FALSE(items.next());
+  CHECK(most_ahead <= 5);
+  // Left in the middle, it stops.
+  Prefetcher<int> abandoned(0, 1000000, 3, 4, [](std::size_t i) { return static_cast<int>(i); });
+  CHECK(abandoned.next() == 0);
+}
