@@ -50,41 +50,49 @@ ImageAugmentation fixed_image_augmentation(const ImageAugmentationOptions& optio
   return a;
 }
 
+namespace {
+
+// Adds the picture at a place, in 256ths of a pixel (whole numbers: pixels' centres), to `sum`, 65536 times as bright.
+void add_bilinear(const Image& image, int x, int y, std::uint32_t* sum) {
+  x = std::clamp(x, 0, (image.width - 1) * 256);
+  y = std::clamp(y, 0, (image.height - 1) * 256);
+  const auto a = static_cast<std::uint32_t>(x & 255);
+  const auto b = static_cast<std::uint32_t>(y & 255);
+  const std::uint8_t* above = image.pixel(x >> 8, y >> 8);
+  const std::uint8_t* below = b > 0 ? image.pixel(x >> 8, (y >> 8) + 1) : above;
+  const std::size_t right = a > 0 ? 3 : 0;
+  for (std::size_t c = 0; c < 3; ++c) {
+    const std::uint32_t upper = above[c] * (256 - a) + above[c + right] * a;
+    const std::uint32_t lower = below[c] * (256 - a) + below[c + right] * a;
+    sum[c] += upper * (256 - b) + lower * b;
+  }
+}
+
+}  // namespace
+
 Image resample(const Image& image, const ImageAugmentation& augmentation) {
   const Eigen::Matrix3d back = augmentation.matrix().inverse();
-  const double step = 1.0 / augmentation.resize;  // original pixels a new one spans
-  const int fine = std::clamp(static_cast<int>(std::lround(step)), 1, 8);
-  const float share = 1.0F / static_cast<float>(fine * fine);
+  // Original pixels that a new one spans decide how many places are looked at.
+  const int fine = std::clamp(static_cast<int>(std::lround(1.0 / augmentation.resize)), 1, 8);
+  const auto whole = static_cast<std::uint32_t>(fine * fine) * 65536U;
+  const double step_x = back(0, 0) / fine;
+  const double step_y = back(1, 0) / fine;
   Image result(augmentation.width, augmentation.height);
   for (int v = 0; v < result.height; ++v) {
     for (int u = 0; u < result.width; ++u) {
-      std::array<float, 3> sum{};
+      std::uint32_t sum[3] = {0, 0, 0};
       for (int j = 0; j < fine; ++j) {
-        for (int i = 0; i < fine; ++i) {
-          const double x = u + (i + 0.5) / fine;
-          const double y = v + (j + 0.5) / fine;
+        const double x = u + 0.5 / fine;
+        const double y = v + (j + 0.5) / fine;
+        double at_x = back(0, 0) * x + back(0, 1) * y + back(0, 2);
+        double at_y = back(1, 0) * x + back(1, 1) * y + back(1, 2);
+        for (int i = 0; i < fine; ++i, at_x += step_x, at_y += step_y) {
+          if (!(at_x > 0 && at_y > 0 && at_x < image.width && at_y < image.height)) continue;
           // Pixel (0, 0) has its centre at (0.5, 0.5).
-          const double at_x = back(0, 0) * x + back(0, 1) * y + back(0, 2) - 0.5;
-          const double at_y = back(1, 0) * x + back(1, 1) * y + back(1, 2) - 0.5;
-          if (!(at_x > -0.5 && at_y > -0.5 && at_x < image.width - 0.5 && at_y < image.height - 0.5)) continue;
-          const int left = std::clamp(static_cast<int>(std::floor(at_x)), 0, image.width - 1);
-          const int top = std::clamp(static_cast<int>(std::floor(at_y)), 0, image.height - 1);
-          const int right = std::min(left + 1, image.width - 1);
-          const int bottom = std::min(top + 1, image.height - 1);
-          const auto a = static_cast<float>(std::clamp(at_x - left, 0.0, 1.0));
-          const auto b = static_cast<float>(std::clamp(at_y - top, 0.0, 1.0));
-          const std::uint8_t* p00 = image.pixel(left, top);
-          const std::uint8_t* p10 = image.pixel(right, top);
-          const std::uint8_t* p01 = image.pixel(left, bottom);
-          const std::uint8_t* p11 = image.pixel(right, bottom);
-          for (std::size_t c = 0; c < 3; ++c) {
-            const float above = static_cast<float>(p00[c]) * (1 - a) + static_cast<float>(p10[c]) * a;
-            const float below = static_cast<float>(p01[c]) * (1 - a) + static_cast<float>(p11[c]) * a;
-            sum[c] += share * (above * (1 - b) + below * b);
-          }
+          add_bilinear(image, static_cast<int>(at_x * 256) - 128, static_cast<int>(at_y * 256) - 128, sum);
         }
       }
-      for (std::size_t c = 0; c < 3; ++c) result.pixel(u, v)[c] = static_cast<std::uint8_t>(std::lround(sum[c]));
+      for (std::size_t c = 0; c < 3; ++c) result.pixel(u, v)[c] = static_cast<std::uint8_t>((sum[c] + whole / 2) / whole);
     }
   }
   return result;
