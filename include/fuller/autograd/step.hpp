@@ -105,7 +105,8 @@ inline double head_weight(const State& state, std::size_t i) {
   return skipped ? 0.0 : 1.0;
 }
 
-/// Whether task gradients are compared in every step: because the rule asks, or because the policy must know which are not finite.
+/// Whether task gradients are compared in every step: because the rule asks, or because the policy must know which are not
+/// finite.
 inline bool always_measured(const State& state) {
   return state.rule.needs.gram || state.options.non_finite != NonFinite::propagate;
 }
