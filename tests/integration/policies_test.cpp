@@ -6,7 +6,6 @@
 #include <string>
 #include <vector>
 
-#include <ATen/autocast_mode.h>
 #include <torch/torch.h>
 
 #include <fuller/fuller.hpp>
@@ -340,12 +339,11 @@ TEST_CASE("bfloat16 autocast: weights near those of float32, gradients in the pa
     const Tensors expected = calibrated_gradients(exact, net, x);
     Calibration calibration(fuller::IMTL_G(), task_names(3));
     clear(net.parameters());
-    at::autocast::set_cpu_enabled(true);
+    set_cpu_autocast(true);
     const auto v = calibration.fork<3>(net.features(x).front());
     const torch::Dtype inside = v[0].scalar_type();
     const Tensor loss = calibration.sum({net.loss(0, {v[0]}), net.loss(1, {v[1]}), net.loss(2, {v[2]})});
-    at::autocast::set_cpu_enabled(false);
-    at::autocast::clear_cache();
+    set_cpu_autocast(false);
     loss.backward();
     CHECK(inside == torch::kBFloat16);
     CHECK(largest_difference(calibration.diagnostics().weights, exact.diagnostics().weights) < 0.02);

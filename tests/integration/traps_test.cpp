@@ -342,7 +342,7 @@ TEST_CASE("A data-parallel reducer's callback, which writes .grad at the very en
   auto reducer = std::make_shared<Reducer>();
   reducer->parameters = net.parameters();
   reducer->buckets.resize(reducer->parameters.size());
-  std::vector<std::shared_ptr<torch::autograd::Node>> accumulators;
+  std::vector<decltype(torch::autograd::impl::grad_accumulator(Tensor()))> accumulators;
   for (std::size_t k = 0; k < reducer->parameters.size(); ++k) {
     accumulators.push_back(torch::autograd::impl::grad_accumulator(reducer->parameters[k]));
     accumulators.back()->add_post_hook(std::make_unique<Ready>(reducer, k));

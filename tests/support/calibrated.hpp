@@ -7,7 +7,9 @@
 #include <string>
 #include <vector>
 
+#include <ATen/autocast_mode.h>
 #include <torch/torch.h>
+#include <torch/version.h>
 
 #include <fuller/fuller.hpp>
 
@@ -49,6 +51,17 @@ std::string thrown_by(const F& f) {
 }
 
 inline bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+inline void set_cpu_autocast(bool on) {
+#if TORCH_VERSION_MAJOR > 2 || (TORCH_VERSION_MAJOR == 2 && TORCH_VERSION_MINOR >= 4)
+  at::autocast::set_autocast_enabled(at::kCPU, on);
+#else
+  at::autocast::set_cpu_enabled(on);
+#endif
+  if (!on) {
+    at::autocast::clear_cache();
+  }
+}
 
 /// An activation checkpoint as users write it: runs the module without a graph, and again, with one, inside the backward.
 struct Checkpoint : torch::autograd::Function<Checkpoint> {
