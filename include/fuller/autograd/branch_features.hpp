@@ -75,6 +75,8 @@ inline std::vector<at::Tensor> gated(const std::shared_ptr<State>& state, const 
   step->widths = widths;
   step->squared_norms.assign(branches.size(), 0.0);
   step->sizes.assign(branches.size(), 0.0);
+  step->fusion = fusion;
+  step->gradients.resize(fusion.size());
   std::vector<at::Tensor> through;
   for (std::size_t m = 0; m < branches.size(); ++m) {
     step->present.push_back(branches[m].defined() ? 1 : 0);

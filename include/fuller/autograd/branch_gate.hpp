@@ -14,6 +14,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/graph_task.h>
 
+#include <fuller/autograd/ranks.hpp>
 #include <fuller/autograd/reductions.hpp>
 #include <fuller/autograd/step.hpp>
 #include <fuller/calibrators/modality_gate.hpp>
@@ -74,8 +75,25 @@ struct GateStep {
   std::vector<std::size_t> through;  ///< the branches that pass through the node, in its order
   std::vector<double> squared_norms;
   std::vector<double> sizes;
-  std::size_t weights_seen = 0;  ///< in the backward that runs
+  std::vector<at::Tensor> fusion;     ///< the weights, in the order of `weights`
+  std::vector<at::Tensor> gradients;  ///< and theirs, where ranks have to average them first
+  std::size_t weights_seen = 0;       ///< in the backward that runs
 };
+
+/// Takes the norms of the gradient of fusion weight k.
+inline void take_norms(GateStep& step, std::size_t k, const at::Tensor& gradient) {
+  if (step.fusion.size() == 1) {
+    slice_squared_norms(gradient, step.widths, /*dim=*/1, step.squared_norms.data());
+    const auto channels = static_cast<double>(gradient.size(1));
+    for (std::size_t m = 0; m < step.widths.size(); ++m) {
+      step.sizes[m] = static_cast<double>(gradient.numel()) * static_cast<double>(step.widths[m]) / channels;
+    }
+  } else {
+    const std::int64_t all = gradient.size(1);
+    slice_squared_norms(gradient, at::IntArrayRef(&all, 1), /*dim=*/1, &step.squared_norms[k]);
+    step.sizes[k] = static_cast<double>(gradient.numel());
+  }
+}
 
 /// Takes the norms of a fusion weight's gradient for the gate step that runs in the current backward.
 inline void receive_fusion_gradient(Modalities& modalities, const void* weight, const at::Tensor& gradient) {
@@ -89,23 +107,29 @@ inline void receive_fusion_gradient(Modalities& modalities, const void* weight, 
     if (!step || step->state->nested > 0 || running->count(const_cast<Node*>(step->node)) == 0) {
       continue;
     }
-    if (step->weights.size() == 1 && step->weights.front() == weight) {
-      slice_squared_norms(gradient, step->widths, /*dim=*/1, step->squared_norms.data());
-      const auto channels = static_cast<double>(gradient.size(1));
-      for (std::size_t m = 0; m < step->widths.size(); ++m) {
-        step->sizes[m] = static_cast<double>(gradient.numel()) * static_cast<double>(step->widths[m]) / channels;
+    for (std::size_t k = 0; k < step->weights.size(); ++k) {
+      if (step->weights[k] != weight) {
+        continue;
+      }
+      if (step->state->options.ranks.average) {
+        step->gradients[k] = gradient.clone();
+      } else {
+        take_norms(*step, k, gradient);
       }
       ++step->weights_seen;
-    } else {
-      for (std::size_t m = 0; m < step->weights.size(); ++m) {
-        if (step->weights.size() > 1 && step->weights[m] == weight) {
-          const std::int64_t all = gradient.size(1);
-          slice_squared_norms(gradient, at::IntArrayRef(&all, 1), /*dim=*/1, &step->squared_norms[m]);
-          step->sizes[m] = static_cast<double>(gradient.numel());
-          ++step->weights_seen;
-        }
-      }
     }
+  }
+}
+
+/// Makes the step's gradients, and which branches are present, those of all ranks together, and takes the norms.
+inline void take_norms_of_all_ranks(GateStep& step) {
+  const at::NoGradGuard no_grad;
+  const Ranks& ranks = step.state->options.ranks;
+  agree_on_presence(ranks, step.present);
+  std::vector<std::vector<at::Tensor>> lists{std::exchange(step.gradients, std::vector<at::Tensor>(step.fusion.size()))};
+  average_lists(ranks, step.fusion, lists);
+  for (std::size_t k = 0; k < step.fusion.size(); ++k) {
+    take_norms(step, k, lists.front()[k]);
   }
 }
 
@@ -131,6 +155,9 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
     if (step->state->nested == 0) {
       expect_all_weights(*step);
       step->weights_seen = 0;
+      if (step->state->options.ranks.average) {
+        take_norms_of_all_ranks(*step);
+      }
       open_gates(*step);
       if (modalities.gate.options.target == GateTarget::gradient) {
         for (std::size_t k = 0; k < step->through.size(); ++k) {

@@ -285,7 +285,8 @@ class Calibration {
   }
 
   /// Reads what save() wrote into a calibration made with the same rule, tasks, modalities and options.
-  /// @throws Error, and changes nothing, where those differ. `torch::load(calibration, path)` calls it.
+  /// @throws Error, and changes nothing, where rule, tasks, modalities or the size of the state differ. Options are the caller's:
+  /// a state of the same size made with others is taken over. `torch::load(calibration, path)` calls it.
   template <class Archive>
   void load(Archive& archive) {
     detail::read_state(archive, *state_, modalities_.get());

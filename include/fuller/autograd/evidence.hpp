@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <iterator>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -9,6 +10,7 @@
 #include <fuller/autograd/ghost_gram.hpp>
 #include <fuller/autograd/linear_input.hpp>
 #include <fuller/autograd/nested_pass.hpp>
+#include <fuller/autograd/ranks.hpp>
 #include <fuller/autograd/reductions.hpp>
 #include <fuller/autograd/step.hpp>
 
@@ -24,7 +26,7 @@ inline bool any_defined(const std::vector<at::Tensor>& tensors) {
 /// The Gram matrix of a linear layer's weight gradients without those gradients; false, and nothing done, where forming them is
 /// cheaper.
 inline bool gram_of_linear(State& state, const Step& step, const TaskTensors& cotangents) {
-  if (!step.linear.function || step.roots.size() != 1) {
+  if (!step.linear.function || step.roots.size() != 1 || state.options.ranks.average) {
     return false;
   }
   const at::Tensor x = linear_input(*step.linear.function);
@@ -71,8 +73,14 @@ inline void expect_no_checkpoint(std::uint64_t expected) {
 /// Forms the Gram matrix of the task gradients that `cotangents` of the fork's outputs give at the step's surface.
 /// @throws Error where that ran a checkpoint, whose parameters then hold gradients they should not.
 inline void measure_at_fork(State& state, const Step& step, const TaskTensors& cotangents) {
+  const Ranks& ranks = state.options.ranks;
   if (state.surface == Surface::representation) {
     gram_matrix(cotangents, state.gram.data());
+    if (ranks.average) {
+      // The loss is a mean over ranks, so each rank's cotangents are its share 1 / R: sum_r <dz_i, dz_j>_r / R^2.
+      average(ranks, state.gram);
+      std::for_each(state.gram.begin(), state.gram.end(), [&](double& product) { product /= ranks.count; });
+    }
     return;
   }
   std::uint64_t expected = nodes_made();
@@ -89,6 +97,9 @@ inline void measure_at_fork(State& state, const Step& step, const TaskTensors& c
     }
   }
   expect_no_checkpoint(expected);
+  if (ranks.average) {
+    average_lists(ranks, step.surface, gradients);
+  }
   gram_matrix(gradients, state.gram.data());
 }
 
@@ -104,6 +115,12 @@ inline void weigh(State& state, Step& step) {
   if (state.rule.needs.losses) {
     for (std::size_t i = 0; i < state.losses.size(); ++i) {
       state.losses[i] = step.losses[i].defined() ? step.losses[i].item<double>() : 0.0;
+    }
+    if (state.options.ranks.average) {
+      std::vector<bool> given;
+      std::transform(step.losses.begin(), step.losses.end(), std::back_inserter(given),
+                     [](const at::Tensor& loss) { return loss.defined(); });
+      average_losses(state.options.ranks, given, state.losses);
     }
   }
   Evidence<> evidence;

@@ -133,6 +133,13 @@ struct LossSum : torch::autograd::Function<LossSum> {
           "a checkpoint ran its forward again while task gradients of all shared parameters were formed, and has added to .grad "
           "once a task; zero the gradients, and use no checkpoint with Surface::all_shared (or another surface)");
     }
+    const Ranks& ranks = state.options.ranks;
+    if (ranks.average) {
+      agree_on_presence(ranks, state.present);
+      if (state.measured) {
+        average_lists(ranks, step.surface, gradients);
+      }
+    }
     if (state.measured) {
       gram_matrix(gradients, state.gram.data());
     }

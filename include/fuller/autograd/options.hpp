@@ -1,12 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <optional>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
 
 #include <fuller/calibrators/rule.hpp>
 #include <fuller/calibrators/weighting.hpp>
 
 namespace fuller {
+
+/// What lets the ranks of a data-parallel trainer find the weights of the one big batch, the same on all of them.
+///
+/// Task gradients (not their Gram matrix), losses and fusion gradients are averaged over the ranks before a rule sees them; at
+/// Surface::representation, where ranks hold different samples, the Gram matrices add up. The trainer averages `.grad` as ever.
+/// Every rank must take every step with a task at least, since every rank has to take part in every average.
+struct Ranks {
+  /// Replaces each tensor by its mean over all ranks, in place; called inside backward, by every rank in the same order with
+  /// the same shapes (a group of its own keeps it apart from the trainer's reductions). Not given: one rank.
+  std::function<void(std::vector<at::Tensor>& tensors)> average{};
+  /// How many ranks there are.
+  int count = 1;
+};
 
 /// How a Calibration gathers evidence and applies weights. The defaults are those of the rule's paper.
 struct CalibrationOptions {
@@ -27,6 +44,8 @@ struct CalibrationOptions {
   bool last_shared_bias = false;
   /// Gathers the Gram matrix every so many steps also for a rule that does not ask for it (for the diagnostics); 0: never.
   int measure_every = 0;
+  /// Data-parallel training.
+  Ranks ranks{};
 };
 
 }  // namespace fuller

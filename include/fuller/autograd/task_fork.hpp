@@ -82,6 +82,9 @@ struct TaskFork : torch::autograd::Function<TaskFork> {
                         cotangents.begin() + static_cast<std::ptrdiff_t>((i + 1) * levels));
       state.present[i] = any_defined(by_task[i]) ? 1 : 0;
     }
+    if (state.options.ranks.average) {
+      agree_on_presence(state.options.ranks, state.present);
+    }
     state.measured = measures_now(state);
     if (state.measured) {
       measure_at_fork(state, step, by_task);
