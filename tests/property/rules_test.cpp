@@ -73,8 +73,11 @@ Jacobian of_rank(int rows, int columns, int rank, std::mt19937_64& random) {
 
 TEST_CASE("weights are finite on matrices of any size, rank and scale") {
   std::mt19937_64 random(1);
-  for (const auto& [rows, columns, rank] :
-       {std::array<int, 3>{1, 1, 1}, {4, 3, 1}, {4, 3, 2}, {4, 3, 3}, {9, 11, 5}, {9, 11, 9}}) {
+  for (const auto& size : {std::array<int, 3>{1, 1, 1}, {4, 3, 1}, {4, 3, 2}, {4, 3, 3}, {9, 11, 5}, {9, 11, 9}}) {
+    // No structured binding: clang 14 lets no lambda capture one.
+    const int rows = size[0];
+    const int columns = size[1];
+    const int rank = size[2];
     for (const double scale : {0.0, 1e-18, 1e-10, 1.0, 1e3, 1e5, 1e10, 1e15, 1e18}) {
       const Step step = step_of(scale * of_rank(rows, columns, rank, random));
       for_every_rule(rows, [&](const auto& rule) {
