@@ -25,7 +25,7 @@ using fuller::testing::Step;
 using fuller::testing::step_of;
 using fuller::testing::update;
 
-namespace {
+namespace fuller::testing {
 
 /// A task distribution of a user's own: it always draws task `rank_of` = 0 first, then 1, and so on.
 struct FixedOrder {
@@ -43,6 +43,12 @@ struct FixedOrder {
     lanes.sync();
   }
 };
+
+}  // namespace fuller::testing
+
+using fuller::testing::FixedOrder;
+
+namespace {
 
 WPCGrad<FixedOrder> in_order(const std::vector<int>& order, bool literal) {
   std::vector<double> rank_of(order.size());
