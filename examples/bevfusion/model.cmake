@@ -15,6 +15,7 @@ add_library(bevfusion_model STATIC
   losses/detection_loss.cpp
   losses/focal_loss.cpp
   losses/segmentation_loss.cpp
+  model/batch.cpp
   model/bev_fusion.cpp
   model/blocks.cpp
   model/model_config.cpp
@@ -30,4 +31,10 @@ if(FULLER_BUILD_TESTS)
                   SOURCES "${tests}/bevfusion/sparse_convolution_test.cpp" "${tests}/bevfusion/layers_test.cpp"
                           "${tests}/bevfusion/model_test.cpp"
                   TORCH LABELS bevfusion integration LIBRARIES bevfusion_model)
+  # On one real key frame, where it is at hand; the full size takes a minute and some gigabytes.
+  fuller_add_test(bevfusion_key_frame_step SOURCES "${tests}/bevfusion/key_frame_step_test.cpp" TORCH LABELS bevfusion integration
+                  LIBRARIES bevfusion_model)
+  target_compile_definitions(bevfusion_key_frame_step PRIVATE FULLER_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  add_test(NAME bevfusion_key_frame_full_step COMMAND bevfusion_key_frame_step "[.slow]")
+  set_tests_properties(bevfusion_key_frame_full_step PROPERTIES LABELS "bevfusion;slow" SKIP_RETURN_CODE 77 TIMEOUT 900)
 endif()

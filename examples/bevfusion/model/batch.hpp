@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <vector>
+
+#include <torch/types.h>
+
+#include "bevfusion/loading/training_sample.hpp"
+#include "bevfusion/model/bev_fusion.hpp"
+
+namespace bevfusion {
+
+/// Mean and standard deviation of ImageNet's pictures, by channel, of values in [0, 1]: what the image backbone is fed relative
+/// to.
+inline constexpr std::array<float, 3> image_mean = {0.485F, 0.456F, 0.406F};
+inline constexpr std::array<float, 3> image_deviation = {0.229F, 0.224F, 0.225F};
+
+/// Samples as tensors, on the CPU.
+struct Batch {
+  ModelInput input;
+  std::vector<std::vector<Box3D>> boxes;  ///< of each sample, in its augmented LiDAR frame
+  torch::Tensor masks;                    ///< [B, 6, X, Y] float, 0 or 1
+  torch::Tensor labelled;                 ///< [B, 6] bool
+};
+
+/// Brings samples together.
+///
+/// A camera that is absent is a picture of the mean colour that looks nowhere: its rays end outside of every grid.
+/// @throws std::invalid_argument for no samples, or pictures or masks of different sizes.
+Batch collate(const std::vector<TrainingSample>& samples);
+
+/// How a model's samples are to be loaded: pictures, maps and sweeps of the sizes it takes.
+LoadingOptions loading_options(const ModelConfig& config);
+
+}  // namespace bevfusion
