@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The examples' reader of IDX files, on files made byte by byte here.
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
@@ -69,8 +70,9 @@ TEST_CASE("an IDX file gives its shape and values, plain or compressed", "[examp
 }
 
 TEST_CASE("dimensions are big-endian", "[examples]") {
-  Bytes bytes = {0, 0, 8, 1, 0, 0, 1, 2};  // 0x0102 = 258
-  bytes.resize(8 + 258, 7);
+  Bytes bytes(8 + 258, 7);
+  const Bytes header = {0, 0, 8, 1, 0, 0, 1, 2};  // 0x0102 = 258
+  std::copy(header.begin(), header.end(), bytes.begin());
   CHECK(read_idx(File(bytes).path()).shape == std::vector<std::size_t>{258});
 }
 
