@@ -85,9 +85,9 @@ TEST_CASE("a shuffle is a permutation and depends on seed, step and sequence alo
 
 TEST_CASE("every order of a shuffle is equally likely") {
   constexpr int n = 48000;
-  std::map<std::vector<std::uint8_t>, int> counts;
+  std::map<std::array<std::uint8_t, 4>, int> counts;
   for (int k = 0; k < n; ++k) {
-    std::vector<std::uint8_t> items = {0, 1, 2, 3};
+    std::array<std::uint8_t, 4> items = {0, 1, 2, 3};
     fuller::shuffle(items.data(), 4, 1, k, 0);
     ++counts[items];
   }
