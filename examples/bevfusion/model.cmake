@@ -19,6 +19,7 @@ add_library(bevfusion_model STATIC
   model/bev_fusion.cpp
   model/blocks.cpp
   model/model_config.cpp
+  model/network.cpp
   sparse/neighbours.cpp
   sparse/sparse_convolution.cpp
   sparse/sparse_tensor.cpp)

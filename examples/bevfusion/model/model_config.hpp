@@ -28,6 +28,7 @@ struct ModelParts {
 /// Every number of a model. The defaults are the full model; the smaller sizes differ in numbers alone.
 struct ModelConfig {
   ModelParts parts;
+  bool separate_towers = false;  ///< a network for each task instead of a shared one
 
   VoxelGrid voxels{{-51.2, -51.2, -5.0}, {51.2, 51.2, 3.0}, {0.1, 0.1, 0.2}};
   VoxelNetOptions voxel_net;

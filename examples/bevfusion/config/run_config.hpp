@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "bevfusion/loading/training_sample.hpp"
+#include "bevfusion/losses/detection_loss.hpp"
+#include "bevfusion/losses/segmentation_loss.hpp"
+#include "bevfusion/model/model_config.hpp"
+
+namespace bevfusion {
+
+/// Which samples a run sees.
+struct DataConfig {
+  std::string root;                      ///< folder with samples/, maps/ and the tables
+  std::string version = "v1.0-trainval";
+  std::string train_split = "train";
+  std::string validation_split = "val";
+  /// Which labels the training samples have: `full`, both on all; `disjoint_normal`, detection on three of four and
+  /// segmentation on the others; `disjoint_balance`, each on one half (FULLER, Tab. 2).
+  std::string labels = "full";
+  int threads = 2;  ///< that load samples
+  int ahead = 8;    ///< batches loaded ahead
+};
+
+/// How a run trains. The defaults are FULLER's, and OpenPCDet's where the paper is silent.
+struct TrainingConfig {
+  std::int64_t epochs = 10;
+  std::int64_t batch = 2;       ///< samples a step
+  std::int64_t accumulate = 1;  ///< batches whose gradients are added before the optimiser steps
+  double learning_rate = 1e-3;  ///< the largest of the one-cycle schedule
+  double weight_decay = 1e-2;   ///< decoupled, on every parameter
+  double warm_up = 0.4;         ///< share of the steps in which the learning rate rises
+  double initial_divisor = 10;  ///< the schedule starts at learning_rate / initial_divisor
+  double final_divisor = 1e5;   ///< and ends at learning_rate / final_divisor
+  double least_beta1 = 0.85;    ///< beta_1 at the largest learning rate
+  double most_beta1 = 0.95;
+  double beta2 = 0.99;
+  double clip = 10;  ///< largest norm of the whole gradient; 0: none
+  std::string precision = "float32";  ///< of the forward pass: float32, bfloat16 or float16
+  std::string device = "cpu";         ///< or cuda, cuda:1, ...
+  std::uint64_t seed = 0;
+  std::int64_t checkpoint_every = 500;  ///< steps; and at the end of every epoch
+  std::int64_t evaluate_every = 1;      ///< epochs; and at the end; 0: at the end alone
+  std::int64_t log_every = 1;           ///< steps
+};
+
+/// Weights of the tasks' losses and what is in them.
+struct LossConfig {
+  double detection_weight = 1;  ///< static weights of the tasks, as FULLER's 1:1, 1:5, 1:10
+  double segmentation_weight = 1;
+  double foreground_weight = 1;
+  DetectionLossOptions detection;
+  FocalOptions segmentation_focal;
+  MaskReduction mask_reduction = MaskReduction::mean;
+  /// What is a task to the calibrator: `heads`, each head one; `split_detection`, the detection head's box, classification
+  /// (with heat map) and velocity losses one each.
+  std::string tasks = "heads";
+};
+
+/// Which gradients are calibrated and how.
+struct CalibrationConfig {
+  std::string rule = "imtl_g";  ///< none, uniform, imtl_g, gradnorm, dwa, pcgrad, wpcgrad
+  std::string surface = "published";  ///< where tasks are compared: published, last_shared, representation, all_shared
+  std::string apply_to = "published";  ///< what is weighted: published, all, shared_only
+  std::string gate = "gradient";  ///< of the modality branches: none, gradient, update
+  std::string gate_norm = "l2";   ///< or rms
+  double gate_momentum = 0.2;
+  double gate_floor = 0;
+  bool both_last_shared = false;  ///< the FPN's parallel 1 x 1 up-convolution counts as last shared layer, too
+};
+
+/// Weights that a network starts from.
+struct InitConfig {
+  std::string lidar;   ///< a state dict with the LiDAR branch; none where empty
+  std::string camera;  ///< a state dict with the image backbone
+  std::string lidar_names;   ///< a map of that file's names to ours, one pair a line; the file's own name + ".names" where empty
+  std::string camera_names;
+};
+
+/// Everything a run is made of. Written beside its checkpoints, so that a run can be continued, evaluated and understood.
+struct RunConfig {
+  std::string size = "full";  ///< tiny, small or full: where the other fields' defaults come from
+  ModelConfig model;
+  DataConfig data;
+  LoadingOptions loading;  ///< picture and map sizes follow from the model
+  TrainingConfig training;
+  LossConfig losses;
+  CalibrationConfig calibration;
+  InitConfig init;
+};
+
+/// The defaults of a size: FULLER's for `full`; sizes, batch, epochs and learning rate that a GPU or a CPU can bear for the others.
+/// @throws std::invalid_argument for another name than tiny, small or full.
+RunConfig run_of_size(const std::string& size);
+
+}  // namespace bevfusion

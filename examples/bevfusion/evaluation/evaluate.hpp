@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "bevfusion/config/run_config.hpp"
+#include "bevfusion/metrics/detection_summary.hpp"
+#include "bevfusion/metrics/map_iou.hpp"
+#include "bevfusion/model/network.hpp"
+#include "bevfusion/nuscenes/tables.hpp"
+
+namespace bevfusion {
+
+/// How a set of samples is evaluated.
+struct EvaluationOptions {
+  std::vector<std::string> without;  ///< modalities whose BEV maps are replaced by zeros: the missing-modality tables
+  std::function<void(std::size_t samples)> progress;  ///< called with the samples done since the last call; may be empty
+};
+
+/// What an evaluation yields. Nothing for a task that the network has not.
+struct EvaluationFigures {
+  std::size_t samples = 0;
+  std::optional<DetectionSummary> detection;
+  std::optional<MapIou> segmentation;
+  std::optional<MapIou> foreground;
+};
+
+/// Runs the network over the samples in evaluation mode, without augmentation and gradients, and evaluates every task it has.
+/// The network is left in the mode it was in.
+/// @param samples  rows of tables.samples
+/// @throws DataError for files that cannot be read; std::invalid_argument for a modality that the network has not
+EvaluationFigures evaluate(Network& network, const Tables& tables, const std::vector<RowIndex>& samples, const RunConfig& config,
+                           const EvaluationOptions& options = {});
+
+}  // namespace bevfusion
