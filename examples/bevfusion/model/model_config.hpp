@@ -10,6 +10,7 @@
 #include "bevfusion/fusion/bev_backbone.hpp"
 #include "bevfusion/heads/fuller_det.hpp"
 #include "bevfusion/heads/fuller_seg.hpp"
+#include "bevfusion/lidar/pillars.hpp"
 #include "bevfusion/lidar/voxel_net.hpp"
 #include "bevfusion/lidar/voxels.hpp"
 #include "bevfusion/matching/bev_grid.hpp"
@@ -26,22 +27,41 @@ struct ModelParts {
 };
 
 /// Every number of a model. The defaults are the full model; the smaller sizes differ in numbers alone.
+///
+/// Parts are chosen by the names under which they are registered (model/kinds.hpp).
 struct ModelConfig {
   ModelParts parts;
   bool separate_towers = false;  ///< a network for each task instead of a shared one
 
+  std::string lidar_backbone = "voxel_net";  ///< or "pillars"
+  std::string image_backbone = "swin";       ///< or "conv"
+  std::string fuser = "concat";              ///< or "direct": the BEV backbone reads the branches' channels itself
+  std::string bev_backbone = "second";
+  std::string detection_head = "fuller_det";
+  std::string segmentation_head = "fuller_seg";  ///< of map and foreground masks
+
+  /// What the detection head tells apart, in the order of its outputs; names of DetectionClass, parted by commas.
+  std::string detection_classes = "car,truck,bus,trailer,construction_vehicle,pedestrian,motorcycle,bicycle,traffic_cone,barrier";
+  /// Those of them whose peaks in the heat map are single cells.
+  std::string point_classes = "pedestrian,traffic_cone";
+  /// What the segmentation head tells apart, in the order of its outputs; names of MapClass, parted by commas.
+  std::string map_classes = "drivable_area,ped_crossing,walkway,stop_line,carpark_area,divider";
+
+  /// Numbers of parts that have no fields here, as `name.number=value` parted by commas; see number_of().
+  std::string numbers;
+
   VoxelGrid voxels{{-51.2, -51.2, -5.0}, {51.2, 51.2, 3.0}, {0.1, 0.1, 0.2}};
   VoxelNetOptions voxel_net;
+  PillarOptions pillars;
 
-  std::string image_backbone = "swin";  ///< or "conv"
   SwinOptions swin;
   std::int64_t neck = 256;  ///< channels of the neck behind Swin
   LiftSplatOptions lift_splat;
 
   std::int64_t fused = 256;       ///< channels behind the fuser
   BevBackboneOptions bev;         ///< `inputs` is filled in
-  FullerDetOptions detection;     ///< `inputs` is filled in
-  FullerSegOptions segmentation;  ///< `inputs` is filled in
+  FullerDetOptions detection;     ///< `inputs`, `classes` and `point_classes` are filled in
+  FullerSegOptions segmentation;  ///< `inputs` and `classes` are filled in
   std::int64_t foreground_masks = 3;
 
   double bev_range = 51.2;  ///< metres to each side
@@ -50,6 +70,13 @@ struct ModelConfig {
   /// The BEV maps' cells.
   BevGrid bev_grid() const;
 };
+
+/// The names in a list parted by commas, without the blanks around them.
+std::vector<std::string> names_in(const std::string& list);
+
+/// The value of `name` in config.numbers, or `otherwise` where it is not there.
+/// @throws std::invalid_argument for a list that cannot be read
+double number_of(const ModelConfig& config, const std::string& name, double otherwise);
 
 ModelConfig full_model();
 ModelConfig small_model();
