@@ -39,3 +39,5 @@ if(FULLER_BUILD_TESTS)
   add_test(NAME bevfusion_key_frame_full_step COMMAND bevfusion_key_frame_step "[.slow]")
   set_tests_properties(bevfusion_key_frame_full_step PROPERTIES LABELS "bevfusion;slow" SKIP_RETURN_CODE 77 TIMEOUT 900)
 endif()
+
+include(evaluation.cmake)
