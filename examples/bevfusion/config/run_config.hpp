@@ -13,7 +13,7 @@ namespace bevfusion {
 
 /// Which samples a run sees.
 struct DataConfig {
-  std::string root;                      ///< folder with samples/, maps/ and the tables
+  std::string root;  ///< folder with samples/, maps/ and the tables
   std::string version = "v1.0-trainval";
   std::string train_split = "train";
   std::string validation_split = "val";
@@ -37,7 +37,7 @@ struct TrainingConfig {
   double least_beta1 = 0.85;    ///< beta_1 at the largest learning rate
   double most_beta1 = 0.95;
   double beta2 = 0.99;
-  double clip = 10;  ///< largest norm of the whole gradient; 0: none
+  double clip = 10;                   ///< largest norm of the whole gradient; 0: none
   std::string precision = "float32";  ///< of the forward pass: float32, bfloat16 or float16
   std::string device = "cpu";         ///< or cuda, cuda:1, ...
   std::uint64_t seed = 0;
@@ -61,21 +61,28 @@ struct LossConfig {
 
 /// Which gradients are calibrated and how.
 struct CalibrationConfig {
-  std::string rule = "imtl_g";  ///< none, uniform, imtl_g, gradnorm, dwa, pcgrad, wpcgrad
-  std::string surface = "published";  ///< where tasks are compared: published, last_shared, representation, all_shared
+  std::string rule = "imtl_g";         ///< none, uniform, imtl_g, gradnorm, dwa, pcgrad, wpcgrad
+  std::string surface = "published";   ///< where tasks are compared: published, last_shared, representation, all_shared
   std::string apply_to = "published";  ///< what is weighted: published, all, shared_only
-  std::string gate = "gradient";  ///< of the modality branches: none, gradient, update
-  std::string gate_norm = "l2";   ///< or rms
-  double gate_momentum = 0.2;
-  double gate_floor = 0;
-  bool both_last_shared = false;  ///< the FPN's parallel 1 x 1 up-convolution counts as last shared layer, too
+  std::string gate = "gradient";       ///< of the modality branches: none, gradient, update
+  std::string gate_norm = "l2";        ///< or rms
+  double gate_alpha = 0.1;             ///< of FULLER's Eq. 6
+  double gate_momentum = 0.2;          ///< of Eq. 7: the share of the old gate
+  double gate_floor = 1e-6;            ///< no gate is smaller
+  std::string gate_step = "paper";     ///< of Eq. 6: paper, which jumps where a branch gets ahead, or continuous
+  bool both_last_shared = false;       ///< the FPN's parallel 1 x 1 up-convolution counts as last shared layer, too
+  std::int64_t measure_every = 10;     ///< steps in which gradients are compared under a rule that does not ask for it; 0: never
+  double gradnorm_alpha = 1.5;         ///< GradNorm's pull to equal training rates
+  double dwa_temperature = 2;          ///< DWA's tau
+  std::string priorities = "dtp";      ///< wPCGrad's task distribution: dtp, seg_to_vel or vel_to_seg
+  double dtp_gamma = 2;                ///< DTP's exponent; wPCGrad's paper has 2 for BEV
 };
 
 /// Weights that a network starts from.
 struct InitConfig {
-  std::string lidar;   ///< a state dict with the LiDAR branch; none where empty
-  std::string camera;  ///< a state dict with the image backbone
-  std::string lidar_names;   ///< a map of that file's names to ours, one pair a line; the file's own name + ".names" where empty
+  std::string lidar;        ///< a state dict with the LiDAR branch; none where empty
+  std::string camera;       ///< a state dict with the image backbone
+  std::string lidar_names;  ///< a map of that file's names to ours, one pair a line; the file's own name + ".names" where empty
   std::string camera_names;
 };
 
@@ -91,8 +98,17 @@ struct RunConfig {
   InitConfig init;
 };
 
-/// The defaults of a size: FULLER's for `full`; sizes, batch, epochs and learning rate that a GPU or a CPU can bear for the others.
+/// The defaults of a size: FULLER's for `full`; sizes, batch, epochs and learning rate that a GPU or a CPU can bear for the
+/// others.
 /// @throws std::invalid_argument for another name than tiny, small or full.
 RunConfig run_of_size(const std::string& size);
+
+/// Sets the fields that follow from others and cannot be chosen: which sensors are loaded, the sizes of pictures and masks, and
+/// the loader's seed.
+void complete(RunConfig& config);
+
+/// Looks for what makes no run: unknown names, numbers out of range, sizes that do not fit each other.
+/// @throws std::invalid_argument that names the field and says what it may be.
+void check(const RunConfig& config);
 
 }  // namespace bevfusion

@@ -1,35 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Writes a synthetic data set in nuScenes' format.
-#include <CLI/CLI.hpp>
+#include "bevfusion/commands/synth_command.hpp"
+
 #include <cstdio>
-#include <exception>
+#include <memory>
 #include <string>
 
 #include "bevfusion/synth/generate.hpp"
 
+namespace bevfusion {
 namespace {
 
-// A first look for --tiny: it sets what the other options then override.
-bool asks_for_tiny(int argc, char** argv) {
-  for (int i = 1; i < argc; ++i) {
-    if (std::string(argv[i]) == "--tiny") return true;
-  }
-  return false;
-}
-
-}  // namespace
-
-int main(int argc, char** argv) {
-  const bool tiny = asks_for_tiny(argc, argv);
-  bevfusion::SynthOptions o = tiny ? bevfusion::SynthOptions::tiny() : bevfusion::SynthOptions();
-  CLI::App app(
-      "Writes synthetic driving scenes in nuScenes' format: tables, LiDAR sweeps, six cameras, maps.\n"
-      "The same seed and options give the same bytes.");
-  std::string out;
-  bool no_base_map = false;
-  bool tiny_flag = false;
-  app.add_option("--out", out, "Folder of the data set; made where it is not there")->required();
-  app.add_flag("--tiny", tiny_flag, "Defaults of the tiny configuration: 192 x 108 pictures, 180 firings, fewer objects");
+void add_options(CLI::App& app, SynthOptions& o) {
   app.add_option("--scenes", o.scenes, "Scenes, each in a town of its own")->capture_default_str();
   app.add_option("--samples", o.samples, "Key frames a scene, 0.5 s apart")->capture_default_str();
   app.add_option("--sweeps", o.sweeps, "LiDAR sweeps before each key frame (0 ... 9)")->capture_default_str();
@@ -37,7 +18,6 @@ int main(int argc, char** argv) {
   app.add_option("--validation-share", o.validation_share, "Share of scenes in split val")->capture_default_str();
   app.add_option("--version", o.version, "Name of the tables' folder")->capture_default_str();
   app.add_option("--threads", o.threads, "Threads; 0: all")->capture_default_str();
-  app.add_flag("--no-base-map", no_base_map, "Leave out the PNG of the drivable area");
 
   const char* world = "World";
   app.add_option("--fewest-objects", o.fewest_objects, "Objects within reach, at least")->capture_default_str()->group(world);
@@ -74,20 +54,61 @@ int main(int argc, char** argv) {
       ->capture_default_str()
       ->group(cameras);
   app.add_option("--jpeg-quality", o.jpeg_quality, "1 ... 100; 0: PPM")->capture_default_str()->group(cameras);
-  CLI11_PARSE(app, argc, argv);
-  o.out = out;
-  o.base_map = !no_base_map;
-
-  try {
-    const bevfusion::SynthReport report = bevfusion::generate(o, [](int done, int all) {
-      if (done % 10 == 0 || done == all) std::fprintf(stderr, "\r%d of %d samples", done, all);
-    });
-    std::fprintf(stderr, "\n");
-    std::printf("%d scenes, %d samples, %lld boxes in %.1f s (%.1f samples/s): %s\n", report.scenes, report.samples,
-                static_cast<long long>(report.annotations), report.seconds, report.samples / report.seconds, out.c_str());
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "bevfusion_synth: %s\n", error.what());
-    return 1;
-  }
-  return 0;
 }
+
+struct SynthArguments {
+  SynthOptions options;
+  std::string out;
+  bool tiny = false;
+  bool no_base_map = false;
+};
+
+/// What the command line asks for: the defaults that `--tiny` chooses, with what is given in their place.
+SynthOptions options_of(const CLI::App& command, const SynthArguments& arguments) {
+  SynthOptions options = arguments.options;
+  if (arguments.tiny) {
+    options = SynthOptions::tiny();
+    CLI::App over_tiny;
+    add_options(over_tiny, options);
+    for (CLI::Option* option : over_tiny.get_options()) {
+      const CLI::Option* given = command.get_option_no_throw(option->get_name());
+      if (given != nullptr && given->count() > 0 && option != over_tiny.get_help_ptr()) {
+        option->add_result(given->results());
+        option->run_callback();
+      }
+    }
+  }
+  options.out = arguments.out;
+  options.base_map = !arguments.no_base_map;
+  return options;
+}
+
+void synth(const SynthOptions& options) {
+  const SynthReport report = generate(options, [](int done, int all) {
+    if (done % 10 == 0 || done == all) {
+      std::fprintf(stderr, "\r%d of %d samples", done, all);
+    }
+  });
+  std::fprintf(stderr, "\n");
+  std::printf("%d scenes, %d samples, %lld boxes in %.1f s (%.1f samples/s): %s\n", report.scenes, report.samples,
+              static_cast<long long>(report.annotations), report.seconds, report.samples / report.seconds,
+              options.out.string().c_str());
+}
+
+}  // namespace
+
+void add_synth_command(CLI::App& app) {
+  CLI::App* command =
+      app.add_subcommand("synth",
+                         "Write a synthetic data set in nuScenes' format: tables, LiDAR sweeps, six cameras, maps. "
+                         "The same seed and options give the same bytes.");
+  const auto arguments = std::make_shared<SynthArguments>();
+  command->add_option("--out", arguments->out, "Folder of the data set; made where it is not there")->required();
+  command->add_flag("--tiny", arguments->tiny,
+                    "Defaults of the tiny configuration: 192 x 108 pictures, 180 firings, fewer objects");
+  command->add_flag("--no-base-map", arguments->no_base_map, "Leave out the PNG of the drivable area");
+  add_options(*command, arguments->options);
+  command->callback([command, arguments] { synth(options_of(*command, *arguments)); });
+}
+
+}  // namespace bevfusion

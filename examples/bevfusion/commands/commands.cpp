@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bevfusion/commands/commands.hpp"
+
+#include "bevfusion/commands/synth_command.hpp"
+
+namespace bevfusion {
+
+void add_commands(CLI::App& app) { add_synth_command(app); }
+
+}  // namespace bevfusion

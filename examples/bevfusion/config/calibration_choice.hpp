@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <fuller/fuller.hpp>
+
+#include "bevfusion/config/run_config.hpp"
+
+namespace bevfusion {
+
+/// Names of a run's tasks, in the order in which their losses go to the calibration: detection (or box, classification and
+/// velocity), segmentation, foreground, as far as the model has them.
+std::vector<std::string> task_names(const RunConfig& config);
+
+/// Static weights of the tasks, in the same order; the detection loss's parts have its weight each.
+std::vector<double> task_weights(const RunConfig& config);
+
+/// Where the rule compares gradients: as chosen, or as published.
+/// @throws std::invalid_argument for an unknown name
+fuller::Surface surface_of(const CalibrationConfig& calibration);
+
+/// The calibration that a run asks for, with the static weights before the rule, so that L_i becomes s_i L_i as in FULLER's 1:1,
+/// 1:5 and 1:10: the losses go to it unweighted. Nothing where neither rule nor gate is asked for: the trainer then weighs and
+/// adds the losses itself.
+/// @param modalities  names of the network's branches; gates need two or more
+/// @throws std::invalid_argument for an unknown name, fuller::Error for options that the library refuses
+std::optional<fuller::Calibration> make_calibration(const RunConfig& config, const std::vector<std::string>& modalities);
+
+}  // namespace bevfusion

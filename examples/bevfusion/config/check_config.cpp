@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cmath>
+#include <sstream>
+#include <stdexcept>
+
+#include "bevfusion/config/calibration_choice.hpp"
+#include "bevfusion/config/config_fields.hpp"
+#include "bevfusion/config/run_config.hpp"
+
+namespace bevfusion {
+namespace {
+
+template <class... Parts>
+void require(bool holds, const Parts&... parts) {
+  if (!holds) {
+    std::ostringstream text;
+    (text << ... << parts);
+    throw std::invalid_argument(text.str());
+  }
+}
+
+bool whole(double number) { return std::abs(number - std::round(number)) < 1e-6 * std::max(1.0, std::abs(number)); }
+bool alike(double a, double b) { return std::abs(a - b) < 1e-9 * std::max(1.0, std::abs(a)); }
+
+/// A value that a field was given without the command line or a file in between.
+struct CheckField {
+  const ConfigField& field;
+
+  void number(double value) const {
+    require(std::isfinite(value) && value >= field.least && value <= field.most, field.name, " is ", value,
+            std::isfinite(field.least) ? "; it is at least " : "", std::isfinite(field.least) ? std::to_string(field.least) : "",
+            std::isfinite(field.most) ? "; it is at most " : "", std::isfinite(field.most) ? std::to_string(field.most) : "");
+  }
+  void operator()(const bool*) const {}
+  void operator()(const MaskReduction*) const {}
+  void operator()(const std::string* value) const {
+    if (field.choices.empty() || std::find(field.choices.begin(), field.choices.end(), *value) != field.choices.end()) {
+      return;
+    }
+    std::string known;
+    for (const std::string& choice : field.choices) {
+      known += (known.empty() ? "" : ", ") + choice;
+    }
+    require(false, field.name, " is '", *value, "'; it may be ", known);
+  }
+  template <class Number>
+  void operator()(const Number* value) const {
+    number(static_cast<double>(*value));
+  }
+  void operator()(const std::vector<std::int64_t>* values) const {
+    for (const std::int64_t value : *values) {
+      number(static_cast<double>(value));
+    }
+  }
+  void operator()(const std::array<double, 3>* values) const {
+    std::for_each(values->begin(), values->end(), [this](double v) { number(v); });
+  }
+};
+
+void check_grid(const ModelConfig& model) {
+  const double cells = 2 * model.bev_range / model.bev_cell;
+  require(whole(cells) && std::llround(cells) % 2 == 0, "model.bev_cell: ", 2 * model.bev_range, " m in cells of ",
+          model.bev_cell, " m are ", cells, " cells; an even number is needed");
+  require(model.bev.channels.size() == 2, "model.bev.channels has ", model.bev.channels.size(), " values; SECOND has two blocks");
+}
+
+void check_lidar(const ModelConfig& model) {
+  const VoxelGrid& voxels = model.voxels;
+  const std::size_t stages = model.voxel_net.channels.size();
+  require(stages >= 1, "model.voxel_net.channels is empty; a stage at least is needed");
+  constexpr const char* axes = "xyz";
+  for (std::size_t axis = 0; axis < 3; ++axis) {
+    const double cells = (voxels.highest[axis] - voxels.lowest[axis]) / voxels.size[axis];
+    require(cells > 0.5 && whole(cells), "model.voxels: ", voxels.lowest[axis], " ... ", voxels.highest[axis], " m along ",
+            axes[axis], " are ", cells, " voxels of ", voxels.size[axis], " m; a whole number is needed");
+    if (axis < 2) {
+      require(alike(voxels.lowest[axis], -model.bev_range) && alike(voxels.highest[axis], model.bev_range),
+              "model.voxels reach from ", voxels.lowest[axis], " to ", voxels.highest[axis], " m along ", axes[axis],
+              ", model.bev_range is ", model.bev_range);
+      const double bev = cells / std::pow(2, static_cast<double>(stages) - 1);
+      require(alike(bev, 2 * model.bev_range / model.bev_cell), "model.voxels: ", cells, " voxels along ", axes[axis],
+              ", halved ", stages - 1, " times by model.voxel_net.channels, are ", bev, " cells; model.bev_cell asks for ",
+              2 * model.bev_range / model.bev_cell);
+    }
+  }
+}
+
+void check_camera(const ModelConfig& model) {
+  const LiftSplatOptions& lift = model.lift_splat;
+  const std::int64_t stride = model.image_backbone == "swin" ? 32 : 8;
+  require(lift.image_height % stride == 0 && lift.image_width % stride == 0, "model.lift_splat: pictures of ", lift.image_width,
+          " x ", lift.image_height, " pixels; model.image_backbone ", model.image_backbone, " needs multiples of ", stride);
+  require(alike(lift.range, model.bev_range), "model.lift_splat.range is ", lift.range, ", model.bev_range ", model.bev_range,
+          "; they have to be equal");
+  const double expected = lift.downsample ? model.bev_cell / 2 : model.bev_cell;
+  require(alike(lift.cell, expected), "model.lift_splat.cell is ", lift.cell, "; ", lift.downsample ? "half of " : "",
+          "model.bev_cell is ", expected);
+  require(lift.lowest_z < lift.highest_z, "model.lift_splat.lowest_z is not below highest_z");
+  if (model.image_backbone == "swin") {
+    const SwinOptions& swin = model.swin;
+    require(swin.depths.size() == 4 && swin.heads.size() == 4, "model.swin.depths and heads have ", swin.depths.size(), " and ",
+            swin.heads.size(), " values; Swin has four stages");
+    std::int64_t channels = swin.embedding;
+    for (const std::int64_t heads : swin.heads) {
+      require(channels % heads == 0, "model.swin.heads: ", channels, " channels cannot be shared by ", heads, " heads");
+      channels *= 2;
+    }
+  }
+}
+
+void check_heads(const ModelConfig& model) {
+  const FullerDetOptions& detection = model.detection;
+  require(detection.channels % detection.heads == 0, "model.detection.heads: ", detection.channels,
+          " channels cannot be shared by ", detection.heads, " heads");
+  const double cells = 2 * model.bev_range / model.bev_cell;
+  require(static_cast<double>(detection.queries) <= static_cast<double>(detection.classes) * cells * cells,
+          "model.detection.queries is ", detection.queries, "; there are not so many cells and classes");
+  const FullerSegOptions& segmentation = model.segmentation;
+  require(segmentation.channels % segmentation.heads == 0 && segmentation.channels % 4 == 0, "model.segmentation.channels is ",
+          segmentation.channels, "; a multiple of 4 and of model.segmentation.heads (", segmentation.heads, ") is needed");
+  require(segmentation.kernel % 2 == 1, "model.segmentation.kernel is ", segmentation.kernel, "; an odd number is needed");
+  require(alike(segmentation.map_range, model.bev_range), "model.segmentation.map_range is ", segmentation.map_range,
+          ", model.bev_range ", model.bev_range, "; they have to be equal");
+  const std::int64_t masks = model.foreground_masks;
+  require(masks == 1 || masks == 3 || masks == 10, "model.foreground_masks is ", masks, "; it may be 1, 3 or 10");
+}
+
+void check_training(const RunConfig& config) {
+  const TrainingConfig& training = config.training;
+  const bool cuda = training.device == "cuda" || training.device.rfind("cuda:", 0) == 0;
+  const std::string number = training.device.size() > 5 ? training.device.substr(5) : "0";
+  require(training.device == "cpu" || (cuda && number.size() < 4 && training.device != "cuda:" &&
+                                       number.find_first_not_of("0123456789") == std::string::npos),
+          "training.device is '", training.device, "'; it may be cpu, cuda, or cuda: with a number");
+  require(training.precision != "float16" || cuda,
+          "training.precision float16 needs training.device cuda; the CPU takes float32 and bfloat16");
+  require(training.least_beta1 <= training.most_beta1, "training.least_beta1 is above most_beta1");
+  require(training.learning_rate > 0, "training.learning_rate is 0; nothing would be learnt");
+  const LoadingOptions& loading = config.loading;
+  require(loading.image.least_resize <= loading.image.most_resize, "loading.image.least_resize is above most_resize");
+  require(loading.bev.least_scale <= loading.bev.most_scale, "loading.bev.least_scale is above most_scale");
+}
+
+void check_calibration(const RunConfig& config) {
+  const ModelParts& parts = config.model.parts;
+  const CalibrationConfig& calibration = config.calibration;
+  require(parts.lidar || parts.camera, "model.parts: a branch is needed, lidar or camera or both");
+  require(parts.detection || parts.segmentation || parts.foreground,
+          "model.parts: a task is needed, detection, segmentation or foreground");
+  require(calibration.gate == "none" || (parts.lidar && parts.camera), "calibration.gate is ", calibration.gate,
+          ", and there is one branch; set it to none");
+  require(!config.model.separate_towers || (calibration.rule == "none" && calibration.gate == "none"),
+          "model.separate_towers share nothing to calibrate; set calibration.rule and calibration.gate to none");
+  const std::vector<std::string> tasks = task_names(config);
+  const auto is_task = [&tasks](const char* name) { return std::find(tasks.begin(), tasks.end(), name) != tasks.end(); };
+  if (config.losses.tasks == "split_detection") {
+    require(parts.detection, "losses.tasks is split_detection, and model.parts.detection is off");
+    require(calibration.rule == "none" || surface_of(calibration) == fuller::Surface::all_shared,
+            "losses.tasks is split_detection: its three losses share the head, which calibration.surface all_shared compares; ",
+            calibration.rule, " on ", calibration.surface, " cannot tell their gradients there apart");
+  }
+  require(calibration.rule != "wpcgrad" || calibration.priorities == "dtp" || (is_task("segmentation") && is_task("velocity")),
+          "calibration.priorities ", calibration.priorities,
+          " needs the tasks segmentation and velocity (losses.tasks split_detection)");
+  require(config.data.labels == "full" || (parts.detection && parts.segmentation), "data.labels ", config.data.labels,
+          " parts the samples between detection and segmentation; both have to be there");
+  for (const double weight : task_weights(config)) {
+    require(weight > 0, "losses: a static weight is 0; leave the task out by model.parts instead");
+  }
+}
+
+}  // namespace
+
+void check(const RunConfig& config) {
+  RunConfig copy = config;
+  for (const ConfigField& field : fields_of(copy)) {
+    std::visit(CheckField{field}, field.value);
+  }
+  check_grid(config.model);
+  if (config.model.parts.lidar) {
+    check_lidar(config.model);
+  }
+  if (config.model.parts.camera) {
+    check_camera(config.model);
+  }
+  check_heads(config.model);
+  check_training(config);
+  check_calibration(config);
+}
+
+}  // namespace bevfusion

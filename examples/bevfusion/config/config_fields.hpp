@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <vector>
+
+#include "bevfusion/config/config_field.hpp"
+
+namespace bevfusion {
+
+/// Every field of a config that can be chosen, in the order of the sections; those that follow from others (see complete()) and
+/// those that the network fills in are none.
+std::vector<ConfigField> fields_of(RunConfig& config);
+
+void add_model_fields(FieldList& list, ModelConfig& model);
+void add_data_fields(FieldList& list, DataConfig& data);
+void add_loading_fields(FieldList& list, LoadingOptions& loading);
+void add_training_fields(FieldList& list, TrainingConfig& training);
+void add_loss_fields(FieldList& list, LossConfig& losses);
+void add_calibration_fields(FieldList& list, CalibrationConfig& calibration);
+
+}  // namespace bevfusion

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bevfusion/config/config_fields.hpp"
+
+namespace bevfusion {
+namespace {
+
+constexpr double any_number = std::numeric_limits<double>::infinity();
+
+void add_lidar_fields(FieldList& list, ModelConfig& model) {
+  VoxelGrid& voxels = model.voxels;
+  list.add("model.voxels.lowest", &voxels.lowest, "Corner of the space that is cut into voxels: x, y, z, m");
+  list.add("model.voxels.highest", &voxels.highest, "The opposite corner, m");
+  list.add("model.voxels.size", &voxels.size, "Size of a voxel: x, y, z, m").at_least(1e-3);
+  list.add("model.voxels.points_per_voxel", &voxels.points_per_voxel, "Points of a voxel that count, the first ones").at_least(1);
+  list.add("model.voxels.most_voxels", &voxels.most_voxels, "Voxels of a sample that are kept, the first ones").at_least(1);
+  list.add("model.voxel_net.inputs", &model.voxel_net.inputs, "Features of a point: x, y, z, intensity, age").within(5, 5);
+  list.add("model.voxel_net.channels", &model.voxel_net.channels, "Channels of the stages; each but the first halves the grid")
+      .at_least(1);
+}
+
+void add_camera_fields(FieldList& list, ModelConfig& model) {
+  SwinOptions& swin = model.swin;
+  list.add("model.swin.embedding", &swin.embedding, "Channels of the first stage; each later one doubles them").at_least(1);
+  list.add("model.swin.depths", &swin.depths, "Blocks of the four stages").at_least(1);
+  list.add("model.swin.heads", &swin.heads, "Attention heads of the four stages").at_least(1);
+  list.add("model.swin.window", &swin.window, "Side of an attention window, tokens").at_least(1);
+  list.add("model.swin.patch", &swin.patch, "Side of a patch, pixels").within(4, 4);
+  list.add("model.swin.mlp_ratio", &swin.mlp_ratio, "Hidden channels of the MLPs, of the block's").at_least(1);
+  list.add("model.swin.drop_path", &swin.drop_path, "Share of samples whose last block is skipped; rises linearly from 0")
+      .within(0, 0.99);
+
+  LiftSplatOptions& lift = model.lift_splat;
+  list.add("model.lift_splat.image_height", &lift.image_height, "Height of the network's pictures, pixels").at_least(8);
+  list.add("model.lift_splat.image_width", &lift.image_width, "Width of the network's pictures, pixels").at_least(8);
+  list.add("model.lift_splat.first_depth", &lift.first_depth, "Nearest depth, m").at_least(1e-3);
+  list.add("model.lift_splat.depth_step", &lift.depth_step, "Distance between depths, m").at_least(1e-3);
+  list.add("model.lift_splat.depths", &lift.depths, "Depths a pixel may have").at_least(1);
+  list.add("model.lift_splat.channels", &lift.channels, "Channels of the camera branch's BEV map").at_least(1);
+  list.add("model.lift_splat.range", &lift.range, "Reach of the splat to each side, m; model.bev_range").at_least(1e-3);
+  list.add("model.lift_splat.cell", &lift.cell, "Edge of a cell of the splat, m").at_least(1e-3);
+  list.add("model.lift_splat.lowest_z", &lift.lowest_z, "Points below are not splatted, m");
+  list.add("model.lift_splat.highest_z", &lift.highest_z, "Points above are not splatted, m");
+  list.add("model.lift_splat.downsample", &lift.downsample, "Three convolutions behind the splat that halve it; else one");
+}
+
+void add_head_fields(FieldList& list, ModelConfig& model) {
+  FullerDetOptions& detection = model.detection;
+  list.add("model.detection.channels", &detection.channels, "Channels of Fuller-det").at_least(1);
+  list.add("model.detection.classes", &detection.classes, "Classes of boxes; nuScenes has ten").within(10, 10);
+  list.add("model.detection.queries", &detection.queries, "Queries, so boxes, a sample").at_least(1);
+  list.add("model.detection.heads", &detection.heads, "Attention heads").at_least(1);
+  list.add("model.detection.feed_forward", &detection.feed_forward, "Hidden channels of the decoder layer").at_least(1);
+  list.add("model.detection.branch", &detection.branch, "Hidden channels of each prediction").at_least(1);
+  list.add("model.detection.point_classes", &detection.point_classes, "Numbers of the classes whose peaks are single cells")
+      .within(0, 9);
+
+  FullerSegOptions& segmentation = model.segmentation;
+  list.add("model.segmentation.channels", &segmentation.channels, "Channels of Fuller-seg").at_least(4);
+  list.add("model.segmentation.classes", &segmentation.classes, "Map classes; nuScenes' protocol has six").within(6, 6);
+  list.add("model.segmentation.kernel", &segmentation.kernel, "Kernel of the convolution before the masks (the '1d-conv')")
+      .within(1, 7);
+  list.add("model.segmentation.feed_forward", &segmentation.feed_forward, "Hidden channels of the decoder layer").at_least(1);
+  list.add("model.segmentation.heads", &segmentation.heads, "Attention heads").at_least(1);
+  list.add("model.segmentation.self_attention", &segmentation.self_attention, "Queries look at each other, too");
+  list.add("model.segmentation.map_range", &segmentation.map_range, "Reach of the shared map, m; model.bev_range").at_least(1e-3);
+  list.add("model.segmentation.mask.range", &segmentation.mask.range, "Reach of the masks to each side, m").at_least(1e-3);
+  list.add("model.segmentation.mask.cells", &segmentation.mask.cells, "Cells along a side of the masks").at_least(1);
+}
+
+}  // namespace
+
+void add_model_fields(FieldList& list, ModelConfig& model) {
+  list.add("model.separate_towers", &model.separate_towers, "A network for each task instead of a shared one")
+      .also("separate-towers");
+  list.add("model.image_backbone", &model.image_backbone, "Network of the pictures").one_of({"swin", "conv"});
+  list.add("model.neck", &model.neck, "Channels of the neck behind Swin").at_least(1);
+  list.add("model.fused", &model.fused, "Channels behind the fuser").at_least(1);
+  list.add("model.foreground_masks", &model.foreground_masks, "Masks of foreground segmentation: 1, 3 or 10").within(1, 10);
+  list.add("model.bev_range", &model.bev_range, "Reach of the BEV maps to each side, m").at_least(1e-3);
+  list.add("model.bev_cell", &model.bev_cell, "Edge of a BEV cell, m").at_least(1e-3);
+  list.add("model.parts.lidar", &model.parts.lidar, "LiDAR branch (VoxelNet)").also("lidar");
+  list.add("model.parts.camera", &model.parts.camera, "Camera branch (image backbone, lift-splat)").also("camera");
+  list.add("model.parts.detection", &model.parts.detection, "Task: boxes (Fuller-det)").also("detection");
+  list.add("model.parts.segmentation", &model.parts.segmentation, "Task: map masks (Fuller-seg)").also("segmentation");
+  list.add("model.parts.foreground", &model.parts.foreground, "Task: masks of objects' footprints").also("foreground");
+  add_lidar_fields(list, model);
+  add_camera_fields(list, model);
+  list.add("model.bev.channels", &model.bev.channels, "Channels of SECOND's two blocks").at_least(1);
+  list.add("model.bev.layers", &model.bev.layers, "Layers of each block behind its first").within(0, any_number);
+  list.add("model.bev.up", &model.bev.up, "Channels of each of the FPN's two maps").at_least(1);
+  add_head_fields(list, model);
+}
+
+}  // namespace bevfusion
