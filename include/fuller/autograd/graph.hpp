@@ -3,7 +3,7 @@
 
 #include <cstring>
 #include <typeinfo>
-#include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -12,6 +12,8 @@
 #include <torch/csrc/autograd/functions/accumulate_grad.h>
 #include <torch/csrc/autograd/variable.h>
 
+#include <fuller/autograd/node_set.hpp>
+
 namespace fuller::detail {
 
 using torch::autograd::Edge;
@@ -19,6 +21,9 @@ using torch::autograd::Node;
 
 /// The leaf tensor whose gradient `node` accumulates, or null for any other node.
 inline const at::Tensor* leaf_of(const Node* node) {
+  if (!node->next_edges().empty()) {  // a leaf ends the graph; asking this first spares most casts
+    return nullptr;
+  }
   const auto* accumulate = dynamic_cast<const torch::autograd::AccumulateGrad*>(node);
   return accumulate == nullptr ? nullptr : &accumulate->variable;
 }
@@ -26,14 +31,13 @@ inline const at::Tensor* leaf_of(const Node* node) {
 /// Where the engine delivers the gradient of `tensor`: its producer's output, or the accumulation node of a leaf.
 inline Edge gradient_edge(const at::Tensor& tensor) { return torch::autograd::impl::gradient_edge(tensor); }
 
-/// Visits `start` and each edge behind it, towards the inputs; `visit(edge)` returns false to go no further there. A node's own
-/// edges are walked once.
+/// Visits `start` and each edge behind it, towards the inputs; `visit(edge)` returns false to go no further there. The edges of a
+/// node are walked once, and not at all where it is in `seen`, which holds the walked nodes in the end.
 template <class Visit>
-void walk(const Edge& start, Visit visit) {
-  std::unordered_set<const Node*> seen;
+void walk(const Edge& start, NodeSet& seen, Visit visit) {
   std::vector<const Node*> open;
   const auto enter = [&](const Edge& edge) {
-    if (edge.function && visit(edge) && seen.insert(edge.function.get()).second) {
+    if (edge.function && visit(edge) && seen.insert(edge.function.get())) {
       open.push_back(edge.function.get());
     }
   };
@@ -47,10 +51,27 @@ void walk(const Edge& start, Visit visit) {
   }
 }
 
+/// walk() of its own.
+template <class Visit>
+void walk(const Edge& start, Visit visit) {
+  NodeSet seen;
+  walk(start, seen, std::move(visit));
+}
+
 /// Whether a node is an autograd function that neither LibTorch nor fuller wrote, and so may run a checkpoint.
+///
+/// The answer is the type's, and reading its name takes a while: it is remembered.
 inline bool is_custom(const Node& node) {
-  const char* type = typeid(node).name();
-  return std::strstr(type, "CppNode") != nullptr && std::strstr(type, "6fuller6detail") == nullptr;
+  thread_local std::vector<std::pair<const std::type_info*, bool>> known;
+  const std::type_info& type = typeid(node);
+  for (const auto& [one, custom] : known) {
+    if (one == &type) {
+      return custom;
+    }
+  }
+  const bool custom = std::strstr(type.name(), "CppNode") != nullptr && std::strstr(type.name(), "6fuller6detail") == nullptr;
+  known.emplace_back(&type, custom);
+  return custom;
 }
 
 }  // namespace fuller::detail

@@ -163,7 +163,7 @@ struct LossSum : torch::autograd::Function<LossSum> {
       }
     }
     for (const Node* node : *running) {
-      if (node == step.sum || step.inside.count(node) != 0) {
+      if (node == step.sum || step.inside.contains(node)) {
         continue;
       }
       for (const Edge& edge : node->next_edges()) {
@@ -173,7 +173,7 @@ struct LossSum : torch::autograd::Function<LossSum> {
         }
         if (next == step.fork || leaf_of(next) != nullptr) {
           refuse_at(step, *next, changed, *node);
-        } else if (step.inside.count(next) != 0) {
+        } else if (step.inside.contains(next)) {
           walk(edge, [&](const Edge& behind) {
             refuse_at(step, *behind.function, changed, *node);
             return behind.function.get() != step.fork;

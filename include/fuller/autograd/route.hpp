@@ -5,7 +5,6 @@
 #include <sstream>
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -17,21 +16,23 @@ namespace fuller::detail {
 
 /// The open step whose fork one of the losses reaches, or null.
 inline std::shared_ptr<Step> step_of(State& state, const std::vector<Edge>& loss_edges) {
-  std::unordered_map<const Node*, std::shared_ptr<Step>> forks;
+  std::vector<std::shared_ptr<Step>> steps;
   std::vector<std::weak_ptr<Step>> alive;
   for (const auto& open : state.open_steps) {
     if (auto step = open.lock()) {
-      forks.emplace(step->fork, step);
+      steps.push_back(std::move(step));
       alive.push_back(open);
     }
   }
   state.open_steps = std::move(alive);
   std::shared_ptr<Step> found;
+  NodeSet seen;
   for (const Edge& loss : loss_edges) {
-    walk(loss, [&](const Edge& edge) {
-      const auto here = forks.find(edge.function.get());
-      if (here != forks.end()) {
-        found = here->second;
+    walk(loss, seen, [&](const Edge& edge) {
+      for (const auto& step : steps) {
+        if (step->fork == edge.function.get()) {
+          found = step;
+        }
       }
       return !found;
     });
@@ -47,9 +48,9 @@ inline std::shared_ptr<Step> step_of(State& state, const std::vector<Edge>& loss
 /// @return what forbids weights at the fork, in words, with the way out; empty if nothing does: each loss reaches the fork's
 /// output for its own task, the trunk through the fork alone, and no parameter of another head.
 inline std::string explore_heads(const State& state, Step& step, const std::vector<Edge>& loss_edges) {
-  std::unordered_set<const Node*> trunk;
+  NodeSet trunk;
   for (const Edge& root : step.roots) {
-    walk(root, [&](const Edge& edge) { return trunk.insert(edge.function.get()).second; });
+    walk(root, trunk, [](const Edge&) { return true; });
   }
   std::unordered_map<const void*, std::size_t> owners;
   const char* or_all_shared =
@@ -73,7 +74,7 @@ inline std::string explore_heads(const State& state, Step& step, const std::vect
         reached = true;
         return false;
       }
-      if (trunk.count(node) != 0) {
+      if (trunk.contains(node)) {
         problem << "the loss of '" << state.tasks[task] << "' reaches the shared trunk past the fork, at " << node->name()
                 << "; feed its head from fork() alone" << or_all_shared;
         return false;

@@ -4,7 +4,6 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <unordered_set>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -45,7 +44,7 @@ struct Step {
   std::vector<std::size_t> given;  ///< the tasks with a loss, in the order of the sum's inputs
   std::vector<at::Tensor> losses;  ///< T losses, detached; undefined where a task is absent
   std::vector<std::vector<at::Tensor>> heads;  ///< T lists of parameters that one task alone reaches
-  std::unordered_set<const Node*> inside;      ///< nodes between the sum and the fork
+  NodeSet inside;                              ///< nodes between the sum and the fork
   std::vector<bool> custom;                    ///< whether a task's head holds an autograd function of the user's
 };
 

@@ -11,12 +11,15 @@ namespace fuller {
 namespace cpu {
 namespace detail {
 
-/// Adds x[e]^2 of a run of n elements to lane e mod 16.
+/// Sums that a run's squares are dealt out to: as many as keep two fused multiply-adds of 8 lanes in flight a cycle.
+constexpr std::int64_t square_lane_count = 32;
+
+/// Adds x[e]^2 of a run of n elements to lane e mod 32.
 template <class T>
 void square_lanes(const T* x, std::int64_t n, double* lanes) {
   for (std::int64_t e = 0; e < n; ++e) {
     const double value = to_double(x[e]);
-    lanes[e % 16] += value * value;
+    lanes[e % square_lane_count] += value * value;
   }
 }
 
@@ -25,45 +28,65 @@ void square_lanes(const T* x, std::int64_t n, double* lanes) {
 template <class T>
 FULLER_TARGET_AVX512 void square_lanes_avx512(const T* x, std::int64_t n, double* lanes) {
   const std::int64_t whole = n / 16 * 16;
-  if (whole != 0) {
-    __m512d low = _mm512_loadu_pd(lanes);
-    __m512d high = _mm512_loadu_pd(lanes + 8);
-    for (std::int64_t e = 0; e < whole; e += 16) {
-      const __m512d a = load8(x + e);
-      const __m512d b = load8(x + e + 8);
-      low = _mm512_fmadd_pd(a, a, low);
-      high = _mm512_fmadd_pd(b, b, high);
-    }
-    _mm512_storeu_pd(lanes, low);
-    _mm512_storeu_pd(lanes + 8, high);
+  __m512d sum0 = _mm512_loadu_pd(lanes);
+  __m512d sum1 = _mm512_loadu_pd(lanes + 8);
+  __m512d sum2 = _mm512_loadu_pd(lanes + 16);
+  __m512d sum3 = _mm512_loadu_pd(lanes + 24);
+  std::int64_t e = 0;
+  for (; e + square_lane_count <= whole; e += square_lane_count) {
+    const __m512d a = load8(x + e);
+    const __m512d b = load8(x + e + 8);
+    const __m512d c = load8(x + e + 16);
+    const __m512d d = load8(x + e + 24);
+    sum0 = _mm512_fmadd_pd(a, a, sum0);
+    sum1 = _mm512_fmadd_pd(b, b, sum1);
+    sum2 = _mm512_fmadd_pd(c, c, sum2);
+    sum3 = _mm512_fmadd_pd(d, d, sum3);
   }
-  square_lanes(x + whole, n - whole, lanes);
+  // What is left begins at lane 0 again, or, behind 16 more elements, at lane 16.
+  const bool half = e < whole;
+  if (half) {
+    const __m512d a = load8(x + e);
+    const __m512d b = load8(x + e + 8);
+    sum0 = _mm512_fmadd_pd(a, a, sum0);
+    sum1 = _mm512_fmadd_pd(b, b, sum1);
+  }
+  _mm512_storeu_pd(lanes, sum0);
+  _mm512_storeu_pd(lanes + 8, sum1);
+  _mm512_storeu_pd(lanes + 16, sum2);
+  _mm512_storeu_pd(lanes + 24, sum3);
+  square_lanes(x + whole, n - whole, lanes + (half ? 16 : 0));
 }
 
 template <class T>
 FULLER_TARGET_AVX2 void square_lanes_avx2(const T* x, std::int64_t n, double* lanes) {
   const std::int64_t whole = n / 16 * 16;
-  if (whole != 0) {
-    __m256d sum0 = _mm256_loadu_pd(lanes);
-    __m256d sum1 = _mm256_loadu_pd(lanes + 4);
-    __m256d sum2 = _mm256_loadu_pd(lanes + 8);
-    __m256d sum3 = _mm256_loadu_pd(lanes + 12);
-    for (std::int64_t e = 0; e < whole; e += 16) {
-      const __m256d a = load4(x + e);
-      const __m256d b = load4(x + e + 4);
-      const __m256d c = load4(x + e + 8);
-      const __m256d d = load4(x + e + 12);
-      sum0 = _mm256_fmadd_pd(a, a, sum0);
-      sum1 = _mm256_fmadd_pd(b, b, sum1);
-      sum2 = _mm256_fmadd_pd(c, c, sum2);
-      sum3 = _mm256_fmadd_pd(d, d, sum3);
-    }
-    _mm256_storeu_pd(lanes, sum0);
-    _mm256_storeu_pd(lanes + 4, sum1);
-    _mm256_storeu_pd(lanes + 8, sum2);
-    _mm256_storeu_pd(lanes + 12, sum3);
+  __m256d sums[8];
+#pragma GCC unroll 8
+  for (int l = 0; l < 8; ++l) {
+    sums[l] = _mm256_loadu_pd(lanes + 4 * l);
   }
-  square_lanes(x + whole, n - whole, lanes);
+  std::int64_t e = 0;
+  for (; e + square_lane_count <= whole; e += square_lane_count) {
+#pragma GCC unroll 8
+    for (int l = 0; l < 8; ++l) {
+      const __m256d a = load4(x + e + 4 * l);
+      sums[l] = _mm256_fmadd_pd(a, a, sums[l]);
+    }
+  }
+  const bool half = e < whole;
+  if (half) {
+#pragma GCC unroll 4
+    for (int l = 0; l < 4; ++l) {
+      const __m256d a = load4(x + e + 4 * l);
+      sums[l] = _mm256_fmadd_pd(a, a, sums[l]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int l = 0; l < 8; ++l) {
+    _mm256_storeu_pd(lanes + 4 * l, sums[l]);
+  }
+  square_lanes(x + whole, n - whole, lanes + (half ? 16 : 0));
 }
 
 #endif
@@ -96,7 +119,7 @@ void square_runs(Isa isa, const T* weight, const std::int64_t* widths, int slice
       run_end += widths[slice] * inner;
     }
     const std::int64_t to = std::min(run_end, end);
-    square_lanes(isa, weight + from, to - from, lanes + std::int64_t{slice} * 16);
+    square_lanes(isa, weight + from, to - from, lanes + slice * square_lane_count);
     from = to;
   }
 }
@@ -123,16 +146,20 @@ void add_slice_squared_norms(const T* weight, std::int64_t outer, const std::int
   const detail::Blocks blocks(outer * row);
   detail::Scratch partial(blocks.count * slices);
   parallel(std::int64_t{0}, blocks.count, std::int64_t{2}, [&](std::int64_t first, std::int64_t last) {
-    detail::Scratch lanes(std::int64_t{slices} * 16);
+    detail::Scratch lanes(slices * detail::square_lane_count);
     for (std::int64_t b = first; b < last; ++b) {
       double* const sums = partial.data() + b * slices;
       std::fill(sums, sums + slices, 0.0);
       for (std::int64_t from = blocks.begin(b); from < blocks.end(b); from += detail::Blocks::stretch) {
-        std::fill(lanes.data(), lanes.data() + std::int64_t{slices} * 16, 0.0);
+        std::fill(lanes.data(), lanes.data() + slices * detail::square_lane_count, 0.0);
         const std::int64_t to = std::min(from + detail::Blocks::stretch, blocks.end(b));
         detail::square_runs(isa, weight, widths, slices, inner, row, from, to, lanes.data());
         for (int m = 0; m < slices; ++m) {
-          sums[m] += detail::fold_lanes(lanes.data() + std::int64_t{m} * 16);
+          double* const of_slice = lanes.data() + m * detail::square_lane_count;
+          for (int l = 0; l < 16; ++l) {
+            of_slice[l] += of_slice[l + 16];
+          }
+          sums[m] += detail::fold_lanes(of_slice);
         }
       }
     }
