@@ -51,10 +51,9 @@ inline bool gram_of_linear(State& state, const Step& step, const TaskTensors& co
 /// Refuses task gradients of which one is missing altogether: the parameters then lie where the engine cannot reach them.
 inline void expect_reached(const State& state, std::size_t task, const std::vector<at::Tensor>& gradients) {
   if (!any_defined(gradients)) {
-    fail(
-        "the loss of '", state.tasks[task], "' gives the ", state.surface == Surface::all_shared ? "" : "last ",
-        "shared parameters no gradient: they are not on the way from the losses back, or lie inside a checkpointed segment; name "
-        "parameters outside of it, fork(z, {weight}), or choose Surface::representation");
+    fail("the loss of '", state.tasks[task], "' gives the ", state.surface == Surface::all_shared ? "" : "last ",
+         "shared parameters no gradient: they are not on the way from the losses back, or lie inside a checkpointed segment; ",
+         "name parameters outside of it, fork(z, {weight}), or choose Surface::representation");
   }
 }
 
@@ -62,11 +61,9 @@ inline void expect_reached(const State& state, std::size_t task, const std::vect
 /// @param expected  what nodes_made() is if nothing but the engine made any
 inline void expect_no_checkpoint(std::uint64_t expected) {
   if (nodes_made() != expected) {
-    fail(
-        "a checkpoint ran its forward again while the task gradients of the shared parameters were formed, and has added to "
-        ".grad "
-        "once a task; zero the gradients, and name parameters between the checkpoint and fork(), fork(z, {weight}), or choose "
-        "Surface::representation (Surface::all_shared takes no checkpoint)");
+    fail("a checkpoint ran its forward again while the task gradients of the shared parameters were formed, and has added to ",
+         ".grad once a task; zero the gradients, and name parameters between the checkpoint and fork(), fork(z, {weight}), ",
+         "or choose Surface::representation (Surface::all_shared takes no checkpoint)");
   }
 }
 
