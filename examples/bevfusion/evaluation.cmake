@@ -7,3 +7,9 @@ add_library(bevfusion_evaluation_lib STATIC
   model/autocast.cpp)
 fuller_program(bevfusion_evaluation_lib TORCH)
 target_link_libraries(bevfusion_evaluation_lib PUBLIC bevfusion_model nlohmann_json::nlohmann_json)
+
+if(FULLER_BUILD_TESTS)
+  fuller_add_test(bevfusion_evaluation_test SOURCES "${PROJECT_SOURCE_DIR}/tests/bevfusion/evaluation_test.cpp"
+                  TORCH LABELS bevfusion integration LIBRARIES bevfusion_evaluation_lib)
+  target_compile_definitions(bevfusion_evaluation_test PRIVATE FULLER_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+endif()
