@@ -1,16 +1,35 @@
 # The network, its losses and their tests: what needs LibTorch.
+# The kinds of parts that a model may be made of, one a file: <folder>/<name>.cpp has void register_<name>(Kinds&).
+set(bevfusion_kinds
+  camera/conv_backbone
+  camera/swin_backbone
+  fusion/concat_fuser
+  fusion/direct_fuser
+  fusion/second
+  heads/fuller_det
+  heads/fuller_seg
+  lidar/pillars
+  lidar/voxel_net)
+set(kind_sources "")
+set(declarations "")
+set(calls "")
+foreach(kind IN LISTS bevfusion_kinds)
+  get_filename_component(name "${kind}" NAME)
+  list(APPEND kind_sources "${kind}.cpp")
+  string(APPEND declarations "void register_${name}(Kinds& kinds);\n")
+  string(APPEND calls "    register_${name}(kinds);\n")
+endforeach()
+configure_file(model/kinds.cpp.in "${CMAKE_CURRENT_BINARY_DIR}/kinds.cpp" @ONLY)
+
 add_library(bevfusion_model STATIC
-  camera/image_backbone.cpp
+  ${kind_sources}
+  "${CMAKE_CURRENT_BINARY_DIR}/kinds.cpp"
   camera/lift_splat.cpp
   camera/neck.cpp
   camera/splat.cpp
   camera/swin.cpp
-  fusion/bev_backbone.cpp
-  fusion/fuser.cpp
   heads/attention_layer.cpp
-  heads/fuller_det.cpp
-  heads/fuller_seg.cpp
-  lidar/voxel_net.cpp
+  heads/mask_grid.cpp
   lidar/voxels.cpp
   losses/detection_loss.cpp
   losses/focal_loss.cpp
@@ -18,6 +37,7 @@ add_library(bevfusion_model STATIC
   model/batch.cpp
   model/bev_fusion.cpp
   model/blocks.cpp
+  model/labels.cpp
   model/model_config.cpp
   model/network.cpp
   sparse/neighbours.cpp

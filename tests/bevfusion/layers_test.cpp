@@ -4,11 +4,11 @@
 
 #include <torch/torch.h>
 
-#include "bevfusion/camera/image_backbone.hpp"
+#include "bevfusion/camera/swin_backbone.hpp"
 #include "bevfusion/camera/lift_splat.hpp"
 #include "bevfusion/camera/splat.hpp"
-#include "bevfusion/fusion/bev_backbone.hpp"
-#include "bevfusion/fusion/fuser.hpp"
+#include "bevfusion/fusion/second.hpp"
+#include "bevfusion/fusion/concat_fuser.hpp"
 #include "bevfusion/heads/fuller_det.hpp"
 #include "bevfusion/heads/fuller_seg.hpp"
 #include "support/catch.hpp"
@@ -30,7 +30,7 @@ TEST_CASE("the full model's parts have the parameters counted by hand", "[bevfus
   CHECK(parameters_of(*bevfusion::Neck(std::vector<std::int64_t>{192, 384, 768}, 256)) == 1591296);
   CHECK(parameters_of(*bevfusion::LiftSplat(256)) == 35723 + 173280);
   CHECK(parameters_of(bevfusion::ConcatFuser({256, 80}, 256)) == 774656);
-  CHECK(parameters_of(*bevfusion::BevBackbone()) == 1033728 + 3247104 + 33280 + 262656);
+  CHECK(parameters_of(*bevfusion::Second()) == 1033728 + 3247104 + 33280 + 262656);
   CHECK(parameters_of(*bevfusion::FullerDet()) == 1034910);
   CHECK(parameters_of(*bevfusion::FullerSeg()) == 2695168);
 }

@@ -4,40 +4,25 @@
 #include <cstdint>
 #include <vector>
 
-#include "bevfusion/model/blocks.hpp"
+#include <torch/nn.h>
 
 namespace bevfusion {
 
-/// Widths of SECOND and its FPN. Defaults: the full model.
-struct BevBackboneOptions {
-  std::int64_t inputs = 256;
-  std::vector<std::int64_t> channels{128, 256};  ///< of the two blocks; the second halves the map
-  std::int64_t layers = 5;                       ///< 3 x 3 blocks behind the first of each block
-  std::int64_t up = 256;                         ///< channels of each of the two upsampled maps
-};
-
-/// SECOND's two blocks and the FPN that brings both back to one resolution: the last shared layers.
-class BevBackboneImpl : public torch::nn::Module {
+/// What turns the fused map into the shared representation: the last shared layers. A backbone of another kind is another class
+/// of this kind, made by name.
+class BevBackbone : public torch::nn::Module {
  public:
-  explicit BevBackboneImpl(BevBackboneOptions options = {});
+  /// @param map  [B, C, X, Y], X and Y even
+  /// @return [B, channels(), X, Y]: the shared representation
+  virtual torch::Tensor forward(const torch::Tensor& map) = 0;
+  virtual std::int64_t channels() const = 0;
 
-  /// @param map  [B, inputs, X, Y], X and Y even
-  /// @return [B, 2 up, X, Y]: the shared representation
-  torch::Tensor forward(const torch::Tensor& map);
-
-  std::int64_t channels() const { return 2 * options_.up; }
-  /// shared_L of FULLER: the weight of the FPN's deconvolution [C_2, up, 2, 2].
-  torch::Tensor last_shared() const { return deconv_->weight; }
-  /// The same with the parallel 1 x 1 up-convolution, the FPN's other last layer.
-  std::vector<torch::Tensor> both_last_shared() const { return {same_->weight(), deconv_->weight}; }
-
- private:
-  BevBackboneOptions options_;
-  torch::nn::Sequential fine_{nullptr}, coarse_{nullptr};
-  ConvBlock same_{nullptr};
-  torch::nn::ConvTranspose2d deconv_{nullptr};
-  torch::nn::BatchNorm2d deconv_norm_{nullptr};
+  /// The weight of the first layer [out, C, kx, ky]: theta^F of FULLER where the fuser has none.
+  virtual torch::Tensor first_weight() const = 0;
+  /// shared_L of FULLER: the weight of the last shared layer.
+  virtual torch::Tensor last_shared() const = 0;
+  /// All weights that the shared representation is the direct output of, where the last layer has parallel parts.
+  virtual std::vector<torch::Tensor> both_last_shared() const { return {last_shared()}; }
 };
-TORCH_MODULE(BevBackbone);
 
 }  // namespace bevfusion

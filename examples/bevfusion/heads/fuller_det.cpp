@@ -3,9 +3,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
 #include <utility>
 
 #include <torch/torch.h>
+
+#include "bevfusion/model/kinds.hpp"
+#include "bevfusion/model/labels.hpp"
 
 namespace bevfusion {
 namespace {
@@ -114,6 +118,23 @@ Detections FullerDetImpl::forward(const torch::Tensor& shared) {
   out.velocity = branches_[4]->forward(decoded);
   out.class_logits = branches_[5]->forward(decoded);
   return out;
+}
+
+void register_fuller_det(Kinds& kinds) {
+  kinds.detection_heads.add("fuller_det", [](const ModelConfig& config, std::int64_t inputs) {
+    const std::vector<DetectionClass> labels = detection_labels(config);
+    const std::vector<DetectionClass> points = point_labels(config);
+    FullerDetOptions options = config.detection;
+    options.inputs = inputs;
+    options.classes = static_cast<std::int64_t>(labels.size());
+    options.point_classes.clear();
+    for (std::size_t k = 0; k < labels.size(); ++k) {
+      if (std::find(points.begin(), points.end(), labels[k]) != points.end()) {
+        options.point_classes.push_back(static_cast<std::int64_t>(k));
+      }
+    }
+    return std::make_shared<FullerDetImpl>(options);
+  });
 }
 
 }  // namespace bevfusion

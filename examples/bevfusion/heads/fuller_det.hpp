@@ -2,12 +2,10 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <vector>
 
-#include <torch/nn.h>
-
 #include "bevfusion/heads/attention_layer.hpp"
+#include "bevfusion/heads/detection_head.hpp"
 #include "bevfusion/model/blocks.hpp"
 
 namespace bevfusion {
@@ -25,29 +23,16 @@ struct FullerDetOptions {
   std::vector<std::int64_t> point_classes{5, 8};
 };
 
-/// What the detection head says of a batch. Codes are in cells and metres: see the box coder.
-struct Detections {
-  torch::Tensor heat_map;      ///< [B, classes, X, Y] logits, before the queries were chosen
-  torch::Tensor class_logits;  ///< [B, classes, Q]
-  torch::Tensor centre;        ///< [B, 2, Q], cells
-  torch::Tensor height;        ///< [B, 1, Q], metres: z of the gravity centre
-  torch::Tensor size;          ///< [B, 3, Q], ln of w, l, h in metres
-  torch::Tensor heading;       ///< [B, 2, Q], sin and cos of yaw
-  torch::Tensor velocity;      ///< [B, 2, Q], m/s
-  torch::Tensor query_class;   ///< [B, Q] int64
-  torch::Tensor query_score;   ///< [B, classes, Q]: the heat map's probabilities at the query's cell
-};
-
 /// Detection by heat-map queries and one decoder layer (TransFusion's head).
 ///
 /// The strongest local maxima of the class heat map become queries: their feature plus the embedding of their class. A decoder
 /// layer lets them look at each other and at the whole map, and small branches read boxes off.
-class FullerDetImpl : public torch::nn::Module {
+class FullerDetImpl : public DetectionHead {
  public:
   explicit FullerDetImpl(FullerDetOptions options = {});
 
   /// @param shared  [B, inputs, X, Y]
-  Detections forward(const torch::Tensor& shared);
+  Detections forward(const torch::Tensor& shared) override;
 
   /// The heat map's probabilities with everything but local maxima (3 x 3, in the interior; single cells for point classes) set
   /// to 0; [B, classes, X, Y], detached.

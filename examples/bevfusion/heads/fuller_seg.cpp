@@ -2,23 +2,14 @@
 #include "bevfusion/heads/fuller_seg.hpp"
 
 #include <cmath>
+#include <memory>
 #include <utility>
 
 #include <torch/torch.h>
 
-namespace bevfusion {
+#include "bevfusion/model/kinds.hpp"
 
-torch::Tensor resample(const torch::Tensor& map, double from, const MaskGrid& grid) {
-  // Cell i of the mask has its centre at (i + 0.5) / cells of its square; grid_sample wants it as a share of the map's square.
-  const double share = grid.range / from;
-  const auto options = map.options().requires_grad(false);
-  const torch::Tensor centres = (2 * (torch::arange(grid.cells, options) + 0.5) / static_cast<double>(grid.cells) - 1) * share;
-  const torch::Tensor along_x = centres.view({-1, 1}).expand({grid.cells, grid.cells});
-  const torch::Tensor along_y = centres.view({1, -1}).expand({grid.cells, grid.cells});
-  // grid_sample's last dimension counts (width, height), and a BEV map is [x, y]: y first.
-  const torch::Tensor places = torch::stack({along_y, along_x}, 2).unsqueeze(0).expand({map.size(0), -1, -1, -1});
-  return torch::grid_sampler(map, places, /*bilinear*/ 0, /*zeros*/ 0, /*align_corners=*/false);
-}
+namespace bevfusion {
 
 torch::Tensor sine_positions(std::int64_t rows, std::int64_t columns, std::int64_t channels,
                              const torch::TensorOptions& options) {
@@ -66,6 +57,15 @@ torch::Tensor FullerSegImpl::forward(const torch::Tensor& shared) {
   const torch::Tensor decoded = layer_->forward(queries, torch::zeros_like(queries), keys, places, /*position_in_values=*/false);
   const torch::Tensor embedding = embed_->forward(decoded).permute({1, 0, 2});  // [B, classes, C]
   return torch::bmm(embedding, features.flatten(2)).view({batch, options_.classes, options_.mask.cells, options_.mask.cells});
+}
+
+void register_fuller_seg(Kinds& kinds) {
+  kinds.segmentation_heads.add("fuller_seg", [](const ModelConfig& config, std::int64_t inputs, std::int64_t masks) {
+    FullerSegOptions options = config.segmentation;
+    options.inputs = inputs;
+    options.classes = masks;
+    return std::make_shared<FullerSegImpl>(options);
+  });
 }
 
 }  // namespace bevfusion

@@ -3,17 +3,11 @@
 
 #include <cstdint>
 
-#include <torch/nn.h>
-
 #include "bevfusion/heads/attention_layer.hpp"
+#include "bevfusion/heads/mask_grid.hpp"
+#include "bevfusion/heads/segmentation_head.hpp"
 
 namespace bevfusion {
-
-/// Where a mask lies: a square of `cells` x `cells` cells over [-range, range) metres.
-struct MaskGrid {
-  double range = 50;
-  std::int64_t cells = 200;
-};
 
 /// Widths of Fuller-seg. Defaults: the full model.
 struct FullerSegOptions {
@@ -29,13 +23,13 @@ struct FullerSegOptions {
 };
 
 /// Map segmentation by class queries: query m is class m, its mask the product of its embedding and the features.
-class FullerSegImpl : public torch::nn::Module {
+class FullerSegImpl : public SegmentationHead {
  public:
   explicit FullerSegImpl(FullerSegOptions options = {});
 
   /// @param shared  [B, inputs, X, Y]
   /// @return logits [B, classes, cells, cells]
-  torch::Tensor forward(const torch::Tensor& shared);
+  torch::Tensor forward(const torch::Tensor& shared) override;
 
  private:
   FullerSegOptions options_;
@@ -45,9 +39,6 @@ class FullerSegImpl : public torch::nn::Module {
   torch::nn::Sequential embed_{nullptr};
 };
 TORCH_MODULE(FullerSeg);
-
-/// A map [B, C, X, Y] over [-from, from) metres, resampled bilinearly to the cells of `grid`.
-torch::Tensor resample(const torch::Tensor& map, double from, const MaskGrid& grid);
 
 /// Fixed sine codes of the cells of an X x Y map: [X Y, 1, C], C a multiple of 4.
 torch::Tensor sine_positions(std::int64_t rows, std::int64_t columns, std::int64_t channels, const torch::TensorOptions& options);

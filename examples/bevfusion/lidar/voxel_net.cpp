@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bevfusion/lidar/voxel_net.hpp"
 
+#include <memory>
 #include <string>
 #include <utility>
 
 #include <torch/torch.h>
+
+#include "bevfusion/model/kinds.hpp"
 
 namespace bevfusion {
 namespace {
@@ -36,7 +39,7 @@ torch::Tensor SparseResidualBlockImpl::forward(const torch::Tensor& features, co
   return torch::relu(inner + features);
 }
 
-VoxelNetImpl::VoxelNetImpl(VoxelNetOptions options) : options_(std::move(options)) {
+VoxelNetImpl::VoxelNetImpl(VoxelNetOptions options, const VoxelGrid& grid) : options_(std::move(options)), grid_(grid) {
   const auto& channels = options_.channels;
   input_ = make_layer("input", options_.inputs, channels.front(), cube);
   for (std::size_t stage = 0; stage < channels.size(); ++stage) {
@@ -84,6 +87,11 @@ torch::Tensor VoxelNetImpl::forward(const SparseTensor& voxels) {
   apply(output_, strided_neighbours(at, column, {1, 1, 2}, {0, 0, 0}));
   const torch::Tensor dense = at.dense();  // [B, C, X, Y, Z]
   return dense.permute({0, 1, 4, 2, 3}).reshape({at.batch, dense.size(1) * dense.size(4), at.shape[0], at.shape[1]});
+}
+
+void register_voxel_net(Kinds& kinds) {
+  kinds.lidar_backbones.add(
+      "voxel_net", [](const ModelConfig& config) { return std::make_shared<VoxelNetImpl>(config.voxel_net, config.voxels); });
 }
 
 }  // namespace bevfusion

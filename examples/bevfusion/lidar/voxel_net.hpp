@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <vector>
 
-#include <torch/nn.h>
-
+#include "bevfusion/lidar/lidar_backbone.hpp"
+#include "bevfusion/lidar/voxels.hpp"
 #include "bevfusion/sparse/sparse_convolution.hpp"
 
 namespace bevfusion {
@@ -32,9 +32,13 @@ TORCH_MODULE(SparseResidualBlock);
 ///
 /// A submanifold convolution, then stages of two residual blocks with a strided convolution between them, then a convolution
 /// over height, and the height that is left merged into the channels (index = c * height + z).
-class VoxelNetImpl : public torch::nn::Module {
+class VoxelNetImpl : public LidarBackbone {
  public:
-  explicit VoxelNetImpl(VoxelNetOptions options = {});
+  /// @param grid  that forward(clouds) cuts into voxels
+  explicit VoxelNetImpl(VoxelNetOptions options = {}, const VoxelGrid& grid = full_voxel_grid);
+
+  torch::Tensor forward(const std::vector<torch::Tensor>& clouds) override { return forward(voxelise(clouds, grid_)); }
+  std::int64_t channels() const override { return bev_channels(grid_.sparse_shape()[2]); }
 
   /// @return [B, bev_channels, X / 2^s, Y / 2^s] for s + 1 stages
   torch::Tensor forward(const SparseTensor& voxels);
@@ -50,6 +54,7 @@ class VoxelNetImpl : public torch::nn::Module {
   Layer make_layer(const std::string& name, std::int64_t in, std::int64_t out, const Extent& kernel);
 
   VoxelNetOptions options_;
+  VoxelGrid grid_;
   Layer input_;
   std::vector<std::vector<SparseResidualBlock>> stages_;
   std::vector<Layer> downs_;

@@ -15,16 +15,6 @@ struct Voxels {
   torch::Tensor features;  ///< [V, F]
 };
 
-/// The rank of each element among the equal ones before it; `order` sorts `groups` stably.
-torch::Tensor rank_in_group(const torch::Tensor& sorted_groups) {
-  const std::int64_t count = sorted_groups.size(0);
-  const torch::Tensor place = torch::arange(count, sorted_groups.options());
-  torch::Tensor first = torch::ones({count}, sorted_groups.options().dtype(torch::kBool));
-  first.slice(0, 1).copy_(sorted_groups.slice(0, 1) != sorted_groups.slice(0, 0, -1));
-  const torch::Tensor start = std::get<0>(torch::where(first, place, torch::zeros_like(place)).cummax(0));
-  return place - start;
-}
-
 Voxels voxelise_one(const torch::Tensor& cloud, std::int64_t sample, const VoxelGrid& grid) {
   if (cloud.dim() != 2 || cloud.size(1) < 3) {
     std::ostringstream text;
@@ -67,6 +57,15 @@ Voxels voxelise_one(const torch::Tensor& cloud, std::int64_t sample, const Voxel
 }
 
 }  // namespace
+
+torch::Tensor rank_in_group(const torch::Tensor& sorted_groups) {
+  const std::int64_t count = sorted_groups.size(0);
+  const torch::Tensor place = torch::arange(count, sorted_groups.options());
+  torch::Tensor first = torch::ones({count}, sorted_groups.options().dtype(torch::kBool));
+  first.slice(0, 1).copy_(sorted_groups.slice(0, 1) != sorted_groups.slice(0, 0, -1));
+  const torch::Tensor start = std::get<0>(torch::where(first, place, torch::zeros_like(place)).cummax(0));
+  return place - start;
+}
 
 Extent VoxelGrid::sparse_shape() const {
   Extent shape{};

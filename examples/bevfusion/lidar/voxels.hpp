@@ -23,6 +23,9 @@ struct VoxelGrid {
   Extent sparse_shape() const;
 };
 
+/// FULLER's.
+inline const VoxelGrid full_voxel_grid{{-51.2, -51.2, -5.0}, {51.2, 51.2, 3.0}, {0.1, 0.1, 0.2}};
+
 /// Voxels of a batch of point clouds: the mean of the first points that fall into each.
 ///
 /// Hard voxels: the first `points_per_voxel` points in the cloud's order count, and the first `most_voxels` voxels to receive a
@@ -30,5 +33,8 @@ struct VoxelGrid {
 /// @param clouds  one [N_b, F] float tensor per sample: x, y, z and further features
 /// @return features [V, F]
 SparseTensor voxelise(const std::vector<torch::Tensor>& clouds, const VoxelGrid& grid);
+
+/// The rank of each element of `sorted_groups` [N], an ascending list of numbers, among those equal to it: 0, 1, ...
+torch::Tensor rank_in_group(const torch::Tensor& sorted_groups);
 
 }  // namespace bevfusion

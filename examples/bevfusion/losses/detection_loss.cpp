@@ -18,10 +18,11 @@ torch::Tensor codes_of(const Detections& detections) {
   return torch::cat({detections.centre, detections.height, detections.size, detections.heading, detections.velocity}, 1);
 }
 
-std::vector<Box3D> on_grid(const std::vector<Box3D>& boxes, const BevGrid& grid) {
+std::vector<Box3D> findable(const std::vector<Box3D>& boxes, const BevGrid& grid, const std::vector<DetectionClass>& labels) {
   std::vector<Box3D> kept;
-  std::copy_if(boxes.begin(), boxes.end(), std::back_inserter(kept),
-               [&](const Box3D& box) { return grid.contains(box.center.x(), box.center.y()); });
+  std::copy_if(boxes.begin(), boxes.end(), std::back_inserter(kept), [&](const Box3D& box) {
+    return grid.contains(box.center.x(), box.center.y()) && output_of(box.label, labels) >= 0;
+  });
   return kept;
 }
 
@@ -51,7 +52,7 @@ Matches match(const Detections& detections, std::int64_t b, const std::vector<Bo
   const float* first = probabilities.data_ptr<float>();
   std::vector<std::size_t> labels;
   for (const Box3D& box : truth) {
-    labels.push_back(static_cast<std::size_t>(box.label));
+    labels.push_back(static_cast<std::size_t>(output_of(box.label, detections.labels)));
   }
   const std::vector<Box3D> queries = decode_boxes(detections, b, coder);
   const auto classes = static_cast<std::size_t>(probabilities.size(1));
@@ -68,14 +69,14 @@ Matches match(const Detections& detections, std::int64_t b, const std::vector<Bo
 }
 
 torch::Tensor heat_map_target(const std::vector<std::vector<Box3D>>& truth, std::int64_t classes, const BevGrid& grid,
-                              const GaussianOptions& options) {
+                              const GaussianOptions& options, const std::vector<DetectionClass>& labels) {
   const auto rows = static_cast<std::int64_t>(grid.cells_x);
   const auto columns = static_cast<std::int64_t>(grid.cells_y);
   torch::Tensor target = torch::zeros({static_cast<std::int64_t>(truth.size()), classes, rows, columns});
   float* values = target.data_ptr<float>();
   for (std::size_t b = 0; b < truth.size(); ++b) {
     for (const Box3D& box : truth[b]) {
-      const auto map = static_cast<std::int64_t>(b) * classes + static_cast<std::int64_t>(box.label);
+      const auto map = static_cast<std::int64_t>(b) * classes + output_of(box.label, labels);
       draw_target({values + map * rows * columns, grid.cells_x, grid.cells_y}, grid, box, options);
     }
   }
@@ -90,7 +91,7 @@ DetectionLosses detection_loss(const Detections& detections, const std::vector<s
   const auto classes = detections.class_logits.size(1);
   std::vector<std::vector<Box3D>> seen;
   for (const auto& boxes : truth) {
-    seen.push_back(on_grid(boxes, coder.grid));
+    seen.push_back(findable(boxes, coder.grid, detections.labels));
   }
   torch::Tensor class_target = torch::zeros({batch, classes, queries});
   torch::Tensor code_target = torch::zeros({batch, code_size, queries});
@@ -106,7 +107,7 @@ DetectionLosses detection_loss(const Detections& detections, const std::vector<s
       const Box3D& box = boxes[matches.truth[k]];
       const std::int64_t q = matches.queries[k];
       const RegressionTarget target = coder.encode(box);
-      class_of[b][static_cast<std::int64_t>(box.label)][q] = 1;
+      class_of[b][output_of(box.label, detections.labels)][q] = 1;
       for (std::int64_t entry = 0; entry < code_size; ++entry) {
         code_of[b][entry][q] = static_cast<float>(target.code[static_cast<std::size_t>(entry)]);
         weight_of[b][entry][q] = static_cast<float>(target.weights[static_cast<std::size_t>(entry)]);
@@ -116,8 +117,9 @@ DetectionLosses detection_loss(const Detections& detections, const std::vector<s
   const double positives = std::max<double>(static_cast<double>(matched), 1.0);
   const torch::Device device = codes.device();
   DetectionLosses losses;
-  losses.heat_map = options.heat_map * heat_map_loss(detections.heat_map.to(torch::kFloat),
-                                                     heat_map_target(seen, classes, coder.grid, options.gaussian).to(device));
+  losses.heat_map = options.heat_map *
+                    heat_map_loss(detections.heat_map.to(torch::kFloat),
+                                  heat_map_target(seen, classes, coder.grid, options.gaussian, detections.labels).to(device));
   losses.classification = options.classification / positives *
                           focal_loss(detections.class_logits.to(torch::kFloat), class_target.to(device), options.focal).sum();
   const torch::Tensor difference =

@@ -6,7 +6,7 @@
 #include <torch/types.h>
 
 #include "bevfusion/geometry/box.hpp"
-#include "bevfusion/heads/fuller_det.hpp"
+#include "bevfusion/heads/detections.hpp"
 #include "bevfusion/losses/focal_loss.hpp"
 #include "bevfusion/matching/bev_grid.hpp"
 #include "bevfusion/matching/box_coder.hpp"
@@ -48,15 +48,16 @@ std::vector<Box3D> decode_boxes(const Detections& detections, std::int64_t b, co
 Matches match(const Detections& detections, std::int64_t b, const std::vector<Box3D>& truth, const BoxCoder& coder,
               const MatchingWeights& weights);
 
-/// Heat-map targets [B, classes, X, Y] of a batch's annotations.
+/// Heat-map targets [B, classes, X, Y] of a batch's annotations. All of them must be of classes that have an output.
+/// @param labels  what the classes stand for, as in Detections
 torch::Tensor heat_map_target(const std::vector<std::vector<Box3D>>& truth, std::int64_t classes, const BevGrid& grid,
-                              const GaussianOptions& options);
+                              const GaussianOptions& options, const std::vector<DetectionClass>& labels = {});
 
 /// The loss of Fuller-det: heat map, and, on queries matched to annotations, class and box.
 ///
 /// Sums over queries are divided by the number of annotations of the batch, at least 1. Where a velocity is unknown its entry
 /// counts nothing. Matching runs on the host.
-/// @param truth  one list of annotations per sample; those off the grid are left out
+/// @param truth  one list of annotations per sample; those off the grid, or of classes without an output, are left out
 DetectionLosses detection_loss(const Detections& detections, const std::vector<std::vector<Box3D>>& truth, const BoxCoder& coder,
                                const DetectionLossOptions& options = {});
 

@@ -68,7 +68,7 @@ void add_cameras(const TrainingSample& sample, std::int64_t height, std::int64_t
 
 }  // namespace
 
-Batch collate(const std::vector<TrainingSample>& samples) {
+Batch collate(const std::vector<TrainingSample>& samples, const std::vector<MapClass>& map_classes) {
   if (samples.empty()) {
     throw std::invalid_argument("collate: a batch needs a sample");
   }
@@ -115,6 +115,15 @@ Batch collate(const std::vector<TrainingSample>& samples) {
   batch.input.geometry.camera_to_lidar = torch::stack(poses).view({count, cameras, 4, 4});
   batch.input.geometry.image_augmentation = torch::stack(image_augmentations).view({count, cameras, 4, 4});
   batch.input.geometry.lidar_augmentation = torch::stack(lidar_augmentations);
+  if (!map_classes.empty()) {
+    std::vector<std::int64_t> rows;
+    for (const MapClass label : map_classes) {
+      rows.push_back(static_cast<std::int64_t>(label));
+    }
+    const torch::Tensor chosen = torch::tensor(rows, torch::kLong);
+    batch.masks = batch.masks.index_select(1, chosen);
+    batch.labelled = batch.labelled.index_select(1, chosen);
+  }
   return batch;
 }
 

@@ -20,15 +20,16 @@ inline constexpr std::array<float, 3> image_deviation = {0.229F, 0.224F, 0.225F}
 struct Batch {
   ModelInput input;
   std::vector<std::vector<Box3D>> boxes;  ///< of each sample, in its augmented LiDAR frame
-  torch::Tensor masks;                    ///< [B, 6, X, Y] float, 0 or 1
-  torch::Tensor labelled;                 ///< [B, 6] bool
+  torch::Tensor masks;                    ///< [B, classes, X, Y] float, 0 or 1
+  torch::Tensor labelled;                 ///< [B, classes] bool
 };
 
 /// Brings samples together.
 ///
 /// A camera that is absent is a picture of the mean colour that looks nowhere: its rays end outside of every grid.
+/// @param map_classes  of the masks, in their order: the model's map_labels(); all where empty
 /// @throws std::invalid_argument for no samples, or pictures or masks of different sizes.
-Batch collate(const std::vector<TrainingSample>& samples);
+Batch collate(const std::vector<TrainingSample>& samples, const std::vector<MapClass>& map_classes = {});
 
 /// How a model's samples are to be loaded: pictures, maps and sweeps of the sizes it takes.
 LoadingOptions loading_options(const ModelConfig& config);

@@ -6,53 +6,48 @@
 
 #include <torch/torch.h>
 
+#include "bevfusion/model/labels.hpp"
+
 namespace bevfusion {
 
-BevFusionImpl::BevFusionImpl(ModelConfig config) : config_(std::move(config)) {
+BevFusionImpl::BevFusionImpl(ModelConfig config, const Kinds& kinds)
+    : config_(std::move(config)), detection_labels_(detection_labels(config_)) {
   const ModelParts& parts = config_.parts;
   if (!parts.lidar && !parts.camera) {
     throw std::invalid_argument("a model needs a branch: parts.lidar, parts.camera, or both");
   }
   std::vector<std::int64_t> widths;
   if (parts.lidar) {
-    lidar_ = register_module("lidar", VoxelNet(config_.voxel_net));
+    lidar_ = register_module("lidar", kinds.lidar_backbones.make(config_.lidar_backbone, config_));
     modalities_.emplace_back("lidar");
-    widths.push_back(lidar_->bev_channels(config_.voxels.sparse_shape()[2]));
+    widths.push_back(lidar_->channels());
   }
   if (parts.camera) {
-    if (config_.image_backbone == "swin") {
-      images_ = register_module("images", std::make_shared<SwinBackbone>(config_.swin, config_.neck));
-    } else if (config_.image_backbone == "conv") {
-      images_ = register_module("images", std::make_shared<ConvBackbone>());
-    } else {
-      throw std::invalid_argument("image_backbone is '" + config_.image_backbone + "'; there are swin and conv");
-    }
+    images_ = register_module("images", kinds.image_backbones.make(config_.image_backbone, config_));
     lift_splat_ = register_module("lift_splat", LiftSplat(images_->channels(), config_.lift_splat));
     modalities_.emplace_back("camera");
     widths.push_back(config_.lift_splat.channels);
   }
-  fuser_ = register_module("fuser", std::make_shared<ConcatFuser>(widths, config_.fused));
-  config_.bev.inputs = fuser_->channels();
-  bev_ = register_module("bev", BevBackbone(config_.bev));
-  config_.detection.inputs = bev_->channels();
-  config_.segmentation.inputs = bev_->channels();
+  fuser_ = register_module("fuser", kinds.fusers.make(config_.fuser, config_, widths));
+  bev_ = register_module("bev", kinds.bev_backbones.make(config_.bev_backbone, config_, fuser_->channels()));
   if (parts.detection) {
-    detection_ = register_module("detection", FullerDet(config_.detection));
+    detection_ = register_module("detection", kinds.detection_heads.make(config_.detection_head, config_, bev_->channels()));
   }
+  const auto masks = [&](std::int64_t count) {
+    return kinds.segmentation_heads.make(config_.segmentation_head, config_, bev_->channels(), count);
+  };
   if (parts.segmentation) {
-    segmentation_ = register_module("segmentation", FullerSeg(config_.segmentation));
+    segmentation_ = register_module("segmentation", masks(static_cast<std::int64_t>(map_labels(config_).size())));
   }
   if (parts.foreground) {
-    FullerSegOptions masks = config_.segmentation;
-    masks.classes = config_.foreground_masks;
-    foreground_ = register_module("foreground", FullerSeg(masks));
+    foreground_ = register_module("foreground", masks(config_.foreground_masks));
   }
 }
 
 std::vector<torch::Tensor> BevFusionImpl::branches(const ModelInput& input) {
   std::vector<torch::Tensor> maps;
   if (lidar_) {
-    maps.push_back(lidar_->forward(voxelise(input.clouds, config_.voxels)));
+    maps.push_back(lidar_->forward(input.clouds));
   }
   if (images_) {
     maps.push_back(lift_splat_->forward(images_->forward(input.images.flatten(0, 1)), input.geometry));
@@ -61,6 +56,17 @@ std::vector<torch::Tensor> BevFusionImpl::branches(const ModelInput& input) {
 }
 
 torch::Tensor BevFusionImpl::fuse(const std::vector<torch::Tensor>& maps) { return bev_->forward(fuser_->forward(maps)); }
+
+Detections BevFusionImpl::detect(const torch::Tensor& shared) {
+  Detections said = detection_->forward(shared);
+  said.labels = detection_labels_;
+  return said;
+}
+
+torch::Tensor BevFusionImpl::fusion_weight() const {
+  const torch::Tensor weight = fuser_->fusion_weight();
+  return weight.defined() ? weight : bev_->first_weight();
+}
 
 std::vector<torch::Tensor> BevFusionImpl::branch_parameters(std::size_t m) const {
   if (modalities_.at(m) == "lidar") {

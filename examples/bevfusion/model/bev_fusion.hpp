@@ -7,14 +7,8 @@
 
 #include <torch/nn.h>
 
-#include "bevfusion/camera/image_backbone.hpp"
 #include "bevfusion/camera/lift_splat.hpp"
-#include "bevfusion/fusion/bev_backbone.hpp"
-#include "bevfusion/fusion/fuser.hpp"
-#include "bevfusion/heads/fuller_det.hpp"
-#include "bevfusion/heads/fuller_seg.hpp"
-#include "bevfusion/lidar/voxel_net.hpp"
-#include "bevfusion/model/model_config.hpp"
+#include "bevfusion/model/kinds.hpp"
 
 namespace bevfusion {
 
@@ -32,13 +26,20 @@ struct ModelInput {
 ///     maps = model->branches(input);   z = model->fuse(maps);   model->detect(z);   model->segment(z);
 class BevFusionImpl : public torch::nn::Module {
  public:
-  explicit BevFusionImpl(ModelConfig config = full_model());
+  /// @param kinds  the parts that the config may name
+  /// @throws std::invalid_argument for a name that is not among them, or no branch
+  explicit BevFusionImpl(ModelConfig config = full_model(), const Kinds& kinds = bevfusion::kinds());
 
   /// The branches' BEV maps, in the order of modalities(); [B, C_m, X, Y] each.
   std::vector<torch::Tensor> branches(const ModelInput& input);
   /// The shared representation [B, C, X, Y].
   torch::Tensor fuse(const std::vector<torch::Tensor>& maps);
-  Detections detect(const torch::Tensor& shared) { return detection_->forward(shared); }
+  Detections detect(const torch::Tensor& shared);
+  /// The loss of what detect() said; see DetectionHead::loss.
+  DetectionLosses detection_loss(const Detections& said, const std::vector<std::vector<Box3D>>& truth,
+                                 const DetectionLossOptions& options = {}) const {
+    return detection_->loss(said, truth, BoxCoder{config_.bev_grid()}, options);
+  }
   torch::Tensor segment(const torch::Tensor& shared) { return segmentation_->forward(shared); }
   torch::Tensor segment_foreground(const torch::Tensor& shared) { return foreground_->forward(shared); }
 
@@ -47,7 +48,7 @@ class BevFusionImpl : public torch::nn::Module {
   /// Parameters of branch m: theta^H of FULLER's Eq. 8.
   std::vector<torch::Tensor> branch_parameters(std::size_t m) const;
   /// theta^F, the intra-gradient layer: the weight that reads the branches, and the channels that read each.
-  torch::Tensor fusion_weight() const { return fuser_->fusion_weight(); }
+  torch::Tensor fusion_weight() const;
   std::vector<ChannelSlice> fusion_slices() const { return fuser_->fusion_slices(); }
   /// shared_L, the inter-gradient layer: the last shared weight.
   torch::Tensor last_shared() const { return bev_->last_shared(); }
@@ -57,14 +58,15 @@ class BevFusionImpl : public torch::nn::Module {
 
  private:
   ModelConfig config_;
+  std::vector<DetectionClass> detection_labels_;
   std::vector<std::string> modalities_;
-  VoxelNet lidar_{nullptr};
+  std::shared_ptr<LidarBackbone> lidar_;
   std::shared_ptr<ImageBackbone> images_;
   LiftSplat lift_splat_{nullptr};
   std::shared_ptr<Fuser> fuser_;
-  BevBackbone bev_{nullptr};
-  FullerDet detection_{nullptr};
-  FullerSeg segmentation_{nullptr}, foreground_{nullptr};
+  std::shared_ptr<BevBackbone> bev_;
+  std::shared_ptr<DetectionHead> detection_;
+  std::shared_ptr<SegmentationHead> segmentation_, foreground_;
 };
 TORCH_MODULE(BevFusion);
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bevfusion/model/model_config.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <stdexcept>
 
 namespace bevfusion {
@@ -11,12 +13,46 @@ BevGrid ModelConfig::bev_grid() const {
   return {-bev_range, -bev_range, bev_cell, cells, cells};
 }
 
+std::vector<std::string> names_in(const std::string& list) {
+  std::vector<std::string> names;
+  for (std::size_t from = 0; from <= list.size();) {
+    const std::size_t to = std::min(list.find(',', from), list.size());
+    const std::size_t first = list.find_first_not_of(" \t", from);
+    if (first < to) {
+      const std::size_t last = list.find_last_not_of(" \t", to - 1);
+      names.push_back(list.substr(first, last - first + 1));
+    }
+    from = to + 1;
+  }
+  return names;
+}
+
+double number_of(const ModelConfig& config, const std::string& name, double otherwise) {
+  double value = otherwise;
+  for (const std::string& entry : names_in(config.numbers)) {
+    const std::size_t sign = entry.find('=');
+    const std::string text = sign == std::string::npos ? "" : entry.substr(sign + 1);
+    char* end = nullptr;
+    const double number = std::strtod(text.c_str(), &end);
+    if (sign == 0 || text.empty() || *end != '\0') {
+      throw std::invalid_argument("model.numbers holds '" + entry + "', which is no name=number");
+    }
+    if (entry.substr(0, sign) == name) {
+      value = number;
+    }
+  }
+  return value;
+}
+
 ModelConfig full_model() { return {}; }
 
 ModelConfig small_model() {
   ModelConfig config;
   config.voxels.size = {0.2, 0.2, 0.4};
   config.voxel_net.channels = {16, 32, 64};
+  config.pillars.cell = 0.4;
+  config.pillars.channels = 32;
+  config.pillars.map_channels = 64;
   config.swin.embedding = 48;
   config.swin.depths = {2, 2, 2, 2};
   config.swin.heads = {2, 4, 8, 16};
@@ -43,6 +79,9 @@ ModelConfig tiny_model() {
   ModelConfig config;
   config.voxels = {{-25.6, -25.6, -3.0}, {25.6, 25.6, 1.0}, {0.4, 0.4, 0.4}};
   config.voxel_net.channels = {8, 16};
+  config.pillars.cell = 0.8;
+  config.pillars.channels = 16;
+  config.pillars.map_channels = 32;
   config.image_backbone = "conv";
   config.lift_splat.image_height = 64;
   config.lift_splat.image_width = 176;

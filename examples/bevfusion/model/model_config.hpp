@@ -7,7 +7,7 @@
 
 #include "bevfusion/camera/lift_splat.hpp"
 #include "bevfusion/camera/swin.hpp"
-#include "bevfusion/fusion/bev_backbone.hpp"
+#include "bevfusion/fusion/second.hpp"
 #include "bevfusion/heads/fuller_det.hpp"
 #include "bevfusion/heads/fuller_seg.hpp"
 #include "bevfusion/lidar/pillars.hpp"
@@ -50,7 +50,7 @@ struct ModelConfig {
   /// Numbers of parts that have no fields here, as `name.number=value` parted by commas; see number_of().
   std::string numbers;
 
-  VoxelGrid voxels{{-51.2, -51.2, -5.0}, {51.2, 51.2, 3.0}, {0.1, 0.1, 0.2}};
+  VoxelGrid voxels = full_voxel_grid;
   VoxelNetOptions voxel_net;
   PillarOptions pillars;
 
@@ -59,7 +59,7 @@ struct ModelConfig {
   LiftSplatOptions lift_splat;
 
   std::int64_t fused = 256;       ///< channels behind the fuser
-  BevBackboneOptions bev;         ///< `inputs` is filled in
+  SecondOptions bev;              ///< `inputs` is filled in
   FullerDetOptions detection;     ///< `inputs`, `classes` and `point_classes` are filled in
   FullerSegOptions segmentation;  ///< `inputs` and `classes` are filled in
   std::int64_t foreground_masks = 3;

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "bevfusion/fusion/fuser.hpp"
+#include "bevfusion/fusion/concat_fuser.hpp"
 
+#include <memory>
 #include <numeric>
 #include <utility>
 
 #include <torch/torch.h>
+
+#include "bevfusion/model/kinds.hpp"
 
 namespace bevfusion {
 
@@ -14,14 +17,10 @@ ConcatFuser::ConcatFuser(std::vector<std::int64_t> in, std::int64_t out) : in_(s
 
 torch::Tensor ConcatFuser::forward(const std::vector<torch::Tensor>& maps) { return mix_->forward(torch::cat(maps, 1)); }
 
-std::vector<ChannelSlice> ConcatFuser::fusion_slices() const {
-  std::vector<ChannelSlice> slices;
-  std::int64_t first = 0;
-  for (const std::int64_t count : in_) {
-    slices.push_back({first, count});
-    first += count;
-  }
-  return slices;
+void register_concat_fuser(Kinds& kinds) {
+  kinds.fusers.add("concat", [](const ModelConfig& config, const std::vector<std::int64_t>& in) {
+    return std::make_shared<ConcatFuser>(in, config.fused);
+  });
 }
 
 }  // namespace bevfusion

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "bevfusion/fusion/bev_backbone.hpp"
+#include "bevfusion/fusion/second.hpp"
 
+#include <memory>
 #include <utility>
 
 #include <torch/torch.h>
+
+#include "bevfusion/model/kinds.hpp"
 
 namespace bevfusion {
 namespace {
@@ -29,7 +32,7 @@ torch::nn::Sequential block(std::int64_t in, std::int64_t out, std::int64_t laye
 
 }  // namespace
 
-BevBackboneImpl::BevBackboneImpl(BevBackboneOptions options) : options_(std::move(options)) {
+SecondImpl::SecondImpl(SecondOptions options) : options_(std::move(options)) {
   fine_ = register_module("fine", block(options_.inputs, options_.channels[0], options_.layers, 1));
   coarse_ = register_module("coarse", block(options_.channels[0], options_.channels[1], options_.layers, 2));
   same_ = register_module("up0", ConvBlock(options_.channels[0], options_.up, second_options(1, 1)));
@@ -40,10 +43,20 @@ BevBackboneImpl::BevBackboneImpl(BevBackboneOptions options) : options_(std::mov
       register_module("up1_norm", torch::nn::BatchNorm2d(torch::nn::BatchNormOptions(options_.up).eps(1e-3).momentum(0.01)));
 }
 
-torch::Tensor BevBackboneImpl::forward(const torch::Tensor& map) {
+torch::Tensor SecondImpl::forward(const torch::Tensor& map) {
   const torch::Tensor fine = fine_->forward(map);
   const torch::Tensor coarse = deconv_norm_->forward(deconv_->forward(coarse_->forward(fine))).relu_();
   return torch::cat({same_->forward(fine), coarse}, 1);
+}
+
+torch::Tensor SecondImpl::first_weight() const { return fine_->ptr(0)->as<ConvBlock>()->weight(); }
+
+void register_second(Kinds& kinds) {
+  kinds.bev_backbones.add("second", [](const ModelConfig& config, std::int64_t inputs) {
+    SecondOptions options = config.bev;
+    options.inputs = inputs;
+    return std::make_shared<SecondImpl>(options);
+  });
 }
 
 }  // namespace bevfusion

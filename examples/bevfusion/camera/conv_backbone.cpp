@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "bevfusion/camera/image_backbone.hpp"
+#include "bevfusion/camera/conv_backbone.hpp"
+
+#include <memory>
 
 #include <torch/torch.h>
 
+#include "bevfusion/model/kinds.hpp"
+
 namespace bevfusion {
-
-SwinBackbone::SwinBackbone(const SwinOptions& options, std::int64_t out) : channels_(out) {
-  const std::int64_t width = options.embedding;
-  swin_ = register_module("swin", Swin(options));
-  neck_ = register_module("neck", Neck(std::vector<std::int64_t>{2 * width, 4 * width, 8 * width}, out));
-}
-
-torch::Tensor SwinBackbone::forward(const torch::Tensor& images) { return neck_->forward(swin_->forward(images)); }
-
 namespace {
 constexpr std::int64_t conv_backbone_channels = 48;
 }
@@ -32,5 +27,9 @@ ConvBackbone::ConvBackbone() {
 torch::Tensor ConvBackbone::forward(const torch::Tensor& images) { return layers_->forward(images); }
 
 std::int64_t ConvBackbone::channels() const { return conv_backbone_channels; }
+
+void register_conv_backbone(Kinds& kinds) {
+  kinds.image_backbones.add("conv", [](const ModelConfig&) { return std::make_shared<ConvBackbone>(); });
+}
 
 }  // namespace bevfusion

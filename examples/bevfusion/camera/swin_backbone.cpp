@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bevfusion/camera/swin_backbone.hpp"
+
+#include <memory>
+#include <vector>
+
+#include <torch/torch.h>
+
+#include "bevfusion/model/kinds.hpp"
+
+namespace bevfusion {
+
+SwinBackbone::SwinBackbone(const SwinOptions& options, std::int64_t out) : channels_(out) {
+  const std::int64_t width = options.embedding;
+  swin_ = register_module("swin", Swin(options));
+  neck_ = register_module("neck", Neck(std::vector<std::int64_t>{2 * width, 4 * width, 8 * width}, out));
+}
+
+torch::Tensor SwinBackbone::forward(const torch::Tensor& images) { return neck_->forward(swin_->forward(images)); }
+
+void register_swin_backbone(Kinds& kinds) {
+  kinds.image_backbones.add("swin",
+                            [](const ModelConfig& config) { return std::make_shared<SwinBackbone>(config.swin, config.neck); });
+}
+
+}  // namespace bevfusion

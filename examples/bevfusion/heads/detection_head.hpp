@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <vector>
+
+#include <torch/nn.h>
+
+#include "bevfusion/heads/detections.hpp"
+#include "bevfusion/losses/detection_loss.hpp"
+
+namespace bevfusion {
+
+/// What finds boxes in the shared representation. A head of another kind is another class of this kind, made by name.
+class DetectionHead : public torch::nn::Module {
+ public:
+  /// @param shared  [B, C, X, Y]
+  virtual Detections forward(const torch::Tensor& shared) = 0;
+
+  /// The loss of what forward() said. That of heads with queries is the default; a head that is trained otherwise has its own.
+  /// @param truth  one list of annotations a sample
+  virtual DetectionLosses loss(const Detections& said, const std::vector<std::vector<Box3D>>& truth, const BoxCoder& coder,
+                               const DetectionLossOptions& options) const {
+    return detection_loss(said, truth, coder, options);
+  }
+};
+
+}  // namespace bevfusion
