@@ -3,6 +3,7 @@ add_library(bevfusion_evaluation_lib STATIC
   evaluation/decode.cpp
   evaluation/evaluate.cpp
   evaluation/figures_json.cpp
+  evaluation/figures_table.cpp
   evaluation/predict.cpp
   model/autocast.cpp)
 fuller_program(bevfusion_evaluation_lib TORCH)

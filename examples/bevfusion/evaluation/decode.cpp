@@ -22,17 +22,17 @@ bool is_box(const Box3D& box) {
 std::vector<ScoredBox> scored_boxes(const Detections& detections, std::int64_t b, const BoxCoder& coder,
                                     const CentreLimits& limits) {
   const torch::NoGradGuard no_grad;
-  const torch::Tensor label = detections.query_class[b];  // [Q]
-  const auto of_own_class = [&](const torch::Tensor& values) { return values.gather(0, label.unsqueeze(0)).squeeze(0); };
+  const torch::Tensor output = detections.query_class[b];  // [Q]
+  const auto of_own_class = [&](const torch::Tensor& values) { return values.gather(0, output.unsqueeze(0)).squeeze(0); };
   const torch::Tensor score = of_own_class(detections.class_logits[b].to(torch::kFloat).sigmoid()) *
                               of_own_class(detections.query_score[b].to(torch::kFloat));
   const torch::Tensor scores = score.to(torch::kCPU, torch::kDouble).contiguous();
-  const torch::Tensor labels = label.to(torch::kCPU, torch::kLong).contiguous();
+  const torch::Tensor outputs = output.to(torch::kCPU, torch::kLong).contiguous();
   const std::vector<Box3D> boxes = decode_boxes(detections, b, coder);
   std::vector<ScoredBox> scored;
   for (std::size_t q = 0; q < boxes.size(); ++q) {
     ScoredBox one{boxes[q], scores.data_ptr<double>()[q]};
-    one.box.label = static_cast<DetectionClass>(labels.data_ptr<std::int64_t>()[q]);
+    one.box.label = detections.label_of(outputs.data_ptr<std::int64_t>()[q]);
     if (is_box(one.box) && std::isfinite(one.score) && limits.contains(one.box)) {
       scored.push_back(one);
     }

@@ -6,7 +6,7 @@
 
 #include "bevfusion/geometry/box.hpp"
 #include "bevfusion/geometry/rigid_transform.hpp"
-#include "bevfusion/heads/fuller_det.hpp"
+#include "bevfusion/heads/detections.hpp"
 #include "bevfusion/matching/box_coder.hpp"
 #include "bevfusion/metrics/detection_box.hpp"
 #include "bevfusion/metrics/detection_config.hpp"

@@ -16,12 +16,12 @@ namespace bevfusion {
 struct SamplePrediction {
   RowIndex sample = -1;
   std::vector<ScoredBox> boxes;  ///< surest first; none without a detection head
-  torch::Tensor segmentation;    ///< [6, X, Y] float probabilities; undefined without that head
+  torch::Tensor segmentation;    ///< [6, X, Y] float probabilities by MapClass; undefined without that head
   torch::Tensor foreground;      ///< [masks, X, Y] float probabilities; likewise
   bool finite = true;        ///< false where an output was NaN or infinite: such a cell has probability 0, such a box is left out
   std::vector<Box3D> truth;  ///< every annotated box of the ten classes
   torch::Tensor masks;       ///< [6, X, Y] float, 0 or 1: the true map
-  torch::Tensor labelled;    ///< [6] bool: which of its classes are known
+  torch::Tensor labelled;    ///< [6] bool: which of its classes are known, and told apart by the network
 };
 
 /// Runs the network over the samples, in their order, and hands each to `take`: in evaluation mode, without gradients and
