@@ -7,6 +7,8 @@
 #include "bevfusion/config/calibration_choice.hpp"
 #include "bevfusion/config/config_fields.hpp"
 #include "bevfusion/config/run_config.hpp"
+#include "bevfusion/model/kinds.hpp"
+#include "bevfusion/model/labels.hpp"
 
 namespace bevfusion {
 namespace {
@@ -62,10 +64,11 @@ void check_grid(const ModelConfig& model) {
   const double cells = 2 * model.bev_range / model.bev_cell;
   require(whole(cells) && std::llround(cells) % 2 == 0, "model.bev_cell: ", 2 * model.bev_range, " m in cells of ",
           model.bev_cell, " m are ", cells, " cells; an even number is needed");
-  require(model.bev.channels.size() == 2, "model.bev.channels has ", model.bev.channels.size(), " values; SECOND has two blocks");
+  require(model.bev_backbone != "second" || model.bev.channels.size() == 2, "model.bev.channels has ", model.bev.channels.size(),
+          " values; SECOND has two blocks");
 }
 
-void check_lidar(const ModelConfig& model) {
+void check_voxel_net(const ModelConfig& model) {
   const VoxelGrid& voxels = model.voxels;
   const std::size_t stages = model.voxel_net.channels.size();
   require(stages >= 1, "model.voxel_net.channels is empty; a stage at least is needed");
@@ -86,9 +89,20 @@ void check_lidar(const ModelConfig& model) {
   }
 }
 
+void check_pillars(const ModelConfig& model) {
+  const double halvings = std::log2(model.bev_cell / model.pillars.cell);
+  require(halvings > -1e-6 && whole(halvings), "model.pillars.cell is ", model.pillars.cell,
+          "; it has to be model.bev_cell halved any number of times, and that is ", model.bev_cell);
+  for (std::size_t axis = 0; axis < 2; ++axis) {
+    require(alike(model.voxels.lowest[axis], -model.bev_range) && alike(model.voxels.highest[axis], model.bev_range),
+            "model.voxels.lowest and highest, between which pillars stand, have to be -model.bev_range and model.bev_range in x "
+            "and y");
+  }
+}
+
 void check_camera(const ModelConfig& model) {
   const LiftSplatOptions& lift = model.lift_splat;
-  const std::int64_t stride = model.image_backbone == "swin" ? 32 : 8;
+  const std::int64_t stride = model.image_backbone == "conv" ? 8 : 32;
   require(lift.image_height % stride == 0 && lift.image_width % stride == 0, "model.lift_splat: pictures of ", lift.image_width,
           " x ", lift.image_height, " pixels; model.image_backbone ", model.image_backbone, " needs multiples of ", stride);
   require(alike(lift.range, model.bev_range), "model.lift_splat.range is ", lift.range, ", model.bev_range ", model.bev_range,
@@ -109,13 +123,17 @@ void check_camera(const ModelConfig& model) {
   }
 }
 
-void check_heads(const ModelConfig& model) {
+void check_detection(const ModelConfig& model) {
   const FullerDetOptions& detection = model.detection;
   require(detection.channels % detection.heads == 0, "model.detection.heads: ", detection.channels,
           " channels cannot be shared by ", detection.heads, " heads");
   const double cells = 2 * model.bev_range / model.bev_cell;
-  require(static_cast<double>(detection.queries) <= static_cast<double>(detection.classes) * cells * cells,
-          "model.detection.queries is ", detection.queries, "; there are not so many cells and classes");
+  const auto classes = static_cast<double>(detection_labels(model).size());
+  require(static_cast<double>(detection.queries) <= classes * cells * cells, "model.detection.queries is ", detection.queries,
+          "; there are not so many cells and classes");
+}
+
+void check_segmentation(const ModelConfig& model) {
   const FullerSegOptions& segmentation = model.segmentation;
   require(segmentation.channels % segmentation.heads == 0 && segmentation.channels % 4 == 0, "model.segmentation.channels is ",
           segmentation.channels, "; a multiple of 4 and of model.segmentation.heads (", segmentation.heads, ") is needed");
@@ -124,6 +142,48 @@ void check_heads(const ModelConfig& model) {
           ", model.bev_range ", model.bev_range, "; they have to be equal");
   const std::int64_t masks = model.foreground_masks;
   require(masks == 1 || masks == 3 || masks == 10, "model.foreground_masks is ", masks, "; it may be 1, 3 or 10");
+}
+
+template <class Names>
+void require_kind(const char* field, const std::string& name, const Names& registry) {
+  std::string known;
+  for (const std::string& kind : registry.names()) {
+    if (kind == name) {
+      return;
+    }
+    known += (known.empty() ? "" : ", ") + kind;
+  }
+  require(false, "model.", field, " is '", name, "'; there are: ", known);
+}
+
+/// Kinds of parts and the numbers of those that this file knows.
+void check_model(const ModelConfig& model) {
+  require_kind("lidar_backbone", model.lidar_backbone, kinds().lidar_backbones);
+  require_kind("image_backbone", model.image_backbone, kinds().image_backbones);
+  require_kind("fuser", model.fuser, kinds().fusers);
+  require_kind("bev_backbone", model.bev_backbone, kinds().bev_backbones);
+  require_kind("detection_head", model.detection_head, kinds().detection_heads);
+  require_kind("segmentation_head", model.segmentation_head, kinds().segmentation_heads);
+  detection_labels(model);
+  point_labels(model);
+  map_labels(model);
+  number_of(model, "", 0);
+  check_grid(model);
+  if (model.parts.lidar && model.lidar_backbone == "voxel_net") {
+    check_voxel_net(model);
+  }
+  if (model.parts.lidar && model.lidar_backbone == "pillars") {
+    check_pillars(model);
+  }
+  if (model.parts.camera) {
+    check_camera(model);
+  }
+  if (model.parts.detection && model.detection_head == "fuller_det") {
+    check_detection(model);
+  }
+  if ((model.parts.segmentation || model.parts.foreground) && model.segmentation_head == "fuller_seg") {
+    check_segmentation(model);
+  }
 }
 
 void check_training(const RunConfig& config) {
@@ -150,15 +210,19 @@ void check_calibration(const RunConfig& config) {
           "model.parts: a task is needed, detection, segmentation or foreground");
   require(calibration.gate == "none" || (parts.lidar && parts.camera), "calibration.gate is ", calibration.gate,
           ", and there is one branch; set it to none");
-  require(!config.model.separate_towers || (calibration.rule == "none" && calibration.gate == "none"),
-          "model.separate_towers share nothing to calibrate; set calibration.rule and calibration.gate to none");
+  require(!config.model.separate_towers || calibration.rule == "none" || calibration.rule == "uniform",
+          "model.separate_towers: towers share nothing whose gradients ", calibration.rule,
+          " could weigh; set calibration.rule to none");
   const std::vector<std::string> tasks = task_names(config);
   const auto is_task = [&tasks](const char* name) { return std::find(tasks.begin(), tasks.end(), name) != tasks.end(); };
   if (config.losses.tasks == "split_detection") {
     require(parts.detection, "losses.tasks is split_detection, and model.parts.detection is off");
-    require(calibration.rule == "none" || surface_of(calibration) == fuller::Surface::all_shared,
-            "losses.tasks is split_detection: its three losses share the head, which calibration.surface all_shared compares; ",
-            calibration.rule, " on ", calibration.surface, " cannot tell their gradients there apart");
+    const bool plain = calibration.rule == "none" && calibration.gate == "none";
+    require(
+        plain || surface_of(calibration) == fuller::Surface::all_shared,
+        "losses.tasks is split_detection, whose three losses share a head: only calibration.surface all_shared can tell their "
+        "gradients apart, and calibration.surface is ",
+        calibration.surface, " with calibration.rule ", calibration.rule);
   }
   require(calibration.rule != "wpcgrad" || calibration.priorities == "dtp" || (is_task("segmentation") && is_task("velocity")),
           "calibration.priorities ", calibration.priorities,
@@ -177,14 +241,7 @@ void check(const RunConfig& config) {
   for (const ConfigField& field : fields_of(copy)) {
     std::visit(CheckField{field}, field.value);
   }
-  check_grid(config.model);
-  if (config.model.parts.lidar) {
-    check_lidar(config.model);
-  }
-  if (config.model.parts.camera) {
-    check_camera(config.model);
-  }
-  check_heads(config.model);
+  check_model(config.model);
   check_training(config);
   check_calibration(config);
 }

@@ -16,6 +16,15 @@ void add_lidar_fields(FieldList& list, ModelConfig& model) {
   list.add("model.voxel_net.inputs", &model.voxel_net.inputs, "Features of a point: x, y, z, intensity, age").within(5, 5);
   list.add("model.voxel_net.channels", &model.voxel_net.channels, "Channels of the stages; each but the first halves the grid")
       .at_least(1);
+
+  PillarOptions& pillars = model.pillars;
+  list.add("model.pillars.inputs", &pillars.inputs, "Features of a point: x, y, z, intensity, age").within(5, 5);
+  list.add("model.pillars.cell", &pillars.cell, "Edge of a pillar, m; model.bev_cell halved any number of times").at_least(1e-3);
+  list.add("model.pillars.channels", &pillars.channels, "Channels of a pillar").at_least(1);
+  list.add("model.pillars.map_channels", &pillars.map_channels, "Channels of the LiDAR branch's BEV map").at_least(1);
+  list.add("model.pillars.points_per_pillar", &pillars.points_per_pillar, "Points of a pillar that count, the first ones")
+      .at_least(1);
+  list.add("model.pillars.most_pillars", &pillars.most_pillars, "Pillars of a sample that are kept, the first ones").at_least(1);
 }
 
 void add_camera_fields(FieldList& list, ModelConfig& model) {
@@ -46,17 +55,13 @@ void add_camera_fields(FieldList& list, ModelConfig& model) {
 void add_head_fields(FieldList& list, ModelConfig& model) {
   FullerDetOptions& detection = model.detection;
   list.add("model.detection.channels", &detection.channels, "Channels of Fuller-det").at_least(1);
-  list.add("model.detection.classes", &detection.classes, "Classes of boxes; nuScenes has ten").within(10, 10);
   list.add("model.detection.queries", &detection.queries, "Queries, so boxes, a sample").at_least(1);
   list.add("model.detection.heads", &detection.heads, "Attention heads").at_least(1);
   list.add("model.detection.feed_forward", &detection.feed_forward, "Hidden channels of the decoder layer").at_least(1);
   list.add("model.detection.branch", &detection.branch, "Hidden channels of each prediction").at_least(1);
-  list.add("model.detection.point_classes", &detection.point_classes, "Numbers of the classes whose peaks are single cells")
-      .within(0, 9);
 
   FullerSegOptions& segmentation = model.segmentation;
   list.add("model.segmentation.channels", &segmentation.channels, "Channels of Fuller-seg").at_least(4);
-  list.add("model.segmentation.classes", &segmentation.classes, "Map classes; nuScenes' protocol has six").within(6, 6);
   list.add("model.segmentation.kernel", &segmentation.kernel, "Kernel of the convolution before the masks (the '1d-conv')")
       .within(1, 7);
   list.add("model.segmentation.feed_forward", &segmentation.feed_forward, "Hidden channels of the decoder layer").at_least(1);
@@ -72,7 +77,15 @@ void add_head_fields(FieldList& list, ModelConfig& model) {
 void add_model_fields(FieldList& list, ModelConfig& model) {
   list.add("model.separate_towers", &model.separate_towers, "A network for each task instead of a shared one")
       .also("separate-towers");
-  list.add("model.image_backbone", &model.image_backbone, "Network of the pictures").one_of({"swin", "conv"});
+  list.add("model.lidar_backbone", &model.lidar_backbone, "Network of the points: voxel_net, pillars");
+  list.add("model.image_backbone", &model.image_backbone, "Network of the pictures: swin, conv");
+  list.add("model.fuser", &model.fuser, "What joins the branches: concat, or direct, which leaves it to the BEV backbone");
+  list.add("model.bev_backbone", &model.bev_backbone, "Network of the fused map: second");
+  list.add("model.detection_head", &model.detection_head, "Head of the boxes: fuller_det");
+  list.add("model.segmentation_head", &model.segmentation_head, "Head of the masks: fuller_seg");
+  list.add("model.point_classes", &model.point_classes, "Those of them whose peaks in the heat map are single cells");
+  list.add("model.map_classes", &model.map_classes, "Map classes, in the order of the outputs, parted by commas");
+  list.add("model.numbers", &model.numbers, "Numbers of parts without fields of their own: name.number=value, parted by commas");
   list.add("model.neck", &model.neck, "Channels of the neck behind Swin").at_least(1);
   list.add("model.fused", &model.fused, "Channels behind the fuser").at_least(1);
   list.add("model.foreground_masks", &model.foreground_masks, "Masks of foreground segmentation: 1, 3 or 10").within(1, 10);
