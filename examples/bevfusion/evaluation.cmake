@@ -5,6 +5,7 @@ add_library(bevfusion_evaluation_lib STATIC
   evaluation/figures_json.cpp
   evaluation/figures_table.cpp
   evaluation/predict.cpp
+  pictures/prediction_picture.cpp
   model/autocast.cpp)
 fuller_program(bevfusion_evaluation_lib TORCH)
 target_link_libraries(bevfusion_evaluation_lib PUBLIC bevfusion_model nlohmann_json::nlohmann_json)

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bevfusion/commands/eval_command.hpp"
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "bevfusion/commands/finished_run.hpp"
+#include "bevfusion/evaluation/evaluate.hpp"
+#include "bevfusion/evaluation/figures_json.hpp"
+#include "bevfusion/evaluation/figures_table.hpp"
+#include "support/progress.hpp"
+
+namespace bevfusion {
+namespace {
+
+struct EvalArguments {
+  RunChoice choice;
+  bool missing = false;
+  std::string out;
+};
+
+void evaluate_run(const EvalArguments& arguments) {
+  FinishedRun run = open_run(arguments.choice);
+  std::vector<std::vector<std::string>> left_out = {{}};
+  if (arguments.missing) {
+    const std::vector<std::string>& sensors = run.network->towers().front()->modalities();
+    if (sensors.size() < 2) {
+      throw std::invalid_argument("--missing needs a network of two sensors; this one has " + sensors.front() + " alone");
+    }
+    for (auto sensor = sensors.rbegin(); sensor != sensors.rend(); ++sensor) {
+      left_out.push_back({*sensor});
+    }
+  }
+  std::vector<std::pair<std::string, EvaluationFigures>> named;
+  nlohmann::ordered_json json;
+  {
+    example::Progress progress(static_cast<double>(run.samples.size() * left_out.size()));
+    for (const std::vector<std::string>& without : left_out) {
+      EvaluationOptions options;
+      options.without = without;
+      options.progress = [&](std::size_t samples) { progress.advance(static_cast<double>(samples)); };
+      named.emplace_back(without.empty() ? "all" : "no " + without.front(),
+                         evaluate(run.network, run.tables, run.samples, run.config, options));
+      const auto figures = figures_json(named.back().second, without);
+      if (without.empty()) {
+        json = figures;
+        json["split"] = run.split;
+        json["checkpoint"] = run.checkpoint.string();
+      } else {
+        json["missing"].push_back(figures);
+      }
+    }
+  }
+  std::printf("%s, split %s: %s", run.checkpoint.c_str(), run.split.c_str(), figures_text(named.front().second).c_str());
+  if (arguments.missing) {
+    std::printf("\nWithout a sensor (its map replaced by zeros)\n\n%s", headline_table(named).c_str());
+  }
+  const std::filesystem::path file = arguments.out.empty() ? std::filesystem::path(arguments.choice.run) / "evaluation.json"
+                                                           : std::filesystem::path(arguments.out);
+  std::ofstream out(file);
+  out << json.dump(1) << '\n';
+  if (!out.flush()) {
+    throw std::runtime_error(file.string() + ": cannot be written");
+  }
+  std::printf("\nwrote %s\n", file.c_str());
+}
+
+}  // namespace
+
+void add_eval_command(CLI::App& app) {
+  CLI::App* command = app.add_subcommand(
+      "eval",
+      "Evaluate a run's network: detection by nuScenes' protocol (mAP, NDS, five errors), map and foreground masks by IoU at "
+      "each\n"
+      "class's best threshold of 0.35 ... 0.65. Columns in brackets are IoUs at lower thresholds, which enter no mean.");
+  const auto arguments = std::make_shared<EvalArguments>();
+  arguments->choice.add_to(*command);
+  command->add_flag("--missing", arguments->missing, "Also evaluate without camera and without LiDAR");
+  command->add_option("--out", arguments->out, "Where the figures go; evaluation.json in the run's folder unless given")
+      ->type_name("FILE");
+  command->callback([arguments] { evaluate_run(*arguments); });
+}
+
+}  // namespace bevfusion

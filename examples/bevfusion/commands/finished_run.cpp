@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bevfusion/commands/finished_run.hpp"
+
+#include <stdexcept>
+
+#include <torch/torch.h>
+
+#include "bevfusion/config/config_file.hpp"
+#include "bevfusion/training/checkpoint.hpp"
+#include "bevfusion/training/split_samples.hpp"
+
+namespace bevfusion {
+
+void RunChoice::add_to(CLI::App& command) {
+  command.add_option("--run", run, "The run's folder, with config.toml and checkpoint.pt")->required()->type_name("DIR");
+  command.add_option("--checkpoint", checkpoint, "Another checkpoint of the run")->type_name("FILE");
+  command.add_option("--split", split, "Samples to use; the run's validation split unless given")->type_name("NAME");
+  command.add_option("--data", data, "Another folder of the data set than the run's config says")->type_name("DIR");
+  command.add_option("--version", version, "Name of the tables' folder, likewise")->type_name("NAME");
+  command.add_option("--device", device, "cpu, cuda, cuda:1, ...; the run's unless given")->type_name("NAME");
+  command.add_option("--threads", threads, "Threads that load samples; as the run's unless given")->check(CLI::PositiveNumber);
+  command.add_option("--batch", batch, "Samples at a time; as the run's unless given")->check(CLI::PositiveNumber);
+}
+
+FinishedRun open_run(const RunChoice& choice) {
+  const std::filesystem::path folder = choice.run;
+  FinishedRun run;
+  run.config = read_config(folder / "config.toml");
+  run.checkpoint = choice.checkpoint.empty() ? folder / "checkpoint.pt" : std::filesystem::path(choice.checkpoint);
+  const auto override_with = [](auto& field, const auto& value) {
+    if (value != std::decay_t<decltype(value)>{}) {
+      field = value;
+    }
+  };
+  override_with(run.config.data.root, choice.data);
+  override_with(run.config.data.version, choice.version);
+  override_with(run.config.data.threads, choice.threads);
+  override_with(run.config.training.batch, choice.batch);
+  override_with(run.config.training.device, choice.device);
+  const torch::Device device(run.config.training.device);
+  if (device.is_cuda() && !torch::cuda::is_available()) {
+    throw std::invalid_argument("the run's device is " + run.config.training.device +
+                                ", and this LibTorch sees no GPU; --device cpu works anywhere");
+  }
+  run.split = choice.split.empty() ? run.config.data.validation_split : choice.split;
+  run.tables = read_tables(run.config.data.root, run.config.data.version);
+  run.samples = samples_of_split(run.tables, run.split).rows;
+  if (run.samples.empty()) {
+    throw std::invalid_argument("no scene of split " + run.split + " is in " + run.tables.folder.string());
+  }
+  run.network = Network(run.config.model);
+  run.network->to(device);
+  load_network(run.checkpoint, run.network);
+  return run;
+}
+
+}  // namespace bevfusion

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include "bevfusion/config/run_config.hpp"
+#include "bevfusion/model/network.hpp"
+#include "bevfusion/nuscenes/tables.hpp"
+
+namespace bevfusion {
+
+/// The options that say which run's network is to be used on which samples.
+struct RunChoice {
+  std::string run;         ///< the run's folder
+  std::string checkpoint;  ///< checkpoint.pt of the folder where empty
+  std::string split;       ///< the run's validation split where empty
+  std::string data;        ///< what the run has, where empty
+  std::string version;
+  std::string device;
+  int threads = 0;
+  int batch = 0;
+
+  void add_to(CLI::App& command);
+};
+
+/// A run's config as chosen, its trained network and the samples.
+struct FinishedRun {
+  RunConfig config;
+  std::filesystem::path checkpoint;
+  std::string split;
+  Tables tables;
+  std::vector<RowIndex> samples;
+  Network network{nullptr};
+};
+
+/// @throws std::exception that says what is missing: config, checkpoint, data set, or any scene of the split
+FinishedRun open_run(const RunChoice& choice);
+
+}  // namespace bevfusion

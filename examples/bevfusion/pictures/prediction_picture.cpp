@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bevfusion/pictures/prediction_picture.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "bevfusion/loading/image_augmentation.hpp"
+#include "bevfusion/nuscenes/image_file.hpp"
+#include "bevfusion/pictures/bev_picture.hpp"
+#include "bevfusion/pictures/camera_picture.hpp"
+
+namespace bevfusion {
+namespace {
+
+constexpr Colour background = {255, 255, 255};
+constexpr int gap = 12;  // pixels between views
+
+void paste(const Image& from, int left, Image& onto) {
+  for (int y = 0; y < from.height; ++y) {
+    std::copy_n(from.pixel(0, y), 3 * static_cast<std::size_t>(from.width), onto.pixel(left, y));
+  }
+}
+
+/// The picture and its view at another width.
+void scale(Image& image, CameraView& view, int width) {
+  ImageAugmentation to_width;
+  to_width.resize = static_cast<double>(width) / image.width;
+  to_width.width = width;
+  to_width.height = static_cast<int>(to_width.resize * image.height + 0.5);
+  image = resample(image, to_width);
+  view.intrinsic.topRows<2>() *= to_width.resize;
+  view.width = image.width;
+  view.height = image.height;
+}
+
+}  // namespace
+
+Image compare_from_above(const SceneView& truth, const SceneView& prediction, const std::vector<SweepPoint>& points,
+                         const MapGrid& grid, double reach, int size) {
+  const auto ground = [&](const SceneView& scene) {
+    BevPicture picture({reach, size});
+    if (scene.masks.cells > 0) {
+      picture.draw(scene.masks, grid);
+    }
+    picture.draw(points);
+    return picture;
+  };
+  BevPicture left = ground(truth);
+  left.draw(truth.boxes, truth_colour, 2);
+  BevPicture right = ground(prediction);
+  right.draw(truth.boxes, truth_colour, 1);
+  right.draw(prediction.boxes, prediction_colour, 2);
+  Image both(2 * size + gap, size, background);
+  paste(left.image(), 0, both);
+  paste(right.image(), size + gap, both);
+  return both;
+}
+
+Image compare_in_pictures(const KeyFrame& frame, const std::vector<Box3D>& truth, const std::vector<Box3D>& prediction,
+                          int width) {
+  std::array<Image, camera_count> images;
+  for (std::size_t c = 0; c < camera_count; ++c) {
+    if (!frame.cameras[c].present) {
+      continue;
+    }
+    CameraView view = frame.cameras[c].view;
+    images[c] = read_image(frame.cameras[c].file);
+    scale(images[c], view, width);
+    draw_boxes(images[c], view, truth, truth_colour, 1);
+    draw_boxes(images[c], view, prediction, prediction_colour, 2);
+  }
+  return six_pictures(images, width);
+}
+
+}  // namespace bevfusion
