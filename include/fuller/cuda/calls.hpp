@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <type_traits>
+
+#include <fuller/calibrators/calibrators.hpp>
+#include <fuller/core/evidence.hpp>
+#include <fuller/core/host_device.hpp>
+#include <fuller/core/scratch.hpp>
+#include <fuller/cuda/views.hpp>
+
+namespace fuller {
+namespace cuda {
+
+template <class... Rules>
+struct RuleList {};
+
+/// The rules that the kernels can run. A rule of one's own runs on the host.
+using KnownRules = RuleList<Uniform, Constant, IMTL_G, GradNorm, DWA, PCGrad, WPCGrad<DTP>, WPCGrad<PhaseSchedule>>;
+
+namespace detail {
+
+template <class Rule, class... Rules>
+constexpr int number_in(RuleList<Rules...> /*list*/) {
+  const bool same[] = {std::is_same_v<Rule, Rules>...};
+  for (int k = 0; k < static_cast<int>(sizeof...(Rules)); ++k) {
+    if (same[k]) {
+      return k;
+    }
+  }
+  return -1;
+}
+
+}  // namespace detail
+
+/// Which of the known rules `Rule` is; -1 for none.
+template <class Rule>
+inline constexpr int rule_number = detail::number_in<Rule>(KnownRules());
+
+/// One call of a rule under its policies, all of it in device memory but the mask: what a step changes there is changed in place,
+/// so that a captured call can be replayed.
+struct RuleCall {
+  int number = -1;  ///< rule_number of the rule; -1: no rule
+  int tasks = 0;
+  std::uint64_t present = 0;           ///< bit i: task i has a loss
+  const void* weighting = nullptr;     ///< a Weighting<Rule>
+  const double* gram = nullptr;        ///< T x T; null where not measured
+  const double* losses = nullptr;      ///< T; null for a rule that does not ask
+  const double* loss_scale = nullptr;  ///< one number, of either sign; null: 1
+  std::int64_t* counters = nullptr;    ///< step, which the call counts up, and epoch
+  double* state = nullptr;
+  double* shared = nullptr;         ///< T weights of the shared parameters
+  double* heads = nullptr;          ///< T weights of the heads
+  Condition* conditions = nullptr;  ///< T
+  double* scratch = nullptr;        ///< rule_scratch() doubles, used where shared memory is too small
+};
+
+/// One call of a modality gate, likewise.
+struct GateCall {
+  bool given = false;
+  ModalityGate gate{};
+  int branches = 0;
+  std::uint64_t present = 0;
+  const double* squared_norms = nullptr;  ///< M, in device memory
+  double sizes[max_tasks] = {};
+  double* state = nullptr;
+  double* scales = nullptr;
+  double* scratch = nullptr;  ///< gate_scratch() doubles
+};
+
+/// Doubles of work space of a call.
+template <class Rule>
+FULLER_HD int rule_scratch(const Weighting<Rule>& weighting, int tasks) {
+  return fuller::detail::doubles_for_bytes(tasks) + weighting.scratch_size(tasks);
+}
+FULLER_HD inline int gate_scratch(const ModalityGate& gate, int branches) {
+  return fuller::detail::doubles_for_bytes(branches) + gate.scratch_size(branches);
+}
+
+namespace detail {
+
+/// A mask as the bytes that a rule reads.
+template <class Lanes>
+FULLER_HD const std::uint8_t* unpack(Lanes lanes, std::uint64_t mask, int count, std::uint8_t* bytes) {
+  for (int i = lanes.index(); i < count; i += Lanes::count) {
+    bytes[i] = static_cast<std::uint8_t>(mask >> static_cast<unsigned>(i) & 1U);
+  }
+  lanes.sync();
+  return bytes;
+}
+
+/// Not inlined: all rules in one function take the device's assembler minutes.
+template <class Rule, class Lanes>
+__attribute__((noinline)) FULLER_HD void run_rule(Lanes lanes, const RuleCall& call, double* shared, int shared_doubles) {
+  const auto& weighting = *static_cast<const Weighting<Rule>*>(call.weighting);
+  fuller::detail::Scratch work(rule_scratch(weighting, call.tasks) <= shared_doubles ? shared : call.scratch);
+  Evidence<> evidence;
+  evidence.count = call.tasks;
+  evidence.gram = call.gram;
+  evidence.losses = call.losses;
+  evidence.present = unpack(lanes, call.present, call.tasks, work.bytes(call.tasks));
+  evidence.step = call.counters[0];
+  evidence.epoch = call.counters[1];
+  evidence.loss_scale = call.loss_scale == nullptr ? 1.0 : std::fabs(*call.loss_scale);
+  lanes.sync();
+  weighting(lanes, evidence, call.state, WeightsView{call.shared, call.heads, call.conditions}, work.rest());
+  if (lanes.index() == 0) {
+    call.counters[0] = evidence.step + 1;
+  }
+  lanes.sync();
+}
+
+template <class Lanes, class... Rules>
+FULLER_HD void run_known(Lanes lanes, const RuleCall& call, double* shared, int shared_doubles, RuleList<Rules...> /*list*/) {
+  int number = 0;
+  static_cast<void>(((number++ == call.number ? (run_rule<Rules>(lanes, call, shared, shared_doubles), true) : false) || ...));
+}
+
+}  // namespace detail
+
+/// Runs the rule of a call on the lanes of one warp (or one lane); nothing for number -1.
+template <class Lanes>
+FULLER_HD void run_rule(Lanes lanes, const RuleCall& call, double* shared, int shared_doubles) {
+  if (call.number >= 0) {
+    detail::run_known(lanes, call, shared, shared_doubles, KnownRules());
+  }
+}
+
+/// Runs the gate of a call.
+template <class Lanes>
+FULLER_HD void run_gate(Lanes lanes, const GateCall& call, double* shared, int shared_doubles) {
+  if (!call.given) {
+    return;
+  }
+  fuller::detail::Scratch work(gate_scratch(call.gate, call.branches) <= shared_doubles ? shared : call.scratch);
+  BranchEvidence<> evidence;
+  evidence.count = call.branches;
+  evidence.squared_norms = call.squared_norms;
+  evidence.sizes = call.sizes;
+  evidence.present = detail::unpack(lanes, call.present, call.branches, work.bytes(call.branches));
+  call.gate(lanes, evidence, call.state, call.scales, work.rest());
+}
+
+}  // namespace cuda
+}  // namespace fuller
