@@ -83,6 +83,8 @@ void add_model_fields(FieldList& list, ModelConfig& model) {
   list.add("model.bev_backbone", &model.bev_backbone, "Network of the fused map: second");
   list.add("model.detection_head", &model.detection_head, "Head of the boxes: fuller_det");
   list.add("model.segmentation_head", &model.segmentation_head, "Head of the masks: fuller_seg");
+  list.add("model.detection_classes", &model.detection_classes,
+           "Classes of boxes, in the order of the outputs, parted by commas");
   list.add("model.point_classes", &model.point_classes, "Those of them whose peaks in the heat map are single cells");
   list.add("model.map_classes", &model.map_classes, "Map classes, in the order of the outputs, parted by commas");
   list.add("model.numbers", &model.numbers, "Numbers of parts without fields of their own: name.number=value, parted by commas");
