@@ -42,7 +42,12 @@ add_library(bevfusion_model STATIC
   model/network.cpp
   sparse/neighbours.cpp
   sparse/sparse_convolution.cpp
-  sparse/sparse_tensor.cpp)
+  sparse/sparse_tensor.cpp
+  weights/init_from.cpp
+  weights/name_map.cpp
+  weights/pickle.cpp
+  weights/state_file.cpp
+  weights/zip_file.cpp)
 fuller_program(bevfusion_model TORCH)
 target_link_libraries(bevfusion_model PUBLIC bevfusion_data fuller::torch)
 
@@ -52,6 +57,11 @@ if(FULLER_BUILD_TESTS)
                   SOURCES "${tests}/bevfusion/sparse_convolution_test.cpp" "${tests}/bevfusion/layers_test.cpp"
                           "${tests}/bevfusion/model_test.cpp"
                   TORCH LABELS bevfusion integration LIBRARIES bevfusion_model)
+  fuller_add_test(bevfusion_parts_test
+                  SOURCES "${tests}/bevfusion/parts_test.cpp" "${tests}/bevfusion/pillars_test.cpp"
+                          "${tests}/bevfusion/weights_test.cpp"
+                  TORCH LABELS bevfusion integration LIBRARIES bevfusion_model)
+  target_compile_definitions(bevfusion_parts_test PRIVATE FULLER_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   # On one real key frame, where it is at hand; the full size takes a minute and some gigabytes.
   fuller_add_test(bevfusion_key_frame_step SOURCES "${tests}/bevfusion/key_frame_step_test.cpp" TORCH LABELS bevfusion integration
                   LIBRARIES bevfusion_model)

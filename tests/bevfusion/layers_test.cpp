@@ -4,11 +4,11 @@
 
 #include <torch/torch.h>
 
-#include "bevfusion/camera/swin_backbone.hpp"
 #include "bevfusion/camera/lift_splat.hpp"
 #include "bevfusion/camera/splat.hpp"
-#include "bevfusion/fusion/second.hpp"
+#include "bevfusion/camera/swin_backbone.hpp"
 #include "bevfusion/fusion/concat_fuser.hpp"
+#include "bevfusion/fusion/second.hpp"
 #include "bevfusion/heads/fuller_det.hpp"
 #include "bevfusion/heads/fuller_seg.hpp"
 #include "support/catch.hpp"

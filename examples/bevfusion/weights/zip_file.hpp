@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <string>
+
+namespace bevfusion {
+
+/// The stored (not compressed) entries of a zip file, as torch.save and torch::save write them. Names go without the folder that
+/// all of them share. Large files are read entry by entry; sizes and places are checked against the file's.
+class ZipFile {
+ public:
+  /// @throws DataError for a file that is no zip file, cut short, or holds compressed entries
+  explicit ZipFile(const std::filesystem::path& path);
+
+  const std::string& name() const { return name_; }
+  bool has(const std::string& entry) const { return entries_.count(entry) != 0; }
+  /// @throws DataError for an entry that is not there
+  std::uint64_t size(const std::string& entry) const { return find(entry).size; }
+  /// The first `size` bytes of an entry, into memory that holds as many.
+  /// @throws DataError for an entry that is not there or shorter
+  void read(const std::string& entry, void* into, std::uint64_t size);
+  std::string read(const std::string& entry);
+
+ private:
+  struct Entry {
+    std::uint64_t header = 0;  ///< where its local header lies
+    std::uint64_t size = 0;
+  };
+
+  const Entry& find(const std::string& entry) const;
+  std::string bytes_at(std::uint64_t place, std::uint64_t count);
+  void read_directory();
+  void strip_shared_folder();
+
+  std::string name_;
+  std::ifstream file_;
+  std::uint64_t length_ = 0;
+  std::map<std::string, Entry> entries_;
+};
+
+}  // namespace bevfusion
