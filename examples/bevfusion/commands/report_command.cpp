@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bevfusion/commands/report_command.hpp"
+
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "bevfusion/report/comparison.hpp"
+#include "bevfusion/report/report_page.hpp"
+#include "bevfusion/report/report_tables.hpp"
+#include "support/csv.hpp"
+#include "support/text_table.hpp"
+
+namespace bevfusion {
+namespace {
+
+struct ReportArguments {
+  std::vector<std::string> runs, detection, segmentation;
+  std::string out = "report";
+  ComparisonOptions comparison;
+};
+
+std::vector<RunRecord> read_runs(const std::vector<std::string>& choices) {
+  std::vector<RunRecord> runs;
+  for (const std::string& choice : choices) {
+    runs.push_back(read_run(choice));
+  }
+  return runs;
+}
+
+void report(const ReportArguments& arguments) {
+  const auto groups =
+      compare(read_runs(arguments.runs), read_runs(arguments.detection), read_runs(arguments.segmentation), arguments.comparison);
+  const std::filesystem::path out = arguments.out;
+  std::filesystem::create_directories(out);
+  write_page(out / "index.html", groups, arguments.comparison);
+  example::LineFile csv((out / "runs.csv").string());
+  for (const std::string& line : csv_lines(groups)) {
+    csv.line(line);
+  }
+  csv.flush();
+  example::LineFile json((out / "report.json").string());
+  json.line(report_json(groups, arguments.comparison).dump(1));
+  json.flush();
+  std::printf("%s\n%s", example::text_table(result_rows(groups)).c_str(), example::text_table(gradient_rows(groups)).c_str());
+  const TableRows missing = missing_rows(groups);
+  if (missing.size() > 1) {
+    std::printf("\n%s", example::text_table(missing).c_str());
+  }
+  std::printf("\nwrote index.html, runs.csv and report.json to %s\n", out.c_str());
+}
+
+}  // namespace
+
+void add_report_command(CLI::App& app) {
+  CLI::App* command = app.add_subcommand(
+      "report",
+      "Compare runs: a table here; a page with plots, a CSV and a JSON file in --out. Folders whose names differ in a trailing\n"
+      "number alone (fuller-0, fuller-1) are runs of one name; NAME=FOLDER names a run otherwise.");
+  const auto arguments = std::make_shared<ReportArguments>();
+  command->add_option("runs", arguments->runs, "Folders of runs")->required()->type_name("RUN ...");
+  command->add_option("--single-detection", arguments->detection, "Runs of a network for detection alone, for Delta_MTL")
+      ->type_name("RUN ...");
+  command->add_option("--single-segmentation", arguments->segmentation, "Runs of a network for segmentation alone, likewise")
+      ->type_name("RUN ...");
+  command->add_option("--baseline", arguments->comparison.baseline, "Name of the runs that Lambda_MTL counts from")
+      ->type_name("NAME");
+  command
+      ->add_option("--delta-divisor", arguments->comparison.delta_divisor,
+                   "T of Delta_MTL: 2 tasks, as in FULLER's Table 1, where three metrics are summed")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command
+      ->add_option("--lambda-divisor", arguments->comparison.lambda_divisor, "T of Lambda_MTL: 3 metrics, as in its supplement")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command->add_option("--out", arguments->out, "Folder of the report; made where it is not there")
+      ->capture_default_str()
+      ->type_name("DIR");
+  command->callback([arguments] { report(*arguments); });
+}
+
+}  // namespace bevfusion

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bevfusion/report/run_record.hpp"
+
+#include <cmath>
+#include <fstream>
+#include <regex>
+#include <stdexcept>
+
+#include <nlohmann/json.hpp>
+
+namespace bevfusion {
+namespace {
+
+using Json = nlohmann::json;
+
+constexpr const char* figure_names[] = {"mAP", "NDS", "mIoU", "foreground_mIoU"};
+constexpr const char* step_names[] = {"loss",   "learning_rate",  "gradient_norm",       "seconds",    "waited",
+                                      "cosine", "conflict_share", "gamma_task_weighted", "gamma_task", "gamma_modal"};
+constexpr const char* named_step_names[] = {"losses", "weights", "norms", "gates"};
+
+Figures figures_in(const Json& json) {
+  Figures figures;
+  for (const char* name : figure_names) {
+    if (json.contains(name) && json[name].is_number()) {
+      figures[name] = json[name].get<double>();
+    }
+  }
+  return figures;
+}
+
+/// What is no number, as null for NaN, is counted as skipped.
+void add(Measured& measured, std::int64_t epoch, const Json& value) {
+  const double number = value.is_number() ? value.get<double>() : std::numeric_limits<double>::quiet_NaN();
+  measured.epochs.add(epoch, number);
+  if (std::isfinite(number)) {
+    measured.values.push_back(number);
+  }
+}
+
+void add_step(RunRecord& run, const Json& line) {
+  const auto epoch = line.at("epoch").get<std::int64_t>();
+  for (const char* name : step_names) {
+    if (line.contains(name)) {
+      add(run.steps[name], epoch, line[name]);
+    }
+  }
+  for (const std::string name : named_step_names) {
+    if (line.contains(name)) {
+      for (const auto& [of, value] : line[name].items()) {
+        add(run.steps[name + "/" + of], epoch, value);
+      }
+    }
+  }
+}
+
+void add_line(RunRecord& run, const Json& line) {
+  const auto kind = line.at("kind").get<std::string>();
+  if (kind == "step") {
+    add_step(run, line);
+  } else if (kind == "run" && line.contains("parameters")) {
+    run.parameters = line["parameters"].get<double>();
+  } else if (kind == "evaluation" && line.value("without", Json::array()).empty()) {
+    run.figures = figures_in(line);
+    for (const auto& [name, value] : run.figures) {
+      run.evaluations[name][line.at("epoch").get<std::int64_t>()] = value;
+    }
+  }
+}
+
+void read_log(RunRecord& run) {
+  const std::filesystem::path file = run.folder / "log.jsonl";
+  std::ifstream in(file);
+  if (!in) {
+    throw std::runtime_error(file.string() + ": cannot be read; is this the folder of a run?");
+  }
+  std::string text;
+  for (std::size_t number = 1; std::getline(in, text); ++number) {
+    const bool unfinished = in.eof();  // a run that was killed, or goes on, ends within a line
+    try {
+      add_line(run, Json::parse(text));
+    } catch (const Json::exception& error) {
+      if (!unfinished) {
+        throw std::runtime_error(file.string() + ", line " + std::to_string(number) + ": " + error.what());
+      }
+    }
+  }
+}
+
+void read_evaluation(RunRecord& run) {
+  const std::filesystem::path file = run.folder / "evaluation.json";
+  std::ifstream in(file);
+  if (!in) {
+    return;
+  }
+  try {
+    const Json json = Json::parse(in);
+    run.figures = figures_in(json);
+    for (const Json& one : json.value("missing", Json::array())) {
+      std::string name;
+      for (const Json& sensor : one.at("without")) {
+        name += (name.empty() ? "" : ", ") + sensor.get<std::string>();
+      }
+      run.missing[name] = figures_in(one);
+    }
+  } catch (const Json::exception& error) {
+    throw std::runtime_error(file.string() + ": " + error.what());
+  }
+}
+
+}  // namespace
+
+double RunRecord::mean_of(const std::string& quantity) const {
+  const auto found = steps.find(quantity);
+  if (found == steps.end() || found->second.values.empty()) {
+    return std::numeric_limits<double>::quiet_NaN();
+  }
+  double sum = 0;
+  for (const double value : found->second.values) {
+    sum += value;
+  }
+  return sum / static_cast<double>(found->second.values.size());
+}
+
+double RunRecord::median_of(const std::string& quantity) const {
+  const auto found = steps.find(quantity);
+  return found == steps.end() ? std::numeric_limits<double>::quiet_NaN() : median(found->second.values);
+}
+
+std::string group_of_folder(const std::filesystem::path& folder) {
+  const std::filesystem::path clean = folder.lexically_normal();
+  const std::string name = (clean.has_filename() ? clean : clean.parent_path()).filename().string();
+  static const std::regex seed("[-_.]+(seed|s)?[-_.]?[0-9]+$");
+  return std::regex_replace(name, seed, "");
+}
+
+RunRecord read_run(const std::string& choice) {
+  RunRecord run;
+  const std::size_t equals = choice.find('=');
+  run.folder = equals == std::string::npos ? choice : choice.substr(equals + 1);
+  run.group = equals == std::string::npos ? group_of_folder(run.folder) : choice.substr(0, equals);
+  read_log(run);
+  read_evaluation(run);
+  return run;
+}
+
+}  // namespace bevfusion
