@@ -20,7 +20,12 @@ add_library(bevfusion_program STATIC
 fuller_program(bevfusion_program TORCH)
 target_link_libraries(bevfusion_program PUBLIC bevfusion_model CLI11::CLI11 PRIVATE nlohmann_json::nlohmann_json Threads::Threads)
 
+include(training.cmake)
+
 fuller_program(bevfusion TORCH)
 target_sources(bevfusion PRIVATE
-  commands/commands.cpp)
-target_link_libraries(bevfusion PRIVATE bevfusion_program nlohmann_json::nlohmann_json)
+  commands/commands.cpp
+  commands/train_command.cpp)
+target_link_libraries(bevfusion PRIVATE bevfusion_program bevfusion_training nlohmann_json::nlohmann_json)
+
+include(commands.cmake)

@@ -7,7 +7,9 @@
 #include <cstdio>
 #include <mutex>
 #include <string>
+#include <utility>
 
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 namespace example {
@@ -47,6 +49,12 @@ class Progress {
     }
   }
 
+  /// A text behind the times, from the next drawing on: how things stand.
+  void status(std::string text) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    status_ = std::move(text);
+  }
+
   /// A line of text above the bar.
   void say(const std::string& line) {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -63,7 +71,13 @@ class Progress {
 
   std::string times() const {
     const double passed = std::chrono::duration<double>(Clock::now() - begin_).count();
-    return clock_time(passed) + " passed, " + clock_time(done_ > 0 ? passed * (total_ - done_) / done_ : 0) + " left";
+    return clock_time(passed) + " passed, " + clock_time(done_ > 0 ? passed * (total_ - done_) / done_ : 0) + " left" +
+           (status_.empty() ? "" : "  " + status_);
+  }
+
+  int columns() const {
+    winsize size{};
+    return ioctl(fileno(out_), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
   }
 
   void draw() {
@@ -74,7 +88,9 @@ class Progress {
     for (int i = 0; i < width; ++i) {
       bar += i < full ? "━" : "┄";
     }
-    std::fprintf(out_, "\r\033[K%s %3d %%  %s", bar.c_str(), static_cast<int>(100 * share), times().c_str());
+    // A line that breaks could not be drawn over.
+    const std::string text = times().substr(0, static_cast<std::size_t>(std::max(columns() - width - 8, 0)));
+    std::fprintf(out_, "\r\033[K%s %3d %%  %s", bar.c_str(), static_cast<int>(100 * share), text.c_str());
     std::fflush(out_);
     drawn_ = Clock::now();
   }
@@ -91,6 +107,7 @@ class Progress {
   std::FILE* out_;
   bool terminal_;
   int tenth_ = 0;
+  std::string status_;
   Clock::time_point begin_ = Clock::now();
   Clock::time_point drawn_{};
   std::mutex mutex_;

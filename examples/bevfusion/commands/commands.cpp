@@ -1,10 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bevfusion/commands/commands.hpp"
 
+#include "bevfusion/commands/eval_command.hpp"
+#include "bevfusion/commands/predict_command.hpp"
+#include "bevfusion/commands/report_command.hpp"
 #include "bevfusion/commands/synth_command.hpp"
+#include "bevfusion/commands/train_command.hpp"
 
 namespace bevfusion {
 
-void add_commands(CLI::App& app) { add_synth_command(app); }
+void add_commands(CLI::App& app) {
+  add_synth_command(app);
+  add_train_command(app);
+  add_eval_command(app);
+  add_predict_command(app);
+  add_report_command(app);
+}
 
 }  // namespace bevfusion

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bevfusion/commands/train_command.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <iostream>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include <torch/torch.h>
+
+#include "bevfusion/config/calibration_choice.hpp"
+#include "bevfusion/config/config_file.hpp"
+#include "bevfusion/config/run_options.hpp"
+#include "bevfusion/evaluation/evaluate.hpp"
+#include "bevfusion/training/split_samples.hpp"
+#include "bevfusion/training/trainer.hpp"
+#include "bevfusion/weights/init_from.hpp"
+
+namespace bevfusion {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct TrainArguments {
+  explicit TrainArguments(CLI::App& command) : options(command) {}
+
+  RunOptions options;
+  std::string out;
+  bool resume = false;
+  std::int64_t steps = -1;
+};
+
+/// Fields that a resumed run may change: what it learns does not depend on them.
+constexpr std::array<const char*, 7> free_fields = {"data.root",
+                                                    "data.threads",
+                                                    "data.ahead",
+                                                    "training.device",
+                                                    "training.checkpoint_every",
+                                                    "training.evaluate_every",
+                                                    "data.validation_split"};
+
+bool holds_a_run(const fs::path& folder) {
+  const auto there = [&folder](const char* name) { return fs::exists(folder / name); };
+  return there("config.toml") || there("checkpoint.pt") || there("log.jsonl");
+}
+
+/// The run's config: of the command line, or, for a run that goes on, of its folder.
+RunConfig config_of(const TrainArguments& arguments) {
+  const fs::path file = fs::path(arguments.out) / "config.toml";
+  if (!arguments.resume || !fs::exists(file)) {
+    return arguments.options.config();
+  }
+  const RunConfig begun = read_config(file);
+  RunConfig wanted = arguments.options.over(begun);
+  std::string other;
+  for (const std::string& name : differences(begun, wanted)) {
+    if (std::find(free_fields.begin(), free_fields.end(), name) == free_fields.end()) {
+      other += (other.empty() ? "" : ", ") + name;
+    }
+  }
+  if (!other.empty()) {
+    throw std::invalid_argument(arguments.out + " holds a run with other values of " + other +
+                                "; a run goes on as it began, or begins anew in another folder");
+  }
+  return wanted;
+}
+
+void expect_device(const std::string& device) {
+  if (torch::Device(device).is_cuda() && !torch::cuda::is_available()) {
+    throw std::invalid_argument("training.device is " + device +
+                                ", and this LibTorch sees no GPU (it may be built without CUDA); there is cpu");
+  }
+}
+
+std::string described(const SplitSamples& split) {
+  return std::to_string(split.rows.size()) + " samples of " + std::to_string(split.scenes) +
+         (split.scenes == 1 ? " scene" : " scenes") +
+         (split.missing > 0 ? " (" + std::to_string(split.missing) + " more scenes of the split are not there)" : "");
+}
+
+void tell(const RunConfig& config, const Network& network, const SplitSamples& training, const SplitSamples& validation) {
+  std::int64_t parameters = 0;
+  for (const torch::Tensor& parameter : network->parameters()) {
+    parameters += parameter.numel();
+  }
+  std::string tasks;
+  const std::vector<double> weights = task_weights(config);
+  for (const std::string& task : task_names(config)) {
+    char weight[32];
+    std::snprintf(weight, sizeof weight, "%g", weights[static_cast<std::size_t>(std::count(tasks.begin(), tasks.end(), ','))]);
+    tasks += (tasks.empty() ? "" : ", ") + task + " x " + weight;
+  }
+  std::printf("data set    %s, %s\n", (fs::path(config.data.root) / config.data.version).c_str(), config.data.labels.c_str());
+  std::printf("training    %s: %s\n", config.data.train_split.c_str(), described(training).c_str());
+  std::printf("validation  %s: %s\n", config.data.validation_split.c_str(), described(validation).c_str());
+  std::printf("network     %s, %lld parameters%s\n", config.size.c_str(), static_cast<long long>(parameters),
+              config.model.separate_towers ? ", a tower for each task" : "");
+  std::printf("tasks       %s\n", tasks.c_str());
+  std::printf("calibrator  %s, gate %s\n", config.calibration.rule.c_str(), config.calibration.gate.c_str());
+  std::printf("device      %s, %s, %d threads\n", config.training.device.c_str(), config.training.precision.c_str(),
+              torch::get_num_threads());
+  std::fflush(stdout);
+}
+
+void train(const TrainArguments& arguments) {
+  const fs::path out = arguments.out;
+  if (!arguments.resume && holds_a_run(out)) {
+    throw std::invalid_argument(out.string() + " holds a run already; --resume goes on with it, another --out begins a new one");
+  }
+  const RunConfig config = config_of(arguments);
+  if (config.data.root.empty()) {
+    throw std::invalid_argument("--data.root is needed: a data set in nuScenes' format (bevfusion synth writes one)");
+  }
+  expect_device(config.training.device);
+  const Tables tables = read_tables(config.data.root, config.data.version);
+  const SplitSamples training = samples_of_split(tables, config.data.train_split);
+  const SplitSamples validation = samples_of_split(tables, config.data.validation_split);
+  if (training.rows.empty()) {
+    throw std::invalid_argument("no scene of split " + config.data.train_split + " is in " + tables.folder.string());
+  }
+
+  Network network = make_network(config);
+  tell(config, network, training, validation);
+  const bool fresh = !arguments.resume || !fs::exists(out / "checkpoint.pt");
+  if (fresh && !(config.init.lidar.empty() && config.init.camera.empty())) {
+    init_network(network, config.init, std::cout);
+  }
+  fs::create_directories(out);
+  write_config(config, out / "config.toml");
+
+  TrainerOptions options;
+  options.out = out;
+  options.resume = arguments.resume;
+  options.most_steps = arguments.steps;
+  options.terminal = stderr;
+  if (!validation.rows.empty()) {
+    options.evaluate = [&](Network& trained) { return evaluate(trained, tables, validation.rows, config); };
+  }
+  Trainer trainer(config, network, tables, training.rows, options);
+  const RunPosition& position = trainer.position();
+  if (position.step > 0) {
+    std::printf("resuming    after step %lld, in epoch %lld of %lld\n", static_cast<long long>(position.step),
+                static_cast<long long>(position.epoch + 1), static_cast<long long>(config.training.epochs));
+  } else if (arguments.resume) {
+    std::printf("resuming    from the start: %s has no checkpoint yet\n", out.c_str());
+  }
+  std::fflush(stdout);
+  const TrainingOutcome outcome = trainer.run();
+  if (outcome.steps > 0) {
+    std::printf("%lld steps, %.3f s a step, %.1f %% of it waiting for data\n", static_cast<long long>(outcome.steps),
+                outcome.seconds / static_cast<double>(outcome.steps), 100 * outcome.waited / outcome.seconds);
+  }
+  if (outcome.skipped > 0) {
+    std::printf("%lld steps were skipped: their half-precision gradient was not finite\n",
+                static_cast<long long>(outcome.skipped));
+  }
+  std::printf("%s: %s\n", out.c_str(),
+              outcome.finished ? "training is complete" : "stopped; --resume goes on from the last checkpoint");
+}
+
+}  // namespace
+
+void add_train_command(CLI::App& app) {
+  CLI::App* command = app.add_subcommand(
+      "train",
+      "Train a network on a data set in nuScenes' format. The run's folder gets config.toml, checkpoint.pt, log.jsonl,\n"
+      "event files for TensorBoard and evaluation.json. A run that was stopped, however, goes on with --resume as if it had "
+      "not.");
+  const auto arguments = std::make_shared<TrainArguments>(*command);
+  command->add_option("--out", arguments->out, "The run's folder; made where it is not there")->required()->type_name("DIR");
+  command->add_flag("--resume", arguments->resume, "Go on with the run in --out, with its config");
+  command->add_option("--steps", arguments->steps, "End after so many steps, without another checkpoint; for measuring")
+      ->check(CLI::NonNegativeNumber);
+  command->callback([arguments] { train(*arguments); });
+}
+
+}  // namespace bevfusion

@@ -1,0 +1,25 @@
+# Training: losses by task, schedules, checkpoints, logs.
+add_library(bevfusion_training STATIC
+  training/checkpoint.cpp
+  training/event_file.cpp
+  training/foreground_target.cpp
+  training/run_log.cpp
+  training/step_record.cpp
+  training/task_losses.cpp
+  training/tower_trainer.cpp
+  training/trainer.cpp
+  training/training_data.cpp)
+fuller_program(bevfusion_training TORCH)
+target_link_libraries(bevfusion_training PUBLIC bevfusion_program bevfusion_evaluation_lib nlohmann_json::nlohmann_json)
+
+if(FULLER_BUILD_TESTS)
+  set(tests "${PROJECT_SOURCE_DIR}/tests")
+  fuller_add_test(bevfusion_training_parts SOURCES "${tests}/bevfusion/training_parts_test.cpp" TORCH LABELS bevfusion unit
+                  LIBRARIES bevfusion_training)
+  # Whole runs on a tiny data set, and the program itself, killed and resumed.
+  fuller_add_test(bevfusion_training_test SOURCES "${tests}/bevfusion/training_test.cpp" "${tests}/bevfusion/resumed_run_test.cpp" TORCH
+                  LABELS bevfusion integration LIBRARIES bevfusion_training TIMEOUT 900)
+  target_compile_definitions(bevfusion_training_test PRIVATE FULLER_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
+                             BEVFUSION_PROGRAM="$<TARGET_FILE:bevfusion>")
+  add_dependencies(bevfusion_training_test bevfusion)
+endif()

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bevfusion/training/checkpoint.hpp"
+
+#include <cstring>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include <torch/torch.h>
+
+#include "bevfusion/training/generator_state.hpp"
+#include "bevfusion/training/whole_file.hpp"
+
+namespace bevfusion {
+namespace {
+
+constexpr const char* format = "fuller bevfusion checkpoint 1";
+
+torch::Tensor bytes_of(const std::string& text) {
+  torch::Tensor bytes = torch::empty({static_cast<std::int64_t>(text.size())}, torch::kByte);
+  std::memcpy(bytes.data_ptr(), text.data(), text.size());
+  return bytes;
+}
+
+std::string text_of(const torch::Tensor& tensor) {
+  const torch::Tensor bytes = tensor.cpu().contiguous();
+  return {static_cast<const char*>(bytes.data_ptr()), static_cast<std::size_t>(bytes.numel())};
+}
+
+/// Parameters and buffers, by name.
+std::vector<std::pair<std::string, torch::Tensor>> tensors_of(const Network& network) {
+  std::vector<std::pair<std::string, torch::Tensor>> tensors;
+  for (const auto& parameter : network->named_parameters()) {
+    tensors.emplace_back(parameter.key(), parameter.value());
+  }
+  for (const auto& buffer : network->named_buffers()) {
+    tensors.emplace_back(buffer.key(), buffer.value());
+  }
+  return tensors;
+}
+
+/// A line for each tensor: its name and shape.
+std::string layout_of(const Network& network) {
+  std::ostringstream text;
+  for (const auto& [name, tensor] : tensors_of(network)) {
+    text << name << ' ' << tensor.sizes() << '\n';
+  }
+  return text.str();
+}
+
+/// The first line in which two layouts differ, in words.
+std::string difference(const std::string& saved, const std::string& wanted) {
+  std::istringstream left(saved);
+  std::istringstream right(wanted);
+  std::string of_file;
+  std::string of_network;
+  while (true) {
+    const bool more = static_cast<bool>(std::getline(left, of_file));
+    const bool wants = static_cast<bool>(std::getline(right, of_network));
+    if (!more && !wants) {
+      return "";
+    }
+    if (of_file != of_network || more != wants) {
+      return "it has " + (more ? "'" + of_file + "'" : "no more tensors") + " where this network has " +
+             (wants ? "'" + of_network + "'" : "no more");
+    }
+  }
+}
+
+template <class Read>
+auto with_file_named(const std::filesystem::path& file, const Read& read) {
+  try {
+    return read();
+  } catch (const c10::Error& error) {
+    throw std::runtime_error(file.string() + ": not a checkpoint that can be read (" + error.what_without_backtrace() + ")");
+  } catch (const std::exception& error) {
+    throw std::runtime_error(file.string() + ": " + error.what());
+  }
+}
+
+torch::serialize::InputArchive open(const std::filesystem::path& file, const torch::Device& device) {
+  torch::serialize::InputArchive archive;
+  archive.load_from(file.string(), device);
+  torch::Tensor name;
+  if (!archive.try_read("format", name) || text_of(name) != format) {
+    throw std::runtime_error("this is no checkpoint of this program, or of another version of it");
+  }
+  return archive;
+}
+
+void read_network(torch::serialize::InputArchive& archive, Network& network) {
+  torch::Tensor layout;
+  archive.read("layout", layout);
+  const std::string problem = difference(text_of(layout), layout_of(network));
+  if (!problem.empty()) {
+    throw std::runtime_error("the checkpoint holds another network: " + problem);
+  }
+  torch::serialize::InputArchive tensors;
+  archive.read("network", tensors);
+  const torch::NoGradGuard no_grad;
+  std::size_t number = 0;
+  for (auto& entry : tensors_of(network)) {
+    torch::Tensor saved;
+    tensors.read("t" + std::to_string(number++), saved);
+    entry.second.copy_(saved);
+  }
+}
+
+}  // namespace
+
+void save_checkpoint(const std::filesystem::path& file, const Network& network, const TowerTrainers& towers,
+                     const RunPosition& position, const torch::Device& device) {
+  torch::serialize::OutputArchive archive;
+  archive.write("format", bytes_of(format));
+  archive.write("layout", bytes_of(layout_of(network)));
+  torch::serialize::OutputArchive tensors(archive.compilation_unit());
+  std::size_t number = 0;
+  for (const auto& entry : tensors_of(network)) {
+    tensors.write("t" + std::to_string(number++), entry.second.detach());
+  }
+  archive.write("network", tensors);
+  for (std::size_t k = 0; k < towers.size(); ++k) {
+    torch::serialize::OutputArchive tower(archive.compilation_unit());
+    towers[k]->save(tower);
+    archive.write("tower" + std::to_string(k), tower);
+  }
+  const GeneratorState generators(device);
+  archive.write("cpu_generator", generators.cpu);
+  if (generators.cuda.defined()) {
+    archive.write("cuda_generator", generators.cuda);
+  }
+  archive.write("position", torch::tensor({position.epoch, position.batch, position.step,
+                                           static_cast<std::int64_t>(position.epoch_open), position.log_bytes},
+                                          torch::kLong));
+  with_file_named(file, [&] {
+    write_whole(file, [&archive](const std::filesystem::path& temporary) { archive.save_to(temporary.string()); });
+    return 0;
+  });
+}
+
+RunPosition load_checkpoint(const std::filesystem::path& file, Network& network, TowerTrainers& towers,
+                            const torch::Device& device) {
+  return with_file_named(file, [&] {
+    torch::serialize::InputArchive archive = open(file, device);
+    read_network(archive, network);
+    for (std::size_t k = 0; k < towers.size(); ++k) {
+      torch::serialize::InputArchive tower;
+      archive.read("tower" + std::to_string(k), tower);
+      towers[k]->load(tower);
+    }
+    GeneratorState generators(device);
+    archive.read("cpu_generator", generators.cpu);
+    archive.try_read("cuda_generator", generators.cuda);  // a run that goes on elsewhere has none there
+    generators.restore(device);
+    torch::Tensor numbers;
+    archive.read("position", numbers);
+    numbers = numbers.cpu();
+    const auto at = [&numbers](std::int64_t k) { return numbers[k].item<std::int64_t>(); };
+    return RunPosition{at(0), at(1), at(2), at(3) != 0, at(4)};
+  });
+}
+
+void load_network(const std::filesystem::path& file, Network& network) {
+  with_file_named(file, [&] {
+    torch::serialize::InputArchive archive = open(file, torch::kCPU);
+    read_network(archive, network);
+    return 0;
+  });
+}
+
+}  // namespace bevfusion

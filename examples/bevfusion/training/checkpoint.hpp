@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <vector>
+
+#include "bevfusion/model/network.hpp"
+#include "bevfusion/training/tower_trainer.hpp"
+
+namespace bevfusion {
+
+/// How far a run is.
+struct RunPosition {
+  std::int64_t epoch = 0;
+  std::int64_t batch = 0;      ///< of the epoch, the next to be loaded
+  std::int64_t step = 0;       ///< steps of the optimiser
+  bool epoch_open = false;     ///< the epoch's batches are through, its evaluation is not
+  std::int64_t log_bytes = 0;  ///< length of log.jsonl
+};
+
+using TowerTrainers = std::vector<std::unique_ptr<TowerTrainer>>;
+
+/// Writes everything that a run needs to go on as if it had not been stopped: network, optimisers, calibrations, loss scales,
+/// states of the random generators, position. The file is there whole, old or new, at any moment.
+/// @param device  of the run, whose generator is saved as well
+/// @throws std::runtime_error where it cannot be written
+void save_checkpoint(const std::filesystem::path& file, const Network& network, const TowerTrainers& towers,
+                     const RunPosition& position, const torch::Device& device);
+
+/// Reads it back into a network and trainers made with the same config, on the same or another device.
+/// @throws std::runtime_error that says what does not fit or cannot be read
+RunPosition load_checkpoint(const std::filesystem::path& file, Network& network, TowerTrainers& towers,
+                            const torch::Device& device);
+
+/// Reads the network's weights alone; the network stays on its device.
+/// @throws std::runtime_error where the file is none of ours, or holds another network: names the first tensor that differs
+void load_network(const std::filesystem::path& file, Network& network);
+
+}  // namespace bevfusion

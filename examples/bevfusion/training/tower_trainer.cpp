@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bevfusion/training/tower_trainer.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+#include <utility>
+
+#include <torch/torch.h>
+
+#include "bevfusion/config/calibration_choice.hpp"
+#include "bevfusion/model/autocast.hpp"
+#include "bevfusion/training/gradient_norm.hpp"
+#include "bevfusion/training/task_losses.hpp"
+
+namespace bevfusion {
+namespace {
+
+RunConfig with_parts(RunConfig config, const ModelParts& parts) {
+  config.model.parts = parts;
+  return config;
+}
+
+torch::optim::AdamWOptions adamw_options(const TrainingConfig& config) {
+  return torch::optim::AdamWOptions(config.learning_rate)
+      .betas({config.most_beta1, config.beta2})
+      .weight_decay(config.weight_decay);
+}
+
+}  // namespace
+
+TowerTrainer::TowerTrainer(BevFusion tower, const RunConfig& config)
+    : tower_(std::move(tower)),
+      config_(with_parts(config, tower_->config().parts)),
+      tasks_(task_names(config_)),
+      weights_(task_weights(config_)),
+      parameters_(tower_->parameters()),
+      optimizer_(parameters_, adamw_options(config.training)),
+      device_(config.training.device),
+      scale_(LossScale::for_precision(config.training.precision == "float16")) {
+  const bool gated = config_.calibration.gate != "none";
+  if (tasks_.size() > 1 || gated) {
+    calibration_ = make_calibration(config_, tower_->modalities());
+  }
+}
+
+std::vector<torch::Tensor> TowerTrainer::shared_outputs(const std::vector<torch::Tensor>& maps) {
+  const torch::Tensor z = tower_->fuse(maps);
+  // Losses of one head share its parameters, so they cannot be told apart behind a fork.
+  if (!weighs_tasks() || config_.losses.tasks == "split_detection") {
+    return {z};
+  }
+  if (surface_of(config_.calibration) != fuller::Surface::last_shared) {
+    return calibration_->fork(z);
+  }
+  return calibration_->fork(
+      z, config_.calibration.both_last_shared ? tower_->both_last_shared() : std::vector<torch::Tensor>{tower_->last_shared()});
+}
+
+std::vector<double> TowerTrainer::backward(const ModelInput& input, const TrainingBatch& batch, double share) {
+  Outputs outputs;
+  {
+    const Autocast reduced(device_, config_.training.precision);
+    std::vector<torch::Tensor> maps = tower_->branches(input);
+    if (config_.calibration.gate != "none") {
+      maps = calibration_->gate(maps, tower_->fusion_weight());
+    }
+    outputs = labelled_outputs(tower_, shared_outputs(maps), batch);
+  }
+  const std::vector<torch::Tensor> losses = task_losses(tower_, outputs, batch, config_);
+  std::vector<double> values(losses.size(), std::numeric_limits<double>::quiet_NaN());
+  torch::Tensor total;
+  for (std::size_t i = 0; i < losses.size(); ++i) {
+    if (losses[i].defined()) {
+      values[i] = losses[i].item<double>();
+      const torch::Tensor weighted = losses[i] * weights_[i];
+      total = total.defined() ? total + weighted : weighted;
+    }
+  }
+  if (!total.defined()) {
+    return values;
+  }
+  if (weighs_tasks()) {
+    total = calibration_->sum(losses);
+  }
+  (total * (share * scale_.value)).backward();
+  return values;
+}
+
+UpdateFigures TowerTrainer::step(const ScheduledStep& schedule) {
+  UpdateFigures figures;
+  scale_gradients(parameters_, 1 / scale_.value);
+  figures.gradient_norm = gradient_norm(parameters_);
+  const bool finite = std::isfinite(figures.gradient_norm);
+  scale_.update(finite);
+  if (!finite && !scale_.adapts) {
+    std::string names;
+    for (const std::string& task : tasks_) {
+      names += (names.empty() ? "" : ", ") + task;
+    }
+    throw std::runtime_error("the gradient of " + names +
+                             " is not finite: the training diverges. A smaller training.learning_rate may help, or "
+                             "training.precision float32; the last checkpoint is whole");
+  }
+  const bool any = std::any_of(parameters_.begin(), parameters_.end(), [](const auto& p) { return p.grad().defined(); });
+  figures.taken = finite && any;
+  if (figures.taken) {
+    scale_gradients(parameters_, clip_factor(figures.gradient_norm, config_.training.clip));
+    for (torch::optim::OptimizerParamGroup& group : optimizer_.param_groups()) {
+      auto& options = static_cast<torch::optim::AdamWOptions&>(group.options());
+      options.lr(schedule.learning_rate).betas({schedule.beta1, config_.training.beta2});
+    }
+    if (config_.calibration.gate != "none") {
+      std::vector<std::vector<torch::Tensor>> branches;
+      for (std::size_t m = 0; m < tower_->modalities().size(); ++m) {
+        branches.push_back(tower_->branch_parameters(m));
+      }
+      calibration_->step(optimizer_, branches);
+    } else {
+      optimizer_.step();
+    }
+  }
+  for (torch::Tensor& parameter : parameters_) {
+    parameter.mutable_grad() = torch::Tensor();  // a parameter without a gradient must not decay either
+  }
+  return figures;
+}
+
+void TowerTrainer::end_epoch() {
+  if (calibration_) {
+    calibration_->end_epoch();
+  }
+}
+
+std::optional<fuller::Diagnostics> TowerTrainer::diagnostics() const {
+  return calibration_ ? std::make_optional(calibration_->diagnostics()) : std::nullopt;
+}
+
+void TowerTrainer::save(torch::serialize::OutputArchive& archive) const {
+  torch::serialize::OutputArchive optimizer(archive.compilation_unit());
+  optimizer_.save(optimizer);
+  archive.write("optimizer", optimizer);
+  if (calibration_) {
+    torch::serialize::OutputArchive calibration(archive.compilation_unit());
+    calibration_->save(calibration);
+    archive.write("calibration", calibration);
+  }
+  archive.write("loss_scale", torch::tensor({scale_.value, static_cast<double>(scale_.good), static_cast<double>(scale_.skipped)},
+                                            torch::kDouble));
+}
+
+void TowerTrainer::load(torch::serialize::InputArchive& archive) {
+  torch::serialize::InputArchive optimizer;
+  archive.read("optimizer", optimizer);
+  optimizer_.load(optimizer);
+  if (calibration_) {
+    torch::serialize::InputArchive calibration;
+    archive.read("calibration", calibration);
+    calibration_->load(calibration);
+  }
+  torch::Tensor scale;
+  archive.read("loss_scale", scale);
+  scale_.value = scale[0].item<double>();
+  scale_.good = static_cast<std::int64_t>(scale[1].item<double>());
+  scale_.skipped = static_cast<std::int64_t>(scale[2].item<double>());
+}
+
+}  // namespace bevfusion

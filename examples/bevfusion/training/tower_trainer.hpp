@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <torch/optim/adamw.h>
+
+#include <fuller/fuller.hpp>
+
+#include "bevfusion/config/run_config.hpp"
+#include "bevfusion/model/bev_fusion.hpp"
+#include "bevfusion/training/loss_scale.hpp"
+#include "bevfusion/training/one_cycle.hpp"
+#include "bevfusion/training/training_data.hpp"
+
+namespace bevfusion {
+
+/// What an optimiser's step did.
+struct UpdateFigures {
+  double gradient_norm = 0;  ///< of all parameters, before clipping and without the loss scale
+  bool taken = false;        ///< false where the gradient was not finite (half precision) or no task had a label
+};
+
+/// One tower with its optimiser and, where it has several tasks or gates, its calibration.
+class TowerTrainer {
+ public:
+  /// @throws std::invalid_argument, fuller::Error for a calibration that makes no sense
+  TowerTrainer(BevFusion tower, const RunConfig& config);
+
+  const std::vector<std::string>& tasks() const { return tasks_; }
+
+  /// Runs one batch forward and backward; its gradient, `share` of it, is added to what is there. With a calibration each batch
+  /// is calibrated by itself.
+  /// @param input  on the run's device
+  /// @return the losses of tasks(), unweighted; NaN where the batch has no label of the task
+  std::vector<double> backward(const ModelInput& input, const TrainingBatch& batch, double share);
+
+  /// Clips the gradient, lets the optimiser step, and clears the gradient. Waits for the device.
+  /// @throws std::runtime_error for a gradient that is not finite, except under a loss scale that adapts
+  UpdateFigures step(const ScheduledStep& schedule);
+
+  void end_epoch();
+
+  /// What the calibration showed in the last backward, where tasks are weighted by it.
+  std::optional<fuller::Diagnostics> diagnostics() const;
+  bool weighs_tasks() const { return calibration_ && config_.calibration.rule != "none"; }
+  const LossScale& loss_scale() const { return scale_; }
+
+  void save(torch::serialize::OutputArchive& archive) const;
+  void load(torch::serialize::InputArchive& archive);
+
+ private:
+  std::vector<torch::Tensor> shared_outputs(const std::vector<torch::Tensor>& maps);
+
+  BevFusion tower_;
+  RunConfig config_;  ///< its model has the tower's parts
+  std::vector<std::string> tasks_;
+  std::vector<double> weights_;
+  std::vector<torch::Tensor> parameters_;
+  torch::optim::AdamW optimizer_;
+  std::optional<fuller::Calibration> calibration_;
+  torch::Device device_;
+  LossScale scale_;
+};
+
+}  // namespace bevfusion

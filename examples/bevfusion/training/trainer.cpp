@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bevfusion/training/trainer.hpp"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <fstream>
+#include <stdexcept>
+#include <utility>
+
+#include <torch/torch.h>
+#include <nlohmann/json.hpp>
+
+#include <fuller/version.hpp>
+
+#include "bevfusion/config/calibration_choice.hpp"
+#include "bevfusion/evaluation/figures_json.hpp"
+#include "bevfusion/model/on_device.hpp"
+#include "bevfusion/training/generator_state.hpp"
+#include "bevfusion/training/whole_file.hpp"
+#include "support/progress.hpp"
+
+namespace bevfusion {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+std::int64_t parameter_count(const Network& network) {
+  std::int64_t count = 0;
+  for (const torch::Tensor& parameter : network->parameters()) {
+    count += parameter.numel();
+  }
+  return count;
+}
+
+std::string short_number(double value) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%.4g", value);
+  return text.data();
+}
+
+/// "epoch 3  loss 2.31  detection 1.9  segmentation 0.41"
+std::string summary(const StepRecord& record) {
+  std::string text = "epoch " + std::to_string(record.epoch + 1) + "  loss " + short_number(record.loss);
+  for (const auto& [task, loss] : record.losses) {
+    text += "  " + task + " " + short_number(loss);
+  }
+  return text;
+}
+
+/// "  mAP 0.31  NDS 0.35  mIoU 0.44"
+std::string summary(const EvaluationFigures& figures) {
+  std::string text;
+  const nlohmann::ordered_json headline = headline_json(figures);
+  for (const auto& [name, value] : headline.items()) {
+    text += "  " + name + " " + (value.is_number() ? short_number(value.get<double>()) : "-");
+  }
+  return text;
+}
+
+/// Running means of the tasks' losses over a step's batches.
+class LossMeans {
+ public:
+  void add(const std::vector<std::string>& tasks, const std::vector<double>& losses) {
+    for (std::size_t i = 0; i < tasks.size(); ++i) {
+      auto found = std::find_if(sums_.begin(), sums_.end(), [&](const Sum& sum) { return sum.task == tasks[i]; });
+      if (found == sums_.end()) {
+        found = sums_.insert(sums_.end(), Sum{tasks[i]});
+      }
+      if (!std::isnan(losses[i])) {
+        found->total += losses[i];
+        found->count += 1;
+      }
+    }
+  }
+
+  NamedValues means() const {
+    NamedValues out;
+    for (const Sum& sum : sums_) {
+      if (sum.count > 0) {
+        out.emplace_back(sum.task, sum.total / sum.count);
+      }
+    }
+    return out;
+  }
+
+ private:
+  struct Sum {
+    std::string task;
+    double total = 0;
+    double count = 0;
+  };
+  std::vector<Sum> sums_;
+};
+
+}  // namespace
+
+Network make_network(const RunConfig& config) {
+  torch::manual_seed(config.training.seed);
+  return Network(config.model);
+}
+
+Trainer::Trainer(const RunConfig& config, Network network, const Tables& tables, std::vector<RowIndex> samples,
+                 TrainerOptions options)
+    : config_(config),
+      options_(std::move(options)),
+      network_(std::move(network)),
+      data_(tables, std::move(samples), config),
+      device_(config.training.device) {
+  network_->to(device_);
+  for (const BevFusion& tower : network_->towers()) {
+    towers_.push_back(std::make_unique<TowerTrainer>(tower, config_));
+  }
+  torch::manual_seed(mix_bits({config.training.seed, 0x747261696eULL}));
+  const std::filesystem::path file = options_.out / "checkpoint.pt";
+  if (options_.resume && std::filesystem::exists(file)) {
+    position_ = load_checkpoint(file, network_, towers_, device_);
+  }
+}
+
+std::int64_t Trainer::steps_of_epoch() const {
+  const auto batches = static_cast<std::int64_t>(data_.batches());
+  return (batches + config_.training.accumulate - 1) / config_.training.accumulate;
+}
+
+void Trainer::begin_log() {
+  log_ = std::make_unique<RunLog>(options_.out, position_.log_bytes, position_.step + 1);
+  if (position_.log_bytes > 0) {
+    return;
+  }
+  nlohmann::ordered_json line;
+  line["kind"] = "run";
+  line["version"] = fuller::version;
+  line["size"] = config_.size;
+  line["parameters"] = parameter_count(network_);
+  line["tasks"] = task_names(config_);
+  line["calibrator"] = config_.calibration.rule;
+  line["gate"] = config_.calibration.gate;
+  line["samples"] = data_.samples();
+  line["steps"] = config_.training.epochs * steps_of_epoch();
+  line["device"] = config_.training.device;
+  line["precision"] = config_.training.precision;
+  log_->add(line.dump(), 0, {});
+}
+
+TrainingOutcome Trainer::run() {
+  begin_log();
+  network_->train();
+  outcome_ = {};
+  const std::int64_t steps = config_.training.epochs * steps_of_epoch();
+  std::unique_ptr<example::Progress> progress;
+  if (options_.terminal != nullptr && position_.step < steps) {
+    progress = std::make_unique<example::Progress>(static_cast<double>(steps - position_.step), options_.terminal);
+  }
+  const std::size_t first =
+      static_cast<std::size_t>(position_.epoch) * data_.batches() + static_cast<std::size_t>(position_.batch);
+  const auto batches = data_.prefetch(first);
+  while (position_.epoch < config_.training.epochs && !stopped()) {
+    if (!position_.epoch_open) {
+      train_epoch(*batches, progress.get());
+    }
+    if (position_.epoch_open) {
+      close_epoch(progress.get());
+    }
+  }
+  outcome_.finished = position_.epoch >= config_.training.epochs;
+  for (const auto& tower : towers_) {
+    outcome_.skipped += tower->loss_scale().skipped;
+  }
+  return outcome_;
+}
+
+void Trainer::train_epoch(Prefetcher<TrainingBatch>& batches, example::Progress* progress) {
+  const auto all = static_cast<std::int64_t>(data_.batches());
+  while (position_.batch < all) {
+    if (stopped()) {
+      return;
+    }
+    const std::int64_t count = std::min(config_.training.accumulate, all - position_.batch);
+    const StepRecord record = train_step(batches, count);
+    position_.batch += count;
+    position_.step = record.step;
+    if (record.step % config_.training.log_every == 0) {
+      log_->add(record);
+    }
+    if (progress != nullptr) {
+      progress->status(summary(record));
+      progress->advance(1);
+    }
+    if (position_.batch < all && record.step % config_.training.checkpoint_every == 0) {
+      checkpoint();
+    }
+  }
+  for (const auto& tower : towers_) {
+    tower->end_epoch();
+  }
+  position_.epoch_open = true;
+  checkpoint();
+}
+
+StepRecord Trainer::train_step(Prefetcher<TrainingBatch>& batches, std::int64_t count) {
+  const Clock::time_point begin = Clock::now();
+  StepRecord record;
+  record.epoch = position_.epoch;
+  record.step = position_.step + 1;
+  record.waited = 0;
+  LossMeans losses;
+  for (std::int64_t k = 0; k < count; ++k) {
+    const Clock::time_point asked = Clock::now();
+    std::optional<TrainingBatch> batch = batches.next();
+    record.waited += seconds_since(asked);
+    const ModelInput input = on_device(std::move(batch->batch.input), device_);
+    for (const auto& tower : towers_) {
+      losses.add(tower->tasks(), tower->backward(input, *batch, 1.0 / static_cast<double>(count)));
+    }
+  }
+  record.losses = losses.means();
+  const std::vector<std::string> names = task_names(config_);
+  const std::vector<double> weights = task_weights(config_);
+  record.loss = 0;
+  for (const auto& [task, loss] : record.losses) {
+    record.loss += loss * weights[static_cast<std::size_t>(std::find(names.begin(), names.end(), task) - names.begin())];
+  }
+  const ScheduledStep schedule = one_cycle(config_.training, position_.step, config_.training.epochs * steps_of_epoch());
+  record.learning_rate = schedule.learning_rate;
+  double squared_norm = 0;
+  for (const auto& tower : towers_) {
+    const auto seen = tower->diagnostics();
+    const UpdateFigures update = tower->step(schedule);
+    squared_norm += update.gradient_norm * update.gradient_norm;
+    record.skipped = record.skipped || !update.taken;
+    if (tower->loss_scale().adapts) {
+      record.loss_scale = tower->loss_scale().value;
+    }
+    if (seen && update.taken) {
+      record.add(*seen, tower->weighs_tasks());
+    }
+  }
+  record.gradient_norm = std::sqrt(squared_norm);
+  record.seconds = seconds_since(begin);
+  ++outcome_.steps;
+  outcome_.seconds += record.seconds;
+  outcome_.waited += record.waited;
+  return record;
+}
+
+void Trainer::close_epoch(example::Progress* progress) {
+  const std::int64_t every = config_.training.evaluate_every;
+  const bool last = position_.epoch + 1 == config_.training.epochs;
+  if (options_.evaluate && (last || (every > 0 && (position_.epoch + 1) % every == 0))) {
+    if (progress != nullptr) {
+      progress->status("epoch " + std::to_string(position_.epoch + 1) + "  evaluating");
+      progress->advance(0);
+    }
+    const GeneratorState generators(device_);  // how often a run is evaluated must not change what it learns
+    const EvaluationFigures figures = options_.evaluate(network_);
+    generators.restore(device_);
+    write_evaluation(figures);
+    if (progress != nullptr) {
+      progress->say("epoch " + std::to_string(position_.epoch + 1) + ":" + summary(figures));
+    }
+  }
+  ++position_.epoch;
+  position_.batch = 0;
+  position_.epoch_open = false;
+  checkpoint();
+}
+
+void Trainer::write_evaluation(const EvaluationFigures& figures) {
+  nlohmann::ordered_json line;
+  line["kind"] = "evaluation";
+  line["epoch"] = position_.epoch;
+  line["step"] = position_.step;
+  line["without"] = nlohmann::ordered_json::array();
+  NamedValues scalars;
+  const nlohmann::ordered_json headline = headline_json(figures);
+  for (const auto& [name, value] : headline.items()) {
+    line[name] = value;
+    if (value.is_number()) {
+      scalars.emplace_back("evaluation/" + name, value.get<double>());
+    }
+  }
+  log_->add(line.dump(), position_.step, scalars);
+  write_whole(options_.out / "evaluation.json", [&figures](const std::filesystem::path& file) {
+    std::ofstream out(file);
+    out << figures_json(figures, {}).dump(1) << '\n';
+    if (!out.flush()) {
+      throw std::runtime_error(file.string() + ": cannot be written");
+    }
+  });
+}
+
+void Trainer::checkpoint() {
+  position_.log_bytes = log_->bytes();
+  save_checkpoint(options_.out / "checkpoint.pt", network_, towers_, position_, device_);
+}
+
+}  // namespace bevfusion

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "bevfusion/config/run_config.hpp"
+#include "bevfusion/evaluation/evaluate.hpp"
+#include "bevfusion/model/network.hpp"
+#include "bevfusion/nuscenes/tables.hpp"
+#include "bevfusion/training/checkpoint.hpp"
+#include "bevfusion/training/run_log.hpp"
+#include "bevfusion/training/training_data.hpp"
+
+namespace example {
+class Progress;
+}
+
+namespace bevfusion {
+
+/// The network of a run, fresh: its weights depend on the config alone.
+Network make_network(const RunConfig& config);
+
+/// What a training is to do beside its config.
+struct TrainerOptions {
+  std::filesystem::path out;     ///< the run's folder, which exists
+  bool resume = false;           ///< goes on from the folder's checkpoint, or from the start where it holds none yet
+  std::int64_t most_steps = -1;  ///< ends the call after so many steps, without a checkpoint, as a kill would; -1: none
+  /// Called at the end of each `evaluate_every` epochs; may be empty.
+  std::function<EvaluationFigures(Network&)> evaluate;
+  std::FILE* terminal = nullptr;  ///< where progress is told; nullptr: nowhere
+};
+
+/// What a training took.
+struct TrainingOutcome {
+  std::int64_t steps = 0;    ///< in this call
+  std::int64_t skipped = 0;  ///< ever
+  bool finished = false;     ///< all epochs are through
+  double seconds = 0;        ///< in steps
+  double waited = 0;         ///< of them, for data
+};
+
+/// Trains a network by its config, step by step, with checkpoints, logs and evaluations.
+///
+/// A run that was killed at any moment and resumed equals the uninterrupted one bit for bit, in weights and in log.jsonl (except
+/// `seconds` and `waited`), on the same machine with the same number of threads and where LibTorch's operations are
+/// deterministic, as they are on the CPU.
+class Trainer {
+ public:
+  /// Seeds LibTorch's random generators, or restores them from the checkpoint.
+  /// @param network  from make_network(), maybe with weights loaded
+  /// @param tables   must outlive this
+  /// @throws std::runtime_error for a checkpoint that does not fit
+  Trainer(const RunConfig& config, Network network, const Tables& tables, std::vector<RowIndex> samples, TrainerOptions options);
+
+  /// @throws DataError, std::runtime_error for files that cannot be read or written, and for a training that diverges
+  TrainingOutcome run();
+
+  const RunPosition& position() const { return position_; }
+  std::int64_t steps_of_epoch() const;
+
+ private:
+  void begin_log();
+  void train_epoch(Prefetcher<TrainingBatch>& batches, example::Progress* progress);
+  StepRecord train_step(Prefetcher<TrainingBatch>& batches, std::int64_t count);
+  void close_epoch(example::Progress* progress);
+  void write_evaluation(const EvaluationFigures& figures);
+  void checkpoint();
+  bool stopped() const { return options_.most_steps >= 0 && outcome_.steps >= options_.most_steps; }
+
+  RunConfig config_;
+  TrainerOptions options_;
+  Network network_;
+  TowerTrainers towers_;
+  TrainingData data_;
+  torch::Device device_;
+  RunPosition position_;
+  std::unique_ptr<RunLog> log_;
+  TrainingOutcome outcome_;
+};
+
+}  // namespace bevfusion
