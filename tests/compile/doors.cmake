@@ -1,7 +1,8 @@
 # cmake -DINCLUDE=<folder that holds fuller/> -P doors.cmake
 #
 # Reads every include line of the public headers and refuses those that go up: core knows nothing of ours; calibrators and cpu
-# know core; autograd knows these. Refuses LibTorch outside of autograd, all of LibTorch anywhere, a header without guard or
+# know core; autograd knows these; cuda (kernels) and device (kernels on tensors) are entered by name. Refuses LibTorch outside of
+# autograd and device, all of LibTorch anywhere, a header without guard or
 # licence, and a header that fuller.hpp does not lead to.
 cmake_minimum_required(VERSION 3.22)
 get_filename_component(INCLUDE "${INCLUDE}" ABSOLUTE)
@@ -10,6 +11,7 @@ set(core core)
 set(calibrators core calibrators)
 set(cpu core cpu)
 set(cuda core calibrators cuda)
+set(device core calibrators cuda device)
 set(autograd core calibrators cpu cuda autograd top)
 set(top core calibrators cpu autograd top)
 set(measure core measure)
@@ -92,7 +94,7 @@ if("fuller/fuller.hpp" IN_LIST headers)
     endforeach()
   endwhile()
   foreach(header IN LISTS headers)
-    if(NOT header IN_LIST seen AND NOT header MATCHES "^fuller/((cuda|measure)/|eigen.hpp$)")
+    if(NOT header IN_LIST seen AND NOT header MATCHES "^fuller/((cuda|device|measure)/|eigen.hpp$)")
       list(APPEND complaints "fuller/fuller.hpp: does not lead to ${header}")
     endif()
   endforeach()
