@@ -12,7 +12,7 @@
 namespace bevfusion {
 namespace {
 
-constexpr Colour background = {255, 255, 255};
+constexpr Colour background = {200, 200, 200};
 constexpr int gap = 12;  // pixels between views
 
 void paste(const Image& from, int left, Image& onto) {
@@ -66,7 +66,7 @@ Image compare_in_pictures(const KeyFrame& frame, const std::vector<Box3D>& truth
     CameraView view = frame.cameras[c].view;
     images[c] = read_image(frame.cameras[c].file);
     scale(images[c], view, width);
-    draw_boxes(images[c], view, truth, truth_colour, 1);
+    draw_boxes(images[c], view, truth, truth_colour_in_pictures, 2);
     draw_boxes(images[c], view, prediction, prediction_colour, 2);
   }
   return six_pictures(images, width);

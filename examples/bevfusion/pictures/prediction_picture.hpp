@@ -10,8 +10,9 @@
 
 namespace bevfusion {
 
-/// What annotations and predictions are drawn in: both are told apart at a glance, and from every map class.
+/// What annotations and predictions are drawn in: told apart at a glance, and from every map class.
 inline constexpr Colour truth_colour = {0, 110, 40};
+inline constexpr Colour truth_colour_in_pictures = {70, 255, 100};  // scenery is darker than a map
 inline constexpr Colour prediction_colour = {230, 0, 150};
 
 /// What is known or said of a scene, seen from above.
