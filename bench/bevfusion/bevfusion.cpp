@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: Apache-2.0
+// The reference model's speed and memory: sparse encoder, training step with and without calibration, loader, and FULLER's
+// Table 5, one network for two tasks against one for each.
+//
+//   bevfusion_bench [Google Benchmark's options]
+#include <algorithm>
+#include <cstring>
+#include <functional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <benchmark/benchmark.h>
+#include <torch/torch.h>
+#include <torch/version.h>
+
+#include "bevfusion/frames.hpp"
+#include "bevfusion/lidar/voxel_net.hpp"
+#include "bevfusion/loading/prefetcher.hpp"
+#include "bevfusion/step_memory.hpp"
+#include "support/contest.hpp"
+#include "support/machine.hpp"
+
+namespace {
+
+constexpr double mebibyte = 1 << 20;
+
+/// The encoder at full size; seconds.
+void sparse_encoder(benchmark::State& state, bool real, bool backward) {
+  const bench::DataSet* set = real ? bench::key_frame() : &bench::synthetic();
+  if (set == nullptr) {
+    state.SkipWithError("no real nuScenes key frame here (FULLER_NUSCENES_KEYFRAME names its folder)");
+    return;
+  }
+  const bevfusion::ModelConfig config = bevfusion::full_model();
+  const auto voxels = bevfusion::voxelise(set->batch(config).input.clouds, config.voxels);
+  bevfusion::VoxelNet net(config.voxel_net, config.voxels);
+  const torch::AutoGradMode grad(backward);
+  torch::Tensor map;
+  if (!backward) {
+    net->forward(voxels);  // the first touches memory for the first time
+  }
+  for (auto _ : state) {
+    if (backward) {
+      state.PauseTiming();
+      net->zero_grad();
+      map = net->forward(voxels);
+      const torch::Tensor cotangent = torch::ones_like(map);
+      state.ResumeTiming();
+      map.backward(cotangent);
+    } else {
+      map = net->forward(voxels);
+    }
+    benchmark::DoNotOptimize(map.data_ptr());
+  }
+  state.counters["voxels"] = static_cast<double>(voxels.keys.size(0));
+}
+
+/// Time of the plain step; the calibrated one as a multiple of it; what either adds to the process at its peak.
+void training_step(benchmark::State& state, const std::string& size) {
+  const bevfusion::Batch batch = bench::frame().batch(bevfusion::model_of_size(size));
+  torch::manual_seed(1);
+  bench::Step plain(bevfusion::model_of_size(size), false);
+  torch::manual_seed(1);
+  bench::Step calibrated(bevfusion::model_of_size(size), true);
+  fuller::bench::Contest contest;
+  contest.add("plain", [&] { plain(batch); });
+  contest.add("ratio", [&] { calibrated(batch); });
+  contest.run(state);
+  state.counters["plain_MiB"] = bench::measured_memory(size, "both", "plain", batch) / mebibyte;
+  state.counters["calibrated_MiB"] = bench::measured_memory(size, "both", "calibrated", batch) / mebibyte;
+}
+
+/// Samples a second, loaded and collated as training takes them, by two threads.
+void loader(benchmark::State& state, const std::string& size) {
+  const bevfusion::ModelConfig config = bevfusion::model_of_size(size);
+  const bevfusion::SampleLoader loader(bench::synthetic().tables(), bevfusion::loading_options(config));
+  const std::size_t samples = bench::synthetic().tables().samples.size();
+  loader.load(0, 0);  // reads the place's map
+  std::size_t done = 0;
+  for (auto _ : state) {
+    bevfusion::Prefetcher<bevfusion::Batch> ahead(0, 2 * samples, 2, 4, [&](std::size_t k) {
+      return bevfusion::collate({loader.load(static_cast<bevfusion::RowIndex>(k % samples), k / samples)});
+    });
+    while (ahead.next()) {
+      ++done;
+    }
+  }
+  state.counters["samples_per_second"] = benchmark::Counter(static_cast<double>(done), benchmark::Counter::kIsRate);
+}
+
+std::int64_t parameters_of(const bevfusion::Network& network) {
+  std::int64_t count = 0;
+  for (const torch::Tensor& parameter : network->parameters()) {
+    count += parameter.numel();
+  }
+  return count;
+}
+
+/// FULLER's Table 5. The time is that of the network with both tasks.
+void table_5(benchmark::State& state, const std::string& size) {
+  const bevfusion::Batch batch = bench::frame().batch(bevfusion::model_of_size(size));
+  const torch::NoGradGuard no_grad;
+  const auto make = [&](const std::string& tasks) {
+    bevfusion::Network network(bench::with_tasks(size, tasks));
+    network->eval();
+    return network;
+  };
+  bevfusion::Network both = make("both");
+  bevfusion::Network detection = make("detection");
+  bevfusion::Network segmentation = make("segmentation");
+  fuller::bench::Contest contest;
+  contest.add("both", [&] { both->forward(batch.input); });
+  contest.add("fps_ratio", [&] {  // two networks for the two tasks: their time over that of the one
+    detection->forward(batch.input);
+    segmentation->forward(batch.input);
+  });
+  contest.run(state);
+  const auto memory = [&](const std::string& tasks) {
+    return bench::measured_memory(size, tasks, "inference", batch) / mebibyte;
+  };
+  const double one = memory("both");
+  const double two = memory("detection") + memory("segmentation");
+  state.counters["two_task_MiB"] = one;
+  state.counters["single_task_MiB"] = two;
+  state.counters["memory_ratio"] = one / two;
+  const auto parameters = static_cast<double>(parameters_of(both));
+  const auto of_two = static_cast<double>(parameters_of(detection) + parameters_of(segmentation));
+  state.counters["two_task_parameters"] = parameters;
+  state.counters["single_task_parameters"] = of_two;
+  state.counters["parameter_ratio"] = parameters / of_two;
+}
+
+void add(const std::string& name, const std::function<void(benchmark::State&)>& run, int iterations) {
+  benchmark::RegisterBenchmark(name.c_str(), run)->Iterations(iterations)->UseManualTime()->Unit(benchmark::kMillisecond);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  constexpr const char* memory = "--memory=";
+  at::set_num_threads(static_cast<int>(std::min(2U, std::max(1U, std::thread::hardware_concurrency()))));
+  if (argc == 2 && std::strncmp(argv[1], memory, std::strlen(memory)) == 0) {
+    return bench::memory_process(argv[1] + std::strlen(memory));
+  }
+  bench::name_machine(TORCH_VERSION);
+  for (const bool real : {true, false}) {
+    for (const bool backward : {false, true}) {
+      const std::string name =
+          std::string("sparse_encoder/") + (real ? "key_frame" : "synthetic") + (backward ? "/backward" : "/forward");
+      benchmark::RegisterBenchmark(name.c_str(), [=](benchmark::State& state) { sparse_encoder(state, real, backward); })
+          ->Iterations(5)
+          ->UseRealTime()
+          ->Unit(benchmark::kMillisecond);
+    }
+  }
+  const struct {
+    const char* size;
+    int steps;
+  } sizes[] = {{"tiny", 20}, {"small", 8}, {"full", 3}};
+  for (const auto& [size, steps] : sizes) {
+    const std::string name = size;
+    add(
+        "step/" + name, [=](benchmark::State& state) { training_step(state, name); }, steps);
+    add(
+        "table_5/" + name, [=](benchmark::State& state) { table_5(state, name); }, steps);
+    benchmark::RegisterBenchmark(("loader/" + name).c_str(), [=](benchmark::State& state) { loader(state, name); })
+        ->Iterations(1)
+        ->UseRealTime()
+        ->Unit(benchmark::kMillisecond);
+  }
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) {
+    return 1;
+  }
+  benchmark::RunSpecifiedBenchmarks();
+}
