@@ -349,8 +349,8 @@ TEST_CASE("the config files are the sizes' defaults, and the short ones change w
   const RunConfig full = run_of_size("full");
   const auto changed = [&full](const char* name) { return differences(full, read_config(configs / name)); };
   CHECK(changed("baseline.toml") == Names{"calibration.rule", "calibration.gate"});
-  CHECK(changed("lidar_only.toml") == Names{"model.parts.camera", "model.parts.segmentation", "training.epochs",
-                                            "training.learning_rate", "calibration.rule", "calibration.gate"});
+  CHECK(changed("lidar_only.toml") ==
+        Names{"model.parts.camera", "model.parts.segmentation", "training.epochs", "calibration.rule", "calibration.gate"});
   CHECK(changed("camera_only.toml") == Names{"model.parts.lidar", "calibration.gate"});
   CHECK(changed("detection_only.toml") ==
         Names{"model.parts.segmentation", "training.epochs", "training.learning_rate", "calibration.rule", "calibration.gate"});
