@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bevfusion/report/report_page.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <map>
 #include <set>
 #include <string>
@@ -39,6 +41,21 @@ example::LinePlot over_epochs(const std::string& title, const std::string& unit,
     plot.series.push_back(series);
   }
   return plot;
+}
+
+/// Makes the y axis logarithmic where the plot spans so much that round values still lie on it.
+void logarithmic_if_wide(example::LinePlot& plot) {
+  double least = std::numeric_limits<double>::infinity();
+  double most = 0;
+  for (const example::Series& series : plot.series) {
+    for (const auto& point : series.points) {
+      if (std::isfinite(point.second)) {
+        least = std::min(least, point.second);
+        most = std::max(most, point.second);
+      }
+    }
+  }
+  plot.logarithmic = least > 0 && most > 8 * least;
 }
 
 std::function<ByEpoch(const RunRecord&)> evaluated(const std::string& figure) {
@@ -88,12 +105,14 @@ bool any_has(const std::vector<RunGroup>& groups, const std::string& figure) {
 }
 
 std::vector<std::string> per_name(const std::vector<RunGroup>& groups, const std::string& kind, const std::string& what,
-                                  bool logarithmic) {
+                                  bool may_be_logarithmic) {
   std::vector<std::string> plots;
   for (const std::string& name : of_kind(groups, kind)) {
     example::LinePlot plot =
         over_epochs(what + name.substr(kind.size()), "mean of the epoch", groups, logged(name, &EpochFigures::mean));
-    plot.logarithmic = logarithmic;
+    if (may_be_logarithmic) {
+      logarithmic_if_wide(plot);
+    }
     plots.push_back(svg(plot));
   }
   return plots;
@@ -109,7 +128,7 @@ std::vector<std::string> ratio_plots(const std::vector<RunGroup>& groups) {
     }
     for (const auto& [which, of] : {std::pair(&EpochFigures::median, "median"), {&EpochFigures::mean, "mean"}}) {
       example::LinePlot plot = over_epochs(title, std::string(of) + " of the epoch", groups, logged(name, which));
-      plot.logarithmic = true;
+      logarithmic_if_wide(plot);
       plots.push_back(svg(plot));
     }
   }
