@@ -62,6 +62,10 @@ if(FULLER_BUILD_TESTS)
                           "${tests}/bevfusion/weights_test.cpp"
                   TORCH LABELS bevfusion integration LIBRARIES bevfusion_model)
   target_compile_definitions(bevfusion_parts_test PRIVATE FULLER_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  # The library that writes checkpoints is declared behind this file.
+  fuller_add_test(bevfusion_init_test SOURCES "${tests}/bevfusion/init_checkpoint_test.cpp" TORCH LABELS bevfusion integration
+                  LIBRARIES bevfusion_training)
+  target_compile_definitions(bevfusion_init_test PRIVATE FULLER_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   # On one real key frame, where it is at hand; the full size takes a minute and some gigabytes.
   fuller_add_test(bevfusion_key_frame_step SOURCES "${tests}/bevfusion/key_frame_step_test.cpp" TORCH LABELS bevfusion integration
                   LIBRARIES bevfusion_model)

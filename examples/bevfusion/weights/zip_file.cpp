@@ -114,8 +114,9 @@ void ZipFile::read_directory() {
     if (!complete) {
       fail(name_, "entry " + entry_name + " lacks its 64-bit sizes");
     }
-    if (number(directory, at + 10, 2) != 0 || packed != entry.size || entry.size > length_) {
-      fail(name_, "entry " + entry_name + " is compressed or larger than the file");
+    entry.stored = number(directory, at + 10, 2) == 0 && packed == entry.size;
+    if (entry.stored && entry.size > length_) {
+      fail(name_, "entry " + entry_name + " is larger than the file");
     }
     entries_[entry_name] = entry;
     at += whole;
@@ -141,6 +142,9 @@ const ZipFile::Entry& ZipFile::find(const std::string& entry) const {
   const auto found = entries_.find(entry);
   if (found == entries_.end()) {
     fail(name_, "has no entry " + entry);
+  }
+  if (!found->second.stored) {
+    fail(name_, "entry " + entry + " is compressed");
   }
   return found->second;
 }

@@ -9,11 +9,11 @@
 
 namespace bevfusion {
 
-/// The stored (not compressed) entries of a zip file, as torch.save and torch::save write them. Names go without the folder that
-/// all of them share. Large files are read entry by entry; sizes and places are checked against the file's.
+/// The entries of a zip file that are stored, not compressed, as all data of torch.save and torch::save is. Names go without the
+/// folder that all of them share. Large files are read entry by entry; sizes and places are checked against the file's.
 class ZipFile {
  public:
-  /// @throws DataError for a file that is no zip file, cut short, or holds compressed entries
+  /// @throws DataError for a file that is no zip file or cut short
   explicit ZipFile(const std::filesystem::path& path);
 
   const std::string& name() const { return name_; }
@@ -21,7 +21,7 @@ class ZipFile {
   /// @throws DataError for an entry that is not there
   std::uint64_t size(const std::string& entry) const { return find(entry).size; }
   /// The first `size` bytes of an entry, into memory that holds as many.
-  /// @throws DataError for an entry that is not there or shorter
+  /// @throws DataError for an entry that is not there, shorter or compressed
   void read(const std::string& entry, void* into, std::uint64_t size);
   std::string read(const std::string& entry);
 
@@ -29,6 +29,7 @@ class ZipFile {
   struct Entry {
     std::uint64_t header = 0;  ///< where its local header lies
     std::uint64_t size = 0;
+    bool stored = true;  ///< not compressed
   };
 
   const Entry& find(const std::string& entry) const;
