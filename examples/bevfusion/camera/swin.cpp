@@ -7,6 +7,8 @@
 
 #include <torch/torch.h>
 
+#include "bevfusion/model/layer_norm.hpp"
+
 namespace bevfusion {
 namespace {
 
@@ -122,8 +124,8 @@ torch::Tensor SwinBlockImpl::drop_path(const torch::Tensor& branch) {
 }
 
 torch::Tensor SwinBlockImpl::forward(const torch::Tensor& tokens) {
-  const torch::Tensor attended = tokens + drop_path(attend(norm1_->forward(tokens)));
-  return attended + drop_path(narrow_->forward(torch::gelu(widen_->forward(norm2_->forward(attended)))));
+  const torch::Tensor attended = tokens + drop_path(attend(normalised(norm1_, tokens)));
+  return attended + drop_path(narrow_->forward(torch::gelu(widen_->forward(normalised(norm2_, attended)))));
 }
 
 SwinImpl::SwinImpl(SwinOptions options) : options_(std::move(options)) {
@@ -165,7 +167,7 @@ SwinImpl::SwinImpl(SwinOptions options) : options_(std::move(options)) {
 }
 
 std::vector<torch::Tensor> SwinImpl::forward(const torch::Tensor& images) {
-  torch::Tensor tokens = patch_norm_->forward(patches_->forward(images).permute({0, 2, 3, 1}));
+  torch::Tensor tokens = normalised(patch_norm_, patches_->forward(images).permute({0, 2, 3, 1}));
   std::vector<torch::Tensor> maps;
   for (std::size_t stage = 0; stage < stages_.size(); ++stage) {
     if (stage > 0) {
@@ -174,13 +176,13 @@ std::vector<torch::Tensor> SwinImpl::forward(const torch::Tensor& images) {
         return tokens.slice(1, row, tokens.size(1), 2).slice(2, column, tokens.size(2), 2);
       };
       const torch::Tensor four = torch::cat({quarter(0, 0), quarter(1, 0), quarter(0, 1), quarter(1, 1)}, 3);
-      tokens = merges_[stage - 1]->forward(merge_norms_[stage - 1]->forward(four));
+      tokens = merges_[stage - 1]->forward(normalised(merge_norms_[stage - 1], four));
     }
     for (auto& block : stages_[stage]) {
       tokens = block->forward(tokens);
     }
     if (stage > 0) {
-      maps.push_back(output_norms_[stage - 1]->forward(tokens).permute({0, 3, 1, 2}).contiguous());
+      maps.push_back(normalised(output_norms_[stage - 1], tokens).permute({0, 3, 1, 2}).contiguous());
     }
   }
   return maps;

@@ -3,6 +3,8 @@
 
 #include <torch/torch.h>
 
+#include "bevfusion/model/layer_norm.hpp"
+
 namespace bevfusion {
 
 DecoderLayerImpl::DecoderLayerImpl(const DecoderLayerOptions& options) {
@@ -32,14 +34,14 @@ torch::Tensor DecoderLayerImpl::forward(const torch::Tensor& queries, const torc
     const torch::Tensor mixed = std::get<0>(self_->forward(placed, placed, position_in_values ? placed : at, {}, false));
     at = at + dropout_->forward(mixed);
   }
-  at = self_norm_->forward(at);
+  at = normalised(self_norm_, at);
   const torch::Tensor placed_keys = keys + key_position;
   const torch::Tensor placed_queries = at + (cross_query_position.defined() ? cross_query_position : query_position);
   const torch::Tensor read =
       std::get<0>(cross_->forward(placed_queries, placed_keys, position_in_values ? placed_keys : keys, {}, false));
-  at = cross_norm_->forward(at + dropout_->forward(read));
+  at = normalised(cross_norm_, at + dropout_->forward(read));
   const torch::Tensor passed = narrow_->forward(dropout_->forward(torch::relu(widen_->forward(at))));
-  return mlp_norm_->forward(at + dropout_->forward(passed));
+  return normalised(mlp_norm_, at + dropout_->forward(passed));
 }
 
 }  // namespace bevfusion
