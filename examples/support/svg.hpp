@@ -144,7 +144,10 @@ inline std::string svg(const LinePlot& plot) {
   if (!(x_low <= x_high)) {
     return out + detail::text((left + right) / 2, (top + bottom) / 2, "note middle", "not measured") + "</svg>\n";
   }
-  const double margin = plot.logarithmic ? 1.15 : 0.06 * (y_high > y_low ? y_high - y_low : std::max(std::abs(y_high), 1e-6));
+  // Values that differ by rounding alone are one value: no axis can have ticks between them.
+  const double largest = std::max(std::abs(y_low), std::abs(y_high));
+  const double spread = y_high - y_low > 1e-9 * largest ? y_high - y_low : std::max(largest, 1e-6);
+  const double margin = plot.logarithmic ? 1.15 : 0.06 * spread;
   y_low = std::isnan(plot.low) ? (plot.logarithmic ? y_low / margin : y_low - margin) : plot.low;
   y_high = std::isnan(plot.high) ? (plot.logarithmic ? y_high * margin : y_high + margin) : plot.high;
   x_high = x_high > x_low ? x_high : x_low + 1;

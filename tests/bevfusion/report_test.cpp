@@ -31,11 +31,11 @@ std::string text_of(const std::filesystem::path& file) {
 
 const std::string steps =
     R"({"kind":"run","size":"tiny","parameters":250000,"tasks":["detection","segmentation"]}
-{"kind":"step","epoch":0,"step":1,"loss":5,"losses":{"detection":4,"segmentation":1},"gamma_task":2,"gamma_modal":1.5,"cosine":-0.5,"conflict_share":1,"gates":{"lidar":0.9,"camera":1},"seconds":0.4,"waited":0.1}
+{"kind":"step","epoch":0,"step":1,"loss":5,"losses":{"detection":4,"segmentation":1},"gamma_task":2,"gamma_task_weighted":1,"gamma_modal":1.5,"cosine":-0.5,"conflict_share":1,"gates":{"lidar":0.9,"camera":1},"seconds":0.4,"waited":0.1}
 {"kind":"step","epoch":0,"step":2,"loss":4,"losses":{"detection":3,"segmentation":1},"gamma_task":10,"gamma_modal":null,"cosine":0.5,"conflict_share":0,"gates":{"lidar":0.7,"camera":1},"seconds":0.2,"waited":0}
 {"kind":"step","epoch":0,"step":3,"loss":3,"losses":{"detection":2,"segmentation":1},"gamma_task":3,"seconds":0.2,"waited":0}
 {"kind":"evaluation","epoch":0,"step":3,"without":[],"mAP":0.1,"NDS":0.2,"mIoU":0.3}
-{"kind":"step","epoch":1,"step":4,"loss":2,"losses":{"detection":1,"segmentation":1},"gamma_task":1,"seconds":0.2,"waited":0}
+{"kind":"step","epoch":1,"step":4,"loss":2,"losses":{"detection":1,"segmentation":1},"gamma_task":1,"gamma_task_weighted":1.0000000000000002,"seconds":0.2,"waited":0}
 {"kind":"evaluation","epoch":1,"step":4,"without":[],"mAP":0.2,"NDS":0.25,"mIoU":null}
 {"kind":"evaluation","epoch":1,"step":4,"without":["camera"],"mAP":0.01,"NDS":0.02,"mIoU":0.03}
 )";
@@ -151,7 +151,8 @@ TEST_CASE("runs are compared as FULLER compares them", "[bevfusion][report]") {
     CHECK(results[3] == std::vector<std::string>{"other", "1", "0.4000", "0.5000", "-", "-", "-", "-"});
     const TableRows gradients = gradient_rows(groups);
     // Conflicts 1 and 0, cosines -0.5 and 0.5, 1.0 s in 4 steps, 0.1 s of them waiting.
-    CHECK(gradients[2] == std::vector<std::string>{"sum", "2.50 / 4.00", "-", "1.50 / 1.50", "50.0", "0.000", "0.250", "10.0"});
+    CHECK(gradients[2] ==
+          std::vector<std::string>{"sum", "2.50 / 4.00", "1.00 / 1.00", "1.50 / 1.50", "50.0", "0.000", "0.250", "10.0"});
     const TableRows without = missing_rows(groups);
     REQUIRE(without.size() == 4);
     CHECK(without[2] == std::vector<std::string>{"fuller", "no camera", "0.3000", "0.4000", "0.1000", "-"});
