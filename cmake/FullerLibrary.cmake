@@ -1,6 +1,7 @@
 # The targets of fuller, described once for its own build and for its installed package.
 include_guard(DIRECTORY)
 include("${CMAKE_CURRENT_LIST_DIR}/FullerTorch.cmake")
+include("${CMAKE_CURRENT_LIST_DIR}/FullerCuda.cmake")
 
 # Gives fuller::core what is found on this machine. As plain folders and flags: imported targets would be seen only in the
 # folder that found them, not in a parent project.

@@ -17,6 +17,7 @@ namespace detail {
 /// What the kernels of the Gram matrix are given besides the tensors.
 struct GramArguments {
   Table table;
+  Element element = Element::float32;
   double* partials = nullptr;  ///< gram_width(T) doubles for each of all units
   unsigned* ticket = nullptr;
   double* gram = nullptr;  ///< T x T
@@ -99,27 +100,28 @@ FULLER_HD void add_any_unit(const Table& table, const Unit& unit, int thread, do
 }
 
 /// The Gram matrix of 2 to `few_tasks` tasks: each thread holds all sums; then finish(warp, shared, doubles of it) in warp 0 of
-/// the last block.
-template <int T, class E>
+/// the last block. One kernel for all element types, as the assembler compiles the rules anew for each kernel that calls them.
+template <int T>
 struct FewTasks {
   static constexpr int width = pair_count(T);
   static constexpr int shared_doubles = 512;
-  static constexpr int blocks_together = T == 2 ? 4 : 3;  // on a multiprocessor, which caps the registers
+  static constexpr int blocks_together = T <= 3 ? 3 : 2;  // on a multiprocessor, which caps the registers
 
   template <class Block, class Finish>
   FULLER_HD static void run(const Block& block, const GramArguments& a, const Finish& finish) {
-    int entry = 0;
-    for (std::int64_t u = block.index(); u < a.table.units; u += block.count()) {
-      const Unit unit = unit_at(a.table, u, entry);
-      entry = unit.entry;
-      double sums[width] = {};
-      if (a.table.dims(entry) == 0 && a.table.is_aligned(entry)) {
-        add_aligned_unit<T, E>(a.table, unit, block.thread(), sums);
-      } else {
-        add_any_unit<T, E>(a.table, unit, block.thread(), sums);
-      }
-      double* const slot = a.partials + (a.table.first_slot + u) * width;
-      sum_over_block(block, sums, block.shared(), [slot](int p, double sum) { slot[p] = sum; });
+    switch (a.element) {
+      case Element::float32:
+        add_units<float>(block, a);
+        break;
+      case Element::float64:
+        add_units<double>(block, a);
+        break;
+      case Element::float16:
+        add_units<Half>(block, a);
+        break;
+      case Element::bfloat16:
+        add_units<BFloat16>(block, a);
+        break;
     }
     if (!a.last || !is_last_block(block, a.ticket)) {
       return;
@@ -143,12 +145,29 @@ struct FewTasks {
       finish(block.warp(), block.shared(), shared_doubles);
     }
   }
+
+ private:
+  template <class E, class Block>
+  FULLER_HD static void add_units(const Block& block, const GramArguments& a) {
+    int entry = 0;
+    for (std::int64_t u = block.index(); u < a.table.units; u += block.count()) {
+      const Unit unit = unit_at(a.table, u, entry);
+      entry = unit.entry;
+      double sums[width] = {};
+      if (a.table.dims(entry) == 0 && a.table.is_aligned(entry)) {
+        add_aligned_unit<T, E>(a.table, unit, block.thread(), sums);
+      } else {
+        add_any_unit<T, E>(a.table, unit, block.thread(), sums);
+      }
+      double* const slot = a.partials + (a.table.first_slot + u) * width;
+      sum_over_block(block, sums, block.shared(), [slot](int p, double sum) { slot[p] = sum; });
+    }
+  }
 };
 
 /// The Gram matrix of any number of tasks up to `max_tasks`. A block copies 64 elements of every task as doubles to shared
 /// memory, [element] [task], and each thread multiplies four tasks with four over some of them: memory is read once, whatever T
 /// is.
-template <class E>
 struct ManyTasks {
   static constexpr int depth = 64;
   static constexpr int most_columns = tiles_across(max_tasks) * tile + 1;  // odd, to spread the columns over the banks
@@ -174,7 +193,7 @@ struct ManyTasks {
       entry = unit.entry;
       double sums[tile * tile] = {};
       for (std::int64_t from = unit.begin; from < unit.end; from += depth) {
-        fill(block, a.table, unit, from, shared);
+        fill_any(block, a, unit, from, shared);
         block.sync();
         if (team < teams) {
           multiply(shared, columns_of(T), tile * row, tile * column, team, teams, sums);
@@ -209,6 +228,20 @@ struct ManyTasks {
   FULLER_HD static constexpr int columns_of(int T) { return tiles_across(T) * tile + 1; }
 
   template <class Block>
+  FULLER_HD static void fill_any(const Block& block, const GramArguments& a, const Unit& unit, std::int64_t from, double* panel) {
+    switch (a.element) {
+      case Element::float32:
+        return fill<float>(block, a.table, unit, from, panel);
+      case Element::float64:
+        return fill<double>(block, a.table, unit, from, panel);
+      case Element::float16:
+        return fill<Half>(block, a.table, unit, from, panel);
+      case Element::bfloat16:
+        return fill<BFloat16>(block, a.table, unit, from, panel);
+    }
+  }
+
+  template <class E, class Block>
   FULLER_HD static void fill(const Block& block, const Table& table, const Unit& unit, std::int64_t from, double* panel) {
     constexpr int vector = vector_width<E>;
     constexpr int vectors = depth / vector;

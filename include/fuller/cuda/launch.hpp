@@ -39,18 +39,18 @@ bool with_element(Element element, const F& f) {
   return false;
 }
 
-template <class E, class Launcher>
+template <class Launcher>
 bool launch_gram(const Launcher& launcher, const GramArguments& arguments, const RuleCall& call) {
   const unsigned blocks = blocks_for(arguments.table.units);
   switch (arguments.table.count) {
     case 2:
-      return launcher.template gram<FewTasks<2, E>>(blocks, arguments, call);
+      return launcher.template gram<FewTasks<2>>(blocks, arguments, call);
     case 3:
-      return launcher.template gram<FewTasks<3, E>>(blocks, arguments, call);
+      return launcher.template gram<FewTasks<3>>(blocks, arguments, call);
     case 4:
-      return launcher.template gram<FewTasks<4, E>>(blocks, arguments, call);
+      return launcher.template gram<FewTasks<4>>(blocks, arguments, call);
     default:
-      return launcher.template gram<ManyTasks<E>>(blocks, arguments, call);
+      return launcher.template gram<ManyTasks>(blocks, arguments, call);
   }
 }
 
@@ -85,11 +85,10 @@ Outcome submit(const GramRequest& request, const Launcher& launcher) {
     const TensorLists& lists = request.part_count > 0 ? request.parts[part] : nothing;
     const bool launched = detail::in_tables(lists, unit, arguments.slots, [&](const detail::Table& table, bool last) {
       arguments.table = table;
+      arguments.element = lists.element;
       arguments.slots = table.first_slot + table.units;
       arguments.last = last && part + 1 == parts;
-      return detail::with_element(lists.element, [&](auto* element) {
-        return detail::launch_gram<std::remove_pointer_t<decltype(element)>>(launcher, arguments, request.rule);
-      });
+      return detail::launch_gram(launcher, arguments, request.rule);
     });
     if (!launched) {
       return Outcome::failed;

@@ -101,6 +101,12 @@ FULLER_HD inline Unit unit_at(const Table& table, std::int64_t u, int entry) {
   return {entry, begin, least(table.length(entry), begin + table.unit)};
 }
 
+/// Where element e of tensor i of entry k, which is in no row, is. Not inlined: divisions, once for each element that is read,
+/// would make a kernel half a megabyte.
+__attribute__((noinline)) FULLER_HD inline std::int64_t strided_offset(const Table& table, int k, int i, std::int64_t e) {
+  return offset_of(e, table.dims(k), table.sizes(k), table.strides(k, i));
+}
+
 /// `count` elements of tensor i of entry k from element e on, and zeros behind them or where the tensor is null.
 template <class T>
 FULLER_HD Words load_elements(const Table& table, int k, int i, std::int64_t e, int count) {
@@ -115,7 +121,7 @@ FULLER_HD Words load_elements(const Table& table, int k, int i, std::int64_t e, 
   FULLER_UNROLL
   for (int v = 0; v < vector_width<T>; ++v) {
     if (v < count) {
-      set(words, v, data[offset_of(e + v, table.dims(k), table.sizes(k), table.strides(k, i))]);
+      set(words, v, data[strided_offset(table, k, i, e + v)]);
     }
   }
   return words;

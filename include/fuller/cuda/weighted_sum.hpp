@@ -109,7 +109,7 @@ struct WeightedSum {
     FULLER_UNROLL
     for (int v = 0; v < vector_width<E>; ++v) {
       if (v < count) {
-        get(words, v, to[offset_of(e + v, table.dims(entry), table.sizes(entry), table.strides(entry, i))]);
+        get(words, v, to[strided_offset(table, entry, i, e + v)]);
       }
     }
   }
