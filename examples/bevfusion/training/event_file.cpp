@@ -65,13 +65,11 @@ std::string event(std::int64_t step, const std::string& content) {
 
 EventFile::EventFile(const std::filesystem::path& folder, std::int64_t first_step) {
   std::array<char, 256> host{};
-  if (::gethostname(host.data(), host.size() - 1) != 0 || host[0] == '\0') {
-    std::strcpy(host.data(), "localhost");
-  }
+  const bool named = ::gethostname(host.data(), host.size() - 1) == 0 && host[0] != '\0';
   // TensorBoard reads the files of a folder in the order of their names, and a run may be resumed within the second.
   for (int number = 0; path_.empty() || std::filesystem::exists(path_); ++number) {
-    path_ = folder / ("events.out.tfevents." + std::to_string(static_cast<std::int64_t>(now())) + "." + host.data() + "." +
-                      std::to_string(number));
+    path_ = folder / ("events.out.tfevents." + std::to_string(static_cast<std::int64_t>(now())) + "." +
+                      (named ? host.data() : "localhost") + "." + std::to_string(number));
   }
   out_.open(path_, std::ios::binary);
   record(event(0, of_text(3, "brain.Event:2")));
