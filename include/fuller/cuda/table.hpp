@@ -36,7 +36,9 @@ struct Table {
 
   FULLER_HD const std::uint64_t* entry(int k) const { return words + at[k]; }
   FULLER_HD std::int64_t length(int k) const { return static_cast<std::int64_t>(entry(k)[0]); }
-  FULLER_HD const void* data(int k, int i) const { return reinterpret_cast<const void*>(entry(k)[1 + i]); }
+  FULLER_HD const void* data(int k, int i) const {
+    return reinterpret_cast<const void*>(entry(k)[1 + i]);  // NOLINT(performance-no-int-to-ptr): entries are words
+  }
   FULLER_HD int dims(int k) const { return flags[k] & 7; }
   FULLER_HD bool is_aligned(int k) const { return (flags[k] & aligned) != 0; }
   FULLER_HD const std::uint64_t* sizes(int k) const { return entry(k) + 1 + count; }
