@@ -33,6 +33,7 @@ add_library(bevfusion_model STATIC
   lidar/voxels.cpp
   losses/detection_loss.cpp
   losses/focal_loss.cpp
+  losses/foreground_target.cpp
   losses/segmentation_loss.cpp
   model/batch.cpp
   model/bev_fusion.cpp

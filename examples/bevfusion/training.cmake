@@ -2,7 +2,6 @@
 add_library(bevfusion_training STATIC
   training/checkpoint.cpp
   training/event_file.cpp
-  training/foreground_target.cpp
   training/run_log.cpp
   training/step_record.cpp
   training/task_losses.cpp

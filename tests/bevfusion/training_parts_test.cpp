@@ -14,7 +14,7 @@
 
 #include "bevfusion/training/crc32c.hpp"
 #include "bevfusion/training/event_file.hpp"
-#include "bevfusion/training/foreground_target.hpp"
+#include "bevfusion/losses/foreground_target.hpp"
 #include "bevfusion/training/loss_scale.hpp"
 #include "bevfusion/training/one_cycle.hpp"
 #include "bevfusion/training/sampler.hpp"

@@ -3,11 +3,12 @@
 
 #include <cstdint>
 #include <utility>
+#include <vector>
 
 #include <torch/torch.h>
 
 #include "bevfusion/evaluation/predict.hpp"
-#include "bevfusion/matching/foreground_mask.hpp"
+#include "bevfusion/losses/foreground_target.hpp"
 #include "bevfusion/metrics/detection_evaluation.hpp"
 #include "bevfusion/metrics/evaluation_sample.hpp"
 #include "bevfusion/nuscenes/key_frame.hpp"
@@ -51,17 +52,16 @@ void add_map(MaskFigures& figures, const SamplePrediction& prediction) {
   }
 }
 
-void add_foreground(MaskFigures& figures, const SamplePrediction& prediction, double range) {
-  const auto masks = prediction.foreground.size(0);
-  const auto cells = static_cast<std::size_t>(prediction.foreground.size(1));
-  const BevGrid grid{-range, -range, 2 * range / static_cast<double>(cells), cells, cells};
-  const torch::Tensor truth = torch::zeros(prediction.foreground.sizes(), torch::kByte);
+/// Annotations that no sensor hit are no truth here, as in detection.
+void add_foreground(MaskFigures& figures, const SamplePrediction& prediction, const MaskGrid& grid) {
+  std::vector<Box3D> seen;
   for (const Box3D& box : prediction.truth) {
     if (box.lidar_points + box.radar_points > 0) {
-      const auto mask = static_cast<std::int64_t>(foreground_mask(box.label, static_cast<std::size_t>(masks)));
-      draw_footprint(CellView<std::uint8_t>{truth[mask].data_ptr<std::uint8_t>(), cells, cells}, grid, box);
+      seen.push_back(box);
     }
   }
+  const std::int64_t masks = prediction.foreground.size(0);
+  const torch::Tensor truth = foreground_target({seen}, masks, grid)[0].to(torch::kByte);
   for (std::int64_t m = 0; m < masks; ++m) {
     figures.add(static_cast<std::size_t>(m), prediction.foreground[m], truth[m]);
   }
@@ -86,7 +86,7 @@ EvaluationFigures evaluate(Network& network, const Tables& tables, const std::ve
       add_map(map, prediction);
     }
     if (model.parts.foreground) {
-      add_foreground(foreground, prediction, model.segmentation.mask.range);
+      add_foreground(foreground, prediction, model.segmentation.mask);
     }
     if (options.progress) {
       options.progress(1);

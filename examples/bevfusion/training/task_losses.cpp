@@ -7,7 +7,7 @@
 
 #include "bevfusion/losses/detection_loss.hpp"
 #include "bevfusion/losses/segmentation_loss.hpp"
-#include "bevfusion/training/foreground_target.hpp"
+#include "bevfusion/losses/foreground_target.hpp"
 
 namespace bevfusion {
 namespace {

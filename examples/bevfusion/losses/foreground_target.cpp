@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "bevfusion/training/foreground_target.hpp"
+#include "bevfusion/losses/foreground_target.hpp"
 
 #include <torch/torch.h>
 
