@@ -12,9 +12,9 @@
 
 #include <torch/torch.h>
 
+#include "bevfusion/losses/foreground_target.hpp"
 #include "bevfusion/training/crc32c.hpp"
 #include "bevfusion/training/event_file.hpp"
-#include "bevfusion/losses/foreground_target.hpp"
 #include "bevfusion/training/loss_scale.hpp"
 #include "bevfusion/training/one_cycle.hpp"
 #include "bevfusion/training/sampler.hpp"

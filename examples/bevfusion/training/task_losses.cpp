@@ -6,8 +6,8 @@
 #include <torch/torch.h>
 
 #include "bevfusion/losses/detection_loss.hpp"
-#include "bevfusion/losses/segmentation_loss.hpp"
 #include "bevfusion/losses/foreground_target.hpp"
+#include "bevfusion/losses/segmentation_loss.hpp"
 
 namespace bevfusion {
 namespace {
