@@ -91,10 +91,11 @@ void tell(const RunConfig& config, const Network& network, const SplitSamples& t
   }
   std::string tasks;
   const std::vector<double> weights = task_weights(config);
-  for (const std::string& task : task_names(config)) {
+  const std::vector<std::string> names = task_names(config);
+  for (std::size_t i = 0; i < names.size(); ++i) {
     char weight[32];
-    std::snprintf(weight, sizeof weight, "%g", weights[static_cast<std::size_t>(std::count(tasks.begin(), tasks.end(), ','))]);
-    tasks += (tasks.empty() ? "" : ", ") + task + " x " + weight;
+    std::snprintf(weight, sizeof weight, "%g", weights[i]);
+    tasks += (tasks.empty() ? "" : ", ") + names[i] + " x " + weight;
   }
   std::printf("data set    %s, %s\n", (fs::path(config.data.root) / config.data.version).c_str(), config.data.labels.c_str());
   std::printf("training    %s: %s\n", config.data.train_split.c_str(), described(training).c_str());
