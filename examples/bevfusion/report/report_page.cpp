@@ -93,10 +93,12 @@ std::set<std::string> of_kind(const std::vector<RunGroup>& groups, const std::st
   return names;
 }
 
-bool any_has(const std::vector<RunGroup>& groups, const std::string& figure) {
+/// Whether a run was evaluated more than once, so that there is a line to draw.
+bool has_course(const std::vector<RunGroup>& groups, const std::string& figure) {
   for (const RunGroup& group : groups) {
     for (const RunRecord& run : group.runs) {
-      if (run.evaluations.count(figure) > 0) {
+      const auto found = run.evaluations.find(figure);
+      if (found != run.evaluations.end() && found->second.size() > 1) {
         return true;
       }
     }
@@ -167,7 +169,7 @@ void write_page(const std::filesystem::path& file, const std::vector<RunGroup>& 
 
   std::vector<std::string> quality;
   for (const std::string figure : {"mAP", "NDS", "mIoU", "foreground_mIoU"}) {
-    if (any_has(groups, figure)) {
+    if (has_course(groups, figure)) {
       quality.push_back(
           svg(over_epochs(figure == "foreground_mIoU" ? "foreground mIoU" : figure, "", groups, evaluated(figure))));
     }
