@@ -59,7 +59,9 @@ torch::Tensor LiftSplatImpl::forward(const torch::Tensor& features, const Camera
   const std::int64_t rows = features.size(2);
   const std::int64_t columns = features.size(3);
   const std::int64_t pixels = rows * columns;
-  const torch::Tensor lifted = lift_->forward(features);
+  torch::Tensor lifted = lift_->forward(features);
+  // A cell is the sum of hundreds of products, which half precision would lose.
+  lifted = lifted.to(c10::promoteTypes(lifted.scalar_type(), torch::kFloat));
   const torch::Tensor depth = lifted.narrow(1, 0, options_.depths).softmax(1).flatten();
   const torch::Tensor context =
       lifted.narrow(1, options_.depths, options_.channels).permute({0, 2, 3, 1}).reshape({-1, options_.channels});

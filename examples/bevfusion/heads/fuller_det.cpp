@@ -99,7 +99,9 @@ Detections FullerDetImpl::forward(const torch::Tensor& shared) {
   const torch::Tensor one_hot =
       torch::one_hot(out.query_class, options_.classes).transpose(1, 2).to(map.scalar_type());  // [B, classes, Q]
   const torch::Tensor query = map.gather(2, at_cell) + class_embedding_->forward(one_hot);
-  const torch::Tensor centres = cell_centres(rows, columns, map.options().requires_grad(false));
+  // In single precision at least: bfloat16 tells places beyond 64 cells no nearer than half a cell.
+  const auto exact = map.options().dtype(c10::promoteTypes(map.scalar_type(), torch::kFloat)).requires_grad(false);
+  const torch::Tensor centres = cell_centres(rows, columns, exact);
   const torch::Tensor query_centre = centres.index_select(0, cell.flatten()).view({batch, queries, 2}).transpose(1, 2);
   out.query_score =
       peak.view({batch, options_.classes, cells}).gather(2, cell.unsqueeze(1).expand({batch, options_.classes, queries}));

@@ -50,8 +50,10 @@ torch::Tensor FullerSegImpl::forward(const torch::Tensor& shared) {
   torch::Tensor features = options_.kernel == 1 ? resample(project_->forward(shared), options_.map_range, options_.mask)
                                                 : project_->forward(resample(shared, options_.map_range, options_.mask));
   const torch::Tensor keys = features.flatten(2).permute({2, 0, 1});  // [cells^2, B, C]
+  // Reckoned in single precision at least: bfloat16 would give neighbouring cells one place.
+  const auto exact = keys.options().dtype(c10::promoteTypes(keys.scalar_type(), torch::kFloat)).requires_grad(false);
   const torch::Tensor places =
-      sine_positions(options_.mask.cells, options_.mask.cells, options_.channels, keys.options().requires_grad(false));
+      sine_positions(options_.mask.cells, options_.mask.cells, options_.channels, exact).to(keys.scalar_type());
   const torch::Tensor one_hot = torch::eye(options_.classes, shared.options().requires_grad(false));
   const torch::Tensor queries = query_->forward(one_hot).unsqueeze(1).expand({-1, batch, -1});
   const torch::Tensor decoded = layer_->forward(queries, torch::zeros_like(queries), keys, places, /*position_in_values=*/false);
