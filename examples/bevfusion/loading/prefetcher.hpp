@@ -14,7 +14,7 @@
 
 namespace bevfusion {
 
-/// Makes items 0 ... count - 1 ahead of time in several threads and hands them out in order. At most `ahead` items are made
+/// Makes items first ... count - 1 ahead of time in several threads and hands them out in order. At most `ahead` items are made
 /// beyond the one handed out last, so that memory stays bounded. An exception of `make` is thrown by the next() that would have
 /// given its item.
 template <typename Item>

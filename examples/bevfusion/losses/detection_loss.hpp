@@ -55,7 +55,7 @@ torch::Tensor heat_map_target(const std::vector<std::vector<Box3D>>& truth, std:
 
 /// The loss of Fuller-det: heat map, and, on queries matched to annotations, class and box.
 ///
-/// Sums over queries are divided by the number of annotations of the batch, at least 1. Where a velocity is unknown its entry
+/// Sums over queries are divided by the number of matched queries of the batch, at least 1. Where a velocity is unknown its entry
 /// counts nothing. Matching runs on the host.
 /// @param truth  one list of annotations per sample; those off the grid, or of classes without an output, are left out
 DetectionLosses detection_loss(const Detections& detections, const std::vector<std::vector<Box3D>>& truth, const BoxCoder& coder,

@@ -31,7 +31,7 @@ struct Batch {
 /// @throws std::invalid_argument for no samples, or pictures or masks of different sizes.
 Batch collate(const std::vector<TrainingSample>& samples, const std::vector<MapClass>& map_classes = {});
 
-/// How a model's samples are to be loaded: pictures, maps and sweeps of the sizes it takes.
+/// How a model's samples are to be loaded: by the sensors it has, pictures and maps of the sizes it takes.
 LoadingOptions loading_options(const ModelConfig& config);
 
 }  // namespace bevfusion

@@ -15,7 +15,7 @@ namespace bevfusion {
 /// What a network says of a batch; nothing where it has no such task.
 struct Outputs {
   std::optional<Detections> detections;
-  torch::Tensor segmentation;  ///< [B, 6, cells, cells] logits
+  torch::Tensor segmentation;  ///< [B, map classes, cells, cells] logits
   torch::Tensor foreground;    ///< [B, masks, cells, cells] logits
 };
 
