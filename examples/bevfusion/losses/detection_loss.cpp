@@ -2,6 +2,7 @@
 #include "bevfusion/losses/detection_loss.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 #include <torch/torch.h>
 
@@ -56,8 +57,12 @@ Matches match(const Detections& detections, std::int64_t b, const std::vector<Bo
   }
   const std::vector<Box3D> queries = decode_boxes(detections, b, coder);
   const auto classes = static_cast<std::size_t>(probabilities.size(1));
-  const std::vector<double> cost = matching_cost(queries, std::vector<float>(first, first + probabilities.numel()), classes,
-                                                 truth, labels, coder.grid, weights);
+  std::vector<double> cost = matching_cost(queries, std::vector<float>(first, first + probabilities.numel()), classes, truth,
+                                           labels, coder.grid, weights);
+  // A query that is no box is the last to be matched. Where it makes the loss no number, the trainer skips the step or says so.
+  for (double& one : cost) {
+    one = std::isfinite(one) ? one : 1e6;
+  }
   const std::vector<std::size_t> truth_of = assign(cost, queries.size(), truth.size());
   for (std::size_t q = 0; q < truth_of.size(); ++q) {
     if (truth_of[q] != unassigned) {
