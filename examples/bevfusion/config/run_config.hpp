@@ -27,7 +27,7 @@ struct DataConfig {
 /// How a run trains. The defaults are FULLER's, and OpenPCDet's where the paper is silent.
 struct TrainingConfig {
   std::int64_t epochs = 10;
-  std::int64_t batch = 2;       ///< samples a step
+  std::int64_t batch = 2;       ///< samples a batch
   std::int64_t accumulate = 1;  ///< batches whose gradients are added before the optimiser steps
   double learning_rate = 1e-3;  ///< the largest of the one-cycle schedule
   double weight_decay = 1e-2;   ///< decoupled, on every parameter
