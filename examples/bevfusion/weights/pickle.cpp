@@ -58,7 +58,8 @@ class Reader {
 
   template <class Value>
   void push(Value value) {
-    pickle_.values.push_back({std::move(value)});
+    // Made in place: g++ 12 takes the parts that a moved variant has not for uninitialised ones.
+    pickle_.values.emplace_back().value.template emplace<Value>(std::move(value));
     stack_.push_back(pickle_.values.size() - 1);
   }
 
