@@ -56,7 +56,7 @@ if(FULLER_BUILD_TESTS)
   set(tests "${PROJECT_SOURCE_DIR}/tests")
   fuller_add_test(bevfusion_model_test
                   SOURCES "${tests}/bevfusion/sparse_convolution_test.cpp" "${tests}/bevfusion/layers_test.cpp"
-                          "${tests}/bevfusion/model_test.cpp"
+                          "${tests}/bevfusion/model_test.cpp" "${tests}/bevfusion/losses_test.cpp"
                   TORCH LABELS bevfusion integration LIBRARIES bevfusion_model)
   fuller_add_test(bevfusion_parts_test
                   SOURCES "${tests}/bevfusion/parts_test.cpp" "${tests}/bevfusion/pillars_test.cpp"
