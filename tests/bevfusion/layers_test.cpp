@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The model's layers: published parameter counts, shapes, and the geometry that is easy to get silently wrong.
 #include <cmath>
+#include <string>
 
 #include <torch/torch.h>
 
@@ -11,6 +12,9 @@
 #include "bevfusion/fusion/second.hpp"
 #include "bevfusion/heads/fuller_det.hpp"
 #include "bevfusion/heads/fuller_seg.hpp"
+#include "bevfusion/lidar/voxel_net.hpp"
+#include "bevfusion/lidar/voxels.hpp"
+#include "bevfusion/model/model_config.hpp"
 #include "support/catch.hpp"
 
 namespace {
@@ -175,6 +179,24 @@ TEST_CASE("peaks are local maxima, single cells for point classes", "[bevfusion]
   const auto out = head->forward(torch::randn({2, 4, 6, 6}));
   CHECK(out.class_logits.sizes() == at::IntArrayRef({2, 3, 5}));
   CHECK(out.centre.sizes() == at::IntArrayRef({2, 2, 5}));
+}
+
+TEST_CASE("a LiDAR branch trains on clouds of no point and of one", "[bevfusion][model]") {
+  const bevfusion::ModelConfig config = bevfusion::tiny_model();
+  bevfusion::VoxelNet net(config.voxel_net, config.voxels);
+  for (const std::int64_t points : {0, 1}) {
+    const torch::Tensor map = net->forward(bevfusion::voxelise({torch::zeros({points, 5})}, config.voxels));
+    map.sum().backward();
+    CHECK(torch::isfinite(map).all().item<bool>());
+  }
+  // Neither says anything of the sites' statistics.
+  for (const auto& buffer : net->named_buffers()) {
+    INFO(buffer.key());
+    const bool is_variance = buffer.key().find("running_var") != std::string::npos;
+    if (is_variance || buffer.key().find("running_mean") != std::string::npos) {
+      CHECK(buffer.value().eq(is_variance ? 1 : 0).all().item<bool>());
+    }
+  }
 }
 
 }  // namespace

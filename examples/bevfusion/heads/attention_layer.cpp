@@ -26,8 +26,7 @@ DecoderLayerImpl::DecoderLayerImpl(const DecoderLayerOptions& options) {
 }
 
 torch::Tensor DecoderLayerImpl::forward(const torch::Tensor& queries, const torch::Tensor& query_position,
-                                        const torch::Tensor& keys, const torch::Tensor& key_position, bool position_in_values,
-                                        const torch::Tensor& cross_query_position) {
+                                        const torch::Tensor& keys, const torch::Tensor& key_position, bool position_in_values) {
   torch::Tensor at = queries;
   if (self_) {
     const torch::Tensor placed = at + query_position;
@@ -36,7 +35,7 @@ torch::Tensor DecoderLayerImpl::forward(const torch::Tensor& queries, const torc
   }
   at = normalised(self_norm_, at);
   const torch::Tensor placed_keys = keys + key_position;
-  const torch::Tensor placed_queries = at + (cross_query_position.defined() ? cross_query_position : query_position);
+  const torch::Tensor placed_queries = at + query_position;
   const torch::Tensor read =
       std::get<0>(cross_->forward(placed_queries, placed_keys, position_in_values ? placed_keys : keys, {}, false));
   at = normalised(cross_norm_, at + dropout_->forward(read));

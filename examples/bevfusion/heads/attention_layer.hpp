@@ -23,15 +23,13 @@ class DecoderLayerImpl : public torch::nn::Module {
   explicit DecoderLayerImpl(const DecoderLayerOptions& options);
 
   /// @param queries         [Q, B, C]
-  /// @param query_position  [Q, B, C], added to queries before self-attention
+  /// @param query_position  [Q, B, C], added to queries before both attentions
   /// @param keys            [K, B, C]
   /// @param key_position    [K, B, C] or [K, 1, C], added to keys
   /// @param position_in_values  whether values carry the position too (TransFusion) or not (MaskFormer)
-  /// @param cross_query_position  [Q, B, C], added to queries before cross-attention; query_position where undefined
   /// @return [Q, B, C]
   torch::Tensor forward(const torch::Tensor& queries, const torch::Tensor& query_position, const torch::Tensor& keys,
-                        const torch::Tensor& key_position, bool position_in_values,
-                        const torch::Tensor& cross_query_position = {});
+                        const torch::Tensor& key_position, bool position_in_values);
 
  private:
   torch::nn::MultiheadAttention self_{nullptr}, cross_{nullptr};

@@ -111,7 +111,7 @@ Detections FullerDetImpl::forward(const torch::Tensor& shared) {
   const torch::Tensor decoded =
       layer_
           ->forward(tokens(query), tokens(self_position_->forward(query_centre)), tokens(map), tokens(key_places),
-                    /*position_in_values=*/true, tokens(cross_position_->forward(query_centre)))
+                    /*position_in_values=*/true)
           .permute({1, 2, 0});  // [B, C, Q]
   out.centre = branches_[0]->forward(decoded) + query_centre;
   out.height = branches_[1]->forward(decoded);

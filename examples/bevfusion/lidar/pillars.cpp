@@ -9,6 +9,7 @@
 #include <torch/torch.h>
 
 #include "bevfusion/lidar/voxels.hpp"
+#include "bevfusion/model/blocks.hpp"
 #include "bevfusion/model/kinds.hpp"
 
 namespace bevfusion {
@@ -117,13 +118,7 @@ torch::Tensor PillarsImpl::scatter(const std::vector<torch::Tensor>& clouds) {
   const auto batch = static_cast<std::int64_t>(clouds.size());
   const std::int64_t rows = grid_.cells(0);
   const std::int64_t columns = grid_.cells(1);
-  torch::Tensor features = linear_->forward(points.features);
-  // Statistics of fewer than two points mean nothing; those that were learnt serve.
-  features = is_training() && features.size(0) > 1
-                 ? norm_->forward(features)
-                 : torch::batch_norm(features, norm_->weight, norm_->bias, norm_->running_mean, norm_->running_var,
-                                     /*training=*/false, 0, norm_->options.eps(), /*cudnn_enabled=*/false);
-  features = features.relu();
+  const torch::Tensor features = normalise_rows(norm_, linear_->forward(points.features)).relu();
   // Values are 0 or more, so that a pillar's largest value over zeros is its own.
   const torch::Tensor index = points.pillar.unsqueeze(1).expand_as(features);
   const torch::Tensor largest = torch::zeros({points.cell.size(0), options_.channels}, features.options())

@@ -7,6 +7,7 @@
 
 #include <torch/torch.h>
 
+#include "bevfusion/model/blocks.hpp"
 #include "bevfusion/model/kinds.hpp"
 
 namespace bevfusion {
@@ -34,8 +35,8 @@ SparseResidualBlockImpl::SparseResidualBlockImpl(std::int64_t channels) {
 }
 
 torch::Tensor SparseResidualBlockImpl::forward(const torch::Tensor& features, const Neighbours& neighbours) {
-  torch::Tensor inner = norm1_->forward(conv1_->forward(features, neighbours)).relu_();
-  inner = norm2_->forward(conv2_->forward(inner, neighbours));
+  torch::Tensor inner = normalise_rows(norm1_, conv1_->forward(features, neighbours)).relu_();
+  inner = normalise_rows(norm2_, conv2_->forward(inner, neighbours));
   return torch::relu(inner + features);
 }
 
@@ -69,7 +70,7 @@ std::int64_t VoxelNetImpl::bev_channels(std::int64_t cells_z) const {
 torch::Tensor VoxelNetImpl::forward(const SparseTensor& voxels) {
   SparseTensor at = voxels;
   const auto apply = [&](Layer& layer, const Neighbours& neighbours) {
-    at.features = layer.norm->forward(layer.conv->forward(at.features, neighbours)).relu_();
+    at.features = normalise_rows(layer.norm, layer.conv->forward(at.features, neighbours)).relu_();
     at.keys = neighbours.keys;
     at.shape = neighbours.shape;
   };

@@ -17,4 +17,12 @@ ConvBlockImpl::ConvBlockImpl(std::int64_t in, std::int64_t out, const ConvOption
 
 torch::Tensor ConvBlockImpl::forward(const torch::Tensor& map) { return norm_->forward(conv_->forward(map)).relu_(); }
 
+torch::Tensor normalise_rows(torch::nn::BatchNorm1d& norm, const torch::Tensor& rows) {
+  if (!norm->is_training() || rows.size(0) > 1) {
+    return norm->forward(rows);
+  }
+  return torch::batch_norm(rows, norm->weight, norm->bias, norm->running_mean, norm->running_var, /*training=*/false, 0,
+                           norm->options.eps(), /*cudnn_enabled=*/false);
+}
+
 }  // namespace bevfusion

@@ -27,4 +27,8 @@ class ConvBlockImpl : public torch::nn::Module {
 };
 TORCH_MODULE(ConvBlock);
 
+/// Batch normalisation of rows [N, C] (points, sites), of which a batch may hold one or none: their statistics then mean nothing,
+/// and those that were learnt serve.
+torch::Tensor normalise_rows(torch::nn::BatchNorm1d& norm, const torch::Tensor& rows);
+
 }  // namespace bevfusion
