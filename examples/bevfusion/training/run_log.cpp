@@ -3,6 +3,8 @@
 
 #include <stdexcept>
 
+#include "bevfusion/training/whole_file.hpp"
+
 namespace bevfusion {
 
 RunLog::RunLog(const std::filesystem::path& folder, std::int64_t bytes, std::int64_t next_step)
@@ -33,6 +35,11 @@ void RunLog::add(const std::string& json, std::int64_t step, const NamedValues& 
   if (!scalars.empty()) {
     events_.add(step, scalars);
   }
+}
+
+std::int64_t RunLog::store_all() {
+  store(path_);
+  return bytes_;
 }
 
 }  // namespace bevfusion

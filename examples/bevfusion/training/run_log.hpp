@@ -23,8 +23,9 @@ class RunLog {
   /// Another line, and its values for TensorBoard.
   void add(const std::string& json, std::int64_t step, const NamedValues& scalars);
 
-  /// Length of log.jsonl, all of which is on its way to the disk.
-  std::int64_t bytes() const { return bytes_; }
+  /// Brings log.jsonl to the disk, so that a checkpoint may count on it even after a power failure.
+  /// @return its length
+  std::int64_t store_all();
 
  private:
   std::filesystem::path path_;

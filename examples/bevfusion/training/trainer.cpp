@@ -294,7 +294,7 @@ void Trainer::write_evaluation(const EvaluationFigures& figures) {
 }
 
 void Trainer::checkpoint() {
-  position_.log_bytes = log_->bytes();
+  position_.log_bytes = log_->store_all();
   save_checkpoint(options_.out / "checkpoint.pt", network_, towers_, position_, device_);
 }
 
