@@ -2,9 +2,13 @@
 if(NOT FULLER_BUILD_TESTS)
   return()
 endif()
+# A second run of the tests finds what the first one wrote, and synth refuses to write over a data set.
+add_test(NAME bevfusion_synth_command_clean COMMAND "${CMAKE_COMMAND}" -E rm -rf "${CMAKE_CURRENT_BINARY_DIR}/synth_command")
 add_test(NAME bevfusion_synth_command
          COMMAND bevfusion synth --tiny --scenes 1 --samples 1 --out "${CMAKE_CURRENT_BINARY_DIR}/synth_command")
-set_tests_properties(bevfusion_synth_command PROPERTIES LABELS "bevfusion;integration" PASS_REGULAR_EXPRESSION "1 scenes, 1 samples, ")
+set_tests_properties(bevfusion_synth_command_clean PROPERTIES FIXTURES_SETUP bevfusion_synth_command LABELS "bevfusion;integration")
+set_tests_properties(bevfusion_synth_command PROPERTIES FIXTURES_REQUIRED bevfusion_synth_command LABELS "bevfusion;integration"
+                     PASS_REGULAR_EXPRESSION "1 scenes, 1 samples, ")
 if(FULLER_TORCH_FOUND)
   fuller_add_test(bevfusion_config SOURCES "${PROJECT_SOURCE_DIR}/tests/bevfusion/config_test.cpp" TORCH LABELS bevfusion unit
                   LIBRARIES bevfusion_program)
