@@ -63,6 +63,9 @@ if(FULLER_BUILD_TESTS)
                           "${tests}/bevfusion/weights_test.cpp"
                   TORCH LABELS bevfusion integration LIBRARIES bevfusion_model)
   target_compile_definitions(bevfusion_parts_test PRIVATE FULLER_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  fuller_add_test(bevfusion_hostile_weights SOURCES "${tests}/bevfusion/hostile_weights_test.cpp" "${tests}/fuzz/weights_targets.cpp"
+                  TORCH LABELS bevfusion integration LIBRARIES bevfusion_model)
+  target_compile_definitions(bevfusion_hostile_weights PRIVATE FULLER_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   # The library that writes checkpoints is declared behind this file.
   fuller_add_test(bevfusion_init_test SOURCES "${tests}/bevfusion/init_checkpoint_test.cpp" TORCH LABELS bevfusion integration
                   LIBRARIES bevfusion_training)
@@ -73,6 +76,22 @@ if(FULLER_BUILD_TESTS)
   target_compile_definitions(bevfusion_key_frame_step PRIVATE FULLER_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   add_test(NAME bevfusion_key_frame_full_step COMMAND bevfusion_key_frame_step "[.slow]")
   set_tests_properties(bevfusion_key_frame_full_step PROPERTIES LABELS "bevfusion;slow" SKIP_RETURN_CODE 77 TIMEOUT 900)
+endif()
+
+# As in data_tests.cmake. LibTorch itself goes without the sanitizers.
+if(FULLER_FUZZ)
+  add_library(bevfusion_weights_fuzzed OBJECT weights/name_map.cpp weights/pickle.cpp weights/state_file.cpp weights/zip_file.cpp
+              "${PROJECT_SOURCE_DIR}/tests/fuzz/weights_targets.cpp")
+  fuller_program(bevfusion_weights_fuzzed TORCH NO_PCH)
+  target_include_directories(bevfusion_weights_fuzzed PUBLIC "${PROJECT_SOURCE_DIR}/examples" "${PROJECT_SOURCE_DIR}/tests")
+  target_compile_options(bevfusion_weights_fuzzed PRIVATE -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined)
+  foreach(reader state_file state_pickle name_map)
+    add_executable(bevfusion_fuzz_${reader} "${PROJECT_SOURCE_DIR}/tests/fuzz/${reader}_fuzz.cpp")
+    fuller_program(bevfusion_fuzz_${reader} TORCH NO_PCH)
+    target_compile_options(bevfusion_fuzz_${reader} PRIVATE -fsanitize=fuzzer,address,undefined)
+    target_link_options(bevfusion_fuzz_${reader} PRIVATE -fsanitize=fuzzer,address,undefined)
+    target_link_libraries(bevfusion_fuzz_${reader} PRIVATE bevfusion_weights_fuzzed)
+  endforeach()
 endif()
 
 include(evaluation.cmake)

@@ -16,25 +16,36 @@ namespace {
 
 constexpr std::int64_t widest_kernel = 7;
 
-/// What the stars of `pattern` stand for in `text`, if it fits. A star takes as little as it can.
+/// What the stars of `pattern` stand for in `text`, if it fits. A star takes as little as it can: were it to take more, the
+/// next one would start further on between the same two dots, and reach no further.
 std::optional<std::vector<std::string>> stars_in(const std::string& pattern, const std::string& text) {
-  const std::size_t star = pattern.find('*');
+  std::size_t star = pattern.find('*');
   if (star == std::string::npos) {
     return pattern == text ? std::optional<std::vector<std::string>>(std::vector<std::string>{}) : std::nullopt;
   }
   if (text.compare(0, star, pattern, 0, star) != 0) {
     return std::nullopt;
   }
-  for (std::size_t length = 0; star + length <= text.size(); ++length) {
-    if (auto rest = stars_in(pattern.substr(star + 1), text.substr(star + length))) {
-      rest->insert(rest->begin(), text.substr(star, length));
-      return rest;
+  std::vector<std::string> stars;
+  std::size_t at = star;
+  while (star != std::string::npos) {
+    const std::size_t next = pattern.find('*', star + 1);
+    const std::string fixed = pattern.substr(star + 1, next == std::string::npos ? next : next - star - 1);
+    std::size_t end = text.find(fixed, at);
+    if (next == std::string::npos && end != std::string::npos) {
+      end = text.rfind(fixed);
+      if (end < at || end + fixed.size() != text.size()) {
+        return std::nullopt;
+      }
     }
-    if (star + length < text.size() && text[star + length] == '.') {
-      break;
+    if (end == std::string::npos || text.find('.', at) < end) {
+      return std::nullopt;
     }
+    stars.push_back(text.substr(at, end - at));
+    at = end + fixed.size();
+    star = next;
   }
-  return std::nullopt;
+  return stars;
 }
 
 bool is_number(const std::string& text) {
@@ -68,17 +79,24 @@ std::optional<std::string> filled(const std::string& ours, const std::vector<std
 
 }  // namespace
 
-NameMap::NameMap(const std::filesystem::path& file) : identity_(false) {
+NameMap::NameMap(const std::filesystem::path& file) {
+  std::ifstream in(file);
+  if (!in) {
+    fail(file.string(), "cannot be opened");
+  }
+  read(in, file.string());
+}
+
+NameMap::NameMap(std::istream& in, const std::string& file) { read(in, file); }
+
+void NameMap::read(std::istream& in, const std::string& file) {
+  identity_ = false;
   static const std::map<std::string, Conversion> conversions = {
       {"", Conversion::copied},
       {"sparse_xyz", Conversion::sparse_xyz},
       {"sparse_zyx", Conversion::sparse_zyx},
       {"subtracted", Conversion::subtracted},
   };
-  std::ifstream in(file);
-  if (!in) {
-    fail(file.string(), "cannot be opened");
-  }
   std::string text;
   for (int number = 1; std::getline(in, text); ++number) {
     std::istringstream words(text.substr(0, text.find('#')));
@@ -93,8 +111,8 @@ NameMap::NameMap(const std::filesystem::path& file) : identity_(false) {
     words >> conversion;
     const auto found = conversions.find(conversion);
     if (!pair || (words >> more) || found == conversions.end() || stars(line.theirs) < stars(line.ours)) {
-      fail(file.string(), "line " + std::to_string(number) + " is no 'theirs ours [sparse_xyz | sparse_zyx | subtracted]' with " +
-                              "no more stars in ours");
+      fail(file, "line " + std::to_string(number) + " is no 'theirs ours [sparse_xyz | sparse_zyx | subtracted]' with " +
+                     "no more stars in ours");
     }
     line.conversion = found->second;
     lines_.push_back(std::move(line));

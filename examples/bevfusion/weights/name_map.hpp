@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <istream>
 #include <optional>
 #include <string>
 #include <utility>
@@ -35,6 +36,8 @@ class NameMap {
   NameMap() = default;
   /// @throws DataError, naming file and line, for one that cannot be read
   explicit NameMap(const std::filesystem::path& file);
+  /// @param file  for error messages
+  NameMap(std::istream& in, const std::string& file);
 
   std::optional<Renamed> find(const std::string& theirs) const;
 
@@ -44,6 +47,8 @@ class NameMap {
     std::string ours;
     Conversion conversion = Conversion::copied;
   };
+
+  void read(std::istream& in, const std::string& file);
 
   bool identity_ = true;
   std::vector<Line> lines_;

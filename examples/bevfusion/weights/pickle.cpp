@@ -11,6 +11,9 @@ namespace {
 
 using Index = PickleValue::Index;
 
+/// Many globals may be put together from the same two texts, and each has a copy.
+constexpr std::size_t longest_global = 1000;
+
 /// The stack machine of Python's pickletools, without its calls.
 class Reader {
  public:
@@ -167,9 +170,16 @@ class Reader {
     push(number_value);
   }
 
+  void push_global(const std::string& module, const std::string& name) {
+    if (module.size() + name.size() > longest_global) {
+      stop("a global with a name of more than " + std::to_string(longest_global) + " characters");
+    }
+    push(PickleValue::Global{module + ' ' + name});
+  }
+
   void push_global() {
-    std::string module = line();
-    push(PickleValue::Global{std::move(module) + ' ' + line()});
+    const std::string module = line();
+    push_global(module, line());
   }
 
   void push_stack_global() {
@@ -180,7 +190,7 @@ class Reader {
     if (of_name == nullptr || of_module == nullptr) {
       stop("a global without a name");
     }
-    push(PickleValue::Global{*of_module + ' ' + *of_name});
+    push_global(*of_module, *of_name);
   }
 
   void build() {

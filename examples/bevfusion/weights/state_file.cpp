@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bevfusion/weights/state_file.hpp"
 
+#include <algorithm>
 #include <limits>
 #include <sstream>
 #include <utility>
@@ -13,8 +14,11 @@ namespace bevfusion {
 namespace {
 
 constexpr const char* pickle_entry = "data.pkl";
-constexpr int deepest = 16;                   ///< dicts within dicts; a pickle may hold itself
-constexpr std::size_t most_tensors = 100000;  ///< the same dict may be reached in many ways
+// A pickle may hold itself, and reach the same dict in very many ways.
+constexpr int deepest = 16;                   ///< dicts within dicts
+constexpr std::size_t most_values = 2000000;  ///< each as often as it is reached
+constexpr std::size_t longest_name = 1000;
+constexpr std::size_t most_axes = 64;
 
 template <class Value>
 const Value* as(const Pickle& pickle, std::size_t index) {
@@ -48,7 +52,7 @@ bool element_type(const std::string& global, torch::ScalarType& type) {
 }
 
 bool numbers_of(const Pickle& pickle, std::size_t index, std::vector<std::int64_t>& numbers) {
-  if (as<PickleValue::Sequence>(pickle, index) == nullptr) {
+  if (as<PickleValue::Sequence>(pickle, index) == nullptr || items_of(pickle, index).size() > most_axes) {
     return false;
   }
   for (const std::size_t item : items_of(pickle, index)) {
@@ -61,34 +65,53 @@ bool numbers_of(const Pickle& pickle, std::size_t index, std::vector<std::int64_
   return true;
 }
 
+bool is_empty(const std::vector<std::int64_t>& sizes) { return std::find(sizes.begin(), sizes.end(), 0) != sizes.end(); }
+
+/// Whether the sizes' product without zeros, by which LibTorch lays out an empty tensor, fits in 64 bits.
+bool can_be_laid_out(const std::vector<std::int64_t>& sizes) {
+  std::int64_t elements = 1;
+  for (const std::int64_t size : sizes) {
+    if (size > 0 && elements > std::numeric_limits<std::int64_t>::max() / size) {
+      return false;
+    }
+    elements *= std::max<std::int64_t>(size, 1);
+  }
+  return true;
+}
+
 /// Whether all elements of a tensor lie within `count`, and are no more than those.
 bool within(const std::vector<std::int64_t>& sizes, const std::vector<std::int64_t>& strides, std::int64_t offset,
             std::int64_t count) {
+  if (is_empty(sizes)) {
+    return can_be_laid_out(sizes);
+  }
+  if (offset >= count) {
+    return false;
+  }
   std::int64_t elements = 1;
-  std::int64_t last = offset;
+  std::int64_t left = count - 1 - offset;  // elements behind the last one that the axes so far reach
   for (std::size_t axis = 0; axis < sizes.size(); ++axis) {
-    if (sizes[axis] == 0) {
-      return offset <= count;
-    }
-    if (sizes[axis] > count || elements > count / sizes[axis] || strides[axis] > count) {
+    if (elements > count / sizes[axis]) {
       return false;
     }
     elements *= sizes[axis];
-    // Both factors are at most count: their product is compared without overflow.
-    if (strides[axis] != 0 && sizes[axis] - 1 > (count - 1) / strides[axis]) {
+    if (strides[axis] != 0 && sizes[axis] - 1 > left / strides[axis]) {
       return false;
     }
-    last += (sizes[axis] - 1) * strides[axis];
-    if (last >= count) {
-      return false;
-    }
+    left -= (sizes[axis] - 1) * strides[axis];
   }
-  return last < count;
+  return true;
 }
 
 }  // namespace
 
-StateFile::StateFile(const std::filesystem::path& path) : zip_(path) {
+StateFile::StateFile(const std::filesystem::path& path) : zip_(path) { read_names(); }
+
+StateFile::StateFile(std::unique_ptr<std::istream> file, std::string name) : zip_(std::move(file), std::move(name)) {
+  read_names();
+}
+
+void StateFile::read_names() {
   if (zip_.has("byteorder") && zip_.read("byteorder") != "little") {
     fail(zip_.name(), "byteorder: its numbers are not little-endian");
   }
@@ -101,12 +124,21 @@ StateFile::StateFile(const std::filesystem::path& path) : zip_(path) {
 }
 
 void StateFile::collect(const Pickle& pickle, std::size_t index, const std::string& name, int depth) {
-  if (depth > deepest || tensors_.size() > most_tensors) {
-    fail(zip_.name(), std::string(pickle_entry) + ": too much under '" + name + "'");
-  }
+  const auto look_at = [&](std::size_t count) {
+    looked_at_ += count;
+    if (depth > deepest || looked_at_ > most_values) {
+      fail(zip_.name(), std::string(pickle_entry) + ": too much under '" + name + "'");
+    }
+  };
+  look_at(1);
   const auto inner = [&](const PickleValue::Dict& dict) {
+    look_at(dict.items.size());
     for (const auto& [key, value] : dict.items) {
       if (const auto* text = as<std::string>(pickle, key)) {
+        if (name.size() + text->size() > longest_name) {
+          fail(zip_.name(), std::string(pickle_entry) + ": a name under '" + name + "' has more than " +
+                                std::to_string(longest_name) + " characters");
+        }
         collect(pickle, value, name.empty() ? *text : name + '.' + *text, depth + 1);
       }
     }
@@ -147,10 +179,10 @@ bool StateFile::collect_tensor(const Pickle& pickle, const PickleValue::Object& 
     fail(zip_.name(), std::string(pickle_entry) + ": tensor " + name + ": " + what);
   };
   const auto* storage = arguments.size() < 4 ? nullptr : as<PickleValue::Persistent>(pickle, arguments[0]);
-  const std::vector<std::size_t> parts = storage == nullptr ? std::vector<std::size_t>{} : items_of(pickle, storage->id);
-  if (parts.size() < 5) {
+  if (storage == nullptr || items_of(pickle, storage->id).size() < 5) {
     bad("no storage");
   }
+  const std::vector<std::size_t>& parts = items_of(pickle, storage->id);
   Stored stored;
   const auto* entry = as<std::string>(pickle, parts[2]);
   const auto* count = as<std::int64_t>(pickle, parts[4]);
@@ -208,15 +240,13 @@ const std::vector<std::int64_t>& StateFile::sizes(const std::string& name) const
 
 torch::Tensor StateFile::tensor(const std::string& name) {
   const Stored& stored = tensors_.at(name);
+  const auto options = torch::TensorOptions(stored.type);
+  if (is_empty(stored.sizes)) {
+    return torch::empty(stored.sizes, options);
+  }
   std::int64_t needed = stored.offset + 1;
-  bool empty = false;
   for (std::size_t axis = 0; axis < stored.sizes.size(); ++axis) {
     needed += (stored.sizes[axis] - 1) * stored.strides[axis];
-    empty = empty || stored.sizes[axis] == 0;
-  }
-  const auto options = torch::TensorOptions(stored.type);
-  if (empty) {
-    return torch::empty(stored.sizes, options);
   }
   const torch::Tensor storage = torch::empty({needed}, options);
   zip_.read(stored.entry, storage.data_ptr(), storage.nbytes());

@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <istream>
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -23,6 +25,9 @@ class StateFile {
  public:
   /// @throws DataError, naming file and entry, for one that cannot be read, is cut short or contradicts itself
   explicit StateFile(const std::filesystem::path& path);
+  /// @param file  can be sought in
+  /// @param name  for error messages
+  StateFile(std::unique_ptr<std::istream> file, std::string name);
 
   std::vector<std::string> names() const;
   const std::vector<std::int64_t>& sizes(const std::string& name) const;
@@ -39,12 +44,14 @@ class StateFile {
     std::vector<std::int64_t> strides;
   };
 
+  void read_names();
   void collect(const Pickle& pickle, std::size_t index, const std::string& name, int depth);
   bool collect_tensor(const Pickle& pickle, const PickleValue::Object& object, const std::string& name);
   void name_checkpoint();
 
   ZipFile zip_;
   std::map<std::string, Stored> tensors_;
+  std::size_t looked_at_ = 0;  ///< values of the pickle, each as often as it is reached
 };
 
 }  // namespace bevfusion

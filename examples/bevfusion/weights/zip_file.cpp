@@ -2,6 +2,7 @@
 #include "bevfusion/weights/zip_file.hpp"
 
 #include <algorithm>
+#include <fstream>
 #include <utility>
 
 #include "bevfusion/nuscenes/data_error.hpp"
@@ -42,11 +43,15 @@ bool wide_value(const std::string& extra, std::uint64_t skip, std::uint64_t& val
 
 }  // namespace
 
-ZipFile::ZipFile(const std::filesystem::path& path) : name_(path.string()), file_(path, std::ios::binary | std::ios::ate) {
-  if (!file_) {
+ZipFile::ZipFile(const std::filesystem::path& path)
+    : ZipFile(std::make_unique<std::ifstream>(path, std::ios::binary), path.string()) {}
+
+ZipFile::ZipFile(std::unique_ptr<std::istream> file, std::string name) : name_(std::move(name)), file_(std::move(file)) {
+  if (!*file_) {
     fail(name_, "cannot be opened");
   }
-  const std::streamoff length = file_.tellg();
+  file_->seekg(0, std::ios::end);
+  const std::streamoff length = file_->tellg();
   if (length < 0) {
     fail(name_, "is no file that can be read");
   }
@@ -60,9 +65,9 @@ std::string ZipFile::bytes_at(std::uint64_t place, std::uint64_t count) {
     fail(name_, "cut short: " + std::to_string(count) + " bytes at " + std::to_string(place) + " are past its end");
   }
   std::string bytes(static_cast<std::size_t>(count), '\0');
-  file_.clear();
-  file_.seekg(static_cast<std::streamoff>(place));
-  if (!file_.read(bytes.data(), static_cast<std::streamsize>(count))) {
+  file_->clear();
+  file_->seekg(static_cast<std::streamoff>(place));
+  if (!file_->read(bytes.data(), static_cast<std::streamsize>(count))) {
     fail(name_, "cannot be read");
   }
   return bytes;
@@ -159,9 +164,9 @@ void ZipFile::read(const std::string& entry_name, void* into, std::uint64_t size
   if (size > entry.size || place > length_ || size > length_ - place) {
     fail(name_, "entry " + entry_name + " is cut short: it has no " + std::to_string(size) + " bytes");
   }
-  file_.clear();
-  file_.seekg(static_cast<std::streamoff>(place));
-  if (!file_.read(static_cast<char*>(into), static_cast<std::streamsize>(size))) {
+  file_->clear();
+  file_->seekg(static_cast<std::streamoff>(place));
+  if (!file_->read(static_cast<char*>(into), static_cast<std::streamsize>(size))) {
     fail(name_, "entry " + entry_name + " cannot be read");
   }
 }

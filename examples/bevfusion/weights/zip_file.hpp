@@ -3,8 +3,9 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
+#include <istream>
 #include <map>
+#include <memory>
 #include <string>
 
 namespace bevfusion {
@@ -15,6 +16,9 @@ class ZipFile {
  public:
   /// @throws DataError for a file that is no zip file or cut short
   explicit ZipFile(const std::filesystem::path& path);
+  /// @param file  can be sought in
+  /// @param name  for error messages
+  ZipFile(std::unique_ptr<std::istream> file, std::string name);
 
   const std::string& name() const { return name_; }
   bool has(const std::string& entry) const { return entries_.count(entry) != 0; }
@@ -38,7 +42,7 @@ class ZipFile {
   void strip_shared_folder();
 
   std::string name_;
-  std::ifstream file_;
+  std::unique_ptr<std::istream> file_;
   std::uint64_t length_ = 0;
   std::map<std::string, Entry> entries_;
 };
