@@ -3,11 +3,9 @@
 // Table 5, one network for two tasks against one for each.
 //
 //   bevfusion_bench [Google Benchmark's options]
-#include <algorithm>
 #include <cstring>
 #include <functional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <benchmark/benchmark.h>
@@ -18,6 +16,7 @@
 #include "bevfusion/lidar/voxel_net.hpp"
 #include "bevfusion/loading/prefetcher.hpp"
 #include "bevfusion/step_memory.hpp"
+#include "support/all_cores.hpp"
 #include "support/contest.hpp"
 #include "support/machine.hpp"
 
@@ -139,7 +138,8 @@ void add(const std::string& name, const std::function<void(benchmark::State&)>& 
 
 int main(int argc, char** argv) {
   constexpr const char* memory = "--memory=";
-  at::set_num_threads(static_cast<int>(std::min(2U, std::max(1U, std::thread::hardware_concurrency()))));
+  setenv("OMP_NUM_THREADS", "2", 0);
+  example::run_on_all_cores(argv);
   if (argc == 2 && std::strncmp(argv[1], memory, std::strlen(memory)) == 0) {
     return bench::memory_process(argv[1] + std::strlen(memory));
   }

@@ -8,12 +8,21 @@
 #include <fuller/version.hpp>
 
 #include "bevfusion/commands/commands.hpp"
+#include "support/all_cores.hpp"
 
 int main(int argc, char** argv) {
+  example::run_on_all_cores(argv);
   CLI::App app(
       "A BEVFusion-style network that detects objects and segments the map from LiDAR and cameras, trained with calibrated\n"
       "gradients (fuller). Data sets are in nuScenes' format; `synth` writes one. `bevfusion COMMAND --help` explains a command.",
       "bevfusion");
+  app.footer(
+      "\nA first run, in minutes on two CPU cores:\n"
+      "  bevfusion synth --out town --scenes 52 --samples 4 --tiny\n"
+      "  bevfusion train --size tiny --data town --out run\n"
+      "  bevfusion eval --run run\n"
+      "  bevfusion predict --run run --pictures 8\n"
+      "  bevfusion report run\n");
   app.set_version_flag("--version", fuller::version);
   app.require_subcommand(1);
   bevfusion::add_commands(app);

@@ -2,51 +2,67 @@
 #include "bevfusion/sparse/neighbours.hpp"
 
 #include <algorithm>
+#include <array>
 #include <stdexcept>
-#include <vector>
+#include <tuple>
 
 #include <torch/torch.h>
 
 namespace bevfusion {
 namespace {
 
-/// All offsets of a kernel, [K, 3], x-major.
-torch::Tensor offsets_of(const Extent& kernel, const torch::Device& device) {
-  std::vector<std::int64_t> offsets;
-  for (std::int64_t x = 0; x < kernel[0]; ++x) {
-    for (std::int64_t y = 0; y < kernel[1]; ++y) {
-      for (std::int64_t z = 0; z < kernel[2]; ++z) {
-        offsets.insert(offsets.end(), {x, y, z});
-      }
-    }
-  }
-  return torch::tensor(offsets, torch::kLong).view({-1, 3}).to(device);
+/// The cells that sites reach along one axis at each kernel offset, and whether they are cells of the grid; both [M, k].
+struct Reach {
+  torch::Tensor cells;
+  torch::Tensor inside;
+};
+
+/// The input cells that output sites [M, 4] read along an axis: in = out * stride - padding + offset.
+Reach read_along(std::size_t axis, const torch::Tensor& sites, const Extent& input, const Extent& kernel, const Extent& stride,
+                 const Extent& padding) {
+  const torch::Tensor first = sites.select(1, static_cast<std::int64_t>(axis) + 1) * stride[axis] - padding[axis];
+  const torch::Tensor cells = first.unsqueeze(1) + torch::arange(kernel[axis], sites.options());
+  return {cells, (cells >= 0) & (cells < input[axis])};
 }
 
-torch::Tensor row(const Extent& values, const torch::Tensor& like) {
-  return torch::tensor({values[0], values[1], values[2]}, torch::kLong).to(like.device());
+/// The output cells that input sites [N, 4] are read by: out = (in + padding - offset) / stride, where that divides.
+Reach written_along(std::size_t axis, const torch::Tensor& sites, const Extent& output, const Extent& kernel,
+                    const Extent& stride, const Extent& padding) {
+  const torch::Tensor last = sites.select(1, static_cast<std::int64_t>(axis) + 1) + padding[axis];
+  const torch::Tensor scaled = last.unsqueeze(1) - torch::arange(kernel[axis], sites.options());
+  const torch::Tensor cells = torch::div(scaled, stride[axis], "floor");
+  return {cells, (cells * stride[axis] == scaled) & (cells >= 0) & (cells < output[axis])};
 }
 
-/// Where `wanted` sites [M, K, 4] stand in the input, N where they do not.
-torch::Tensor look_up(const SparseTensor& input, const torch::Tensor& wanted) {
+/// Keys of the cells that three axes span, [M, K] with offsets x-major, and whether all three are inside. Axis by axis, since a
+/// [M, K, 4] tensor of sites would be the largest thing that a sparse encoder ever writes.
+Reach keys_of_reach(const torch::Tensor& sites, const std::array<Reach, 3>& axes, const Extent& shape) {
+  const auto [x, y, z] = std::tie(axes[0], axes[1], axes[2]);
+  const torch::Tensor column =
+      (sites.select(1, 0).unsqueeze(1) * shape[0] + x.cells).unsqueeze(2) * shape[1] + y.cells.unsqueeze(1);
+  const torch::Tensor inside = x.inside.unsqueeze(2) & y.inside.unsqueeze(1);
+  return {(column.unsqueeze(3) * shape[2] + z.cells.unsqueeze(1).unsqueeze(1)).flatten(1),
+          (inside.unsqueeze(3) & z.inside.unsqueeze(1).unsqueeze(1)).flatten(1)};
+}
+
+template <class Along>
+Reach reach(Along along, const torch::Tensor& sites, const Extent& shape, const Extent& kernel, const Extent& stride,
+            const Extent& padding) {
+  const auto axis = [&](std::size_t a) { return along(a, sites, shape, kernel, stride, padding); };
+  return keys_of_reach(sites, {axis(0), axis(1), axis(2)}, shape);
+}
+
+/// Where the input sites that output sites [M, 4] read stand among the input's; N where none is active. [M, K]
+torch::Tensor look_up(const SparseTensor& input, const torch::Tensor& sites, const Extent& kernel, const Extent& stride,
+                      const Extent& padding) {
   const std::int64_t count = input.keys.size(0);
-  const torch::Tensor cells = wanted.slice(2, 1);
-  const torch::Tensor inside = ((cells >= 0) & (cells < row(input.shape, cells))).all(2);
+  const Reach wanted = reach(read_along, sites, input.shape, kernel, stride, padding);
   if (count == 0) {
-    return torch::zeros({wanted.size(0), wanted.size(1)}, wanted.options());
+    return torch::zeros_like(wanted.cells);
   }
-  const torch::Tensor keys = keys_of(wanted, input.shape);
-  const torch::Tensor place = torch::searchsorted(input.keys, keys).clamp_max(count - 1);
-  const torch::Tensor found = inside & (input.keys.index_select(0, place.flatten()).view_as(keys) == keys);
-  return torch::where(found, place, torch::full_like(place, count));
-}
-
-/// The input sites that output sites [M, 4] read: in = out * stride - padding + offset; [M, K, 4].
-torch::Tensor read_by(const torch::Tensor& sites, const Extent& kernel, const Extent& stride, const Extent& padding) {
-  const torch::Tensor cells = (sites.slice(1, 1) * row(stride, sites) - row(padding, sites)).unsqueeze(1);
-  const torch::Tensor read = cells + offsets_of(kernel, sites.device()).unsqueeze(0);
-  const torch::Tensor batch = sites.slice(1, 0, 1).unsqueeze(1).expand({-1, read.size(1), 1});
-  return torch::cat({batch, read}, 2);
+  const torch::Tensor place = torch::searchsorted(input.keys, wanted.cells).clamp_max_(count - 1);
+  const torch::Tensor found = input.keys.index_select(0, place.flatten()).view_as(place) == wanted.cells;
+  return place.masked_fill_((found & wanted.inside).logical_not_(), count);
 }
 
 }  // namespace
@@ -56,8 +72,7 @@ Neighbours submanifold_neighbours(const SparseTensor& input, const Extent& kerne
     throw std::invalid_argument("a submanifold convolution needs a kernel with odd extents");
   }
   const Extent padding{kernel[0] / 2, kernel[1] / 2, kernel[2] / 2};
-  const torch::Tensor table = look_up(input, read_by(input.sites(), kernel, {1, 1, 1}, padding));
-  return {table, input.keys, input.shape, input.keys.size(0), true};
+  return {look_up(input, input.sites(), kernel, {1, 1, 1}, padding), input.keys, input.shape};
 }
 
 Neighbours strided_neighbours(const SparseTensor& input, const Extent& kernel, const Extent& stride, const Extent& padding) {
@@ -65,18 +80,10 @@ Neighbours strided_neighbours(const SparseTensor& input, const Extent& kernel, c
   for (std::size_t axis = 0; axis < 3; ++axis) {
     shape[axis] = (input.shape[axis] + 2 * padding[axis] - kernel[axis]) / stride[axis] + 1;
   }
-  // Turned round: out * stride = in + padding - offset, where that divides.
-  const torch::Tensor sites = input.sites();
-  const torch::Tensor step = row(stride, sites);
-  const torch::Tensor scaled =
-      (sites.slice(1, 1) + row(padding, sites)).unsqueeze(1) - offsets_of(kernel, sites.device()).unsqueeze(0);
-  const torch::Tensor cells = torch::div(scaled, step, "floor");
-  const torch::Tensor reached = ((cells * step == scaled) & (cells >= 0) & (cells < row(shape, sites))).all(2);
-  const torch::Tensor batch = sites.slice(1, 0, 1).unsqueeze(1).expand({-1, cells.size(1), 1});
-  const torch::Tensor keys = keys_of(torch::cat({batch, cells}, 2), shape).masked_select(reached);
-  const torch::Tensor unique = std::get<0>(at::_unique(keys, /*sorted=*/true));
-  const torch::Tensor table = look_up(input, read_by(sites_of(unique, shape), kernel, stride, padding));
-  return {table, unique, shape, input.keys.size(0), false};
+  const Reach written = reach(written_along, input.sites(), shape, kernel, stride, padding);
+  const torch::Tensor sorted = std::get<0>(written.cells.masked_select(written.inside).sort());
+  const torch::Tensor keys = std::get<0>(torch::unique_consecutive(sorted));
+  return {look_up(input, sites_of(keys, shape), kernel, stride, padding), keys, shape};
 }
 
 }  // namespace bevfusion

@@ -12,8 +12,6 @@ struct Neighbours {
   torch::Tensor table;  ///< [M, K] int64: index of the input site, or N where none is active
   torch::Tensor keys;   ///< [M] int64: the output sites
   Extent shape;         ///< the output grid
-  std::int64_t inputs;  ///< N
-  bool submanifold;     ///< output sites = input sites, odd kernel: the table read backwards is its own transpose
 };
 
 /// The neighbours of a submanifold convolution: the output is active where the input is. The kernel is odd, padded by half of it.

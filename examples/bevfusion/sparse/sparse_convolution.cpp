@@ -9,26 +9,62 @@
 namespace bevfusion {
 namespace {
 
-/// The rows of `source` [N, C] that `table` [M, K] names, one behind the other: [M, K C]; the index N names a row of zeros.
-torch::Tensor gather_rows(const torch::Tensor& source, const torch::Tensor& table) {
-  const torch::Tensor padded = torch::cat({source, source.new_zeros({1, source.size(1)})});
-  return padded.index_select(0, table.flatten()).view({table.size(0), table.size(1) * source.size(1)});
+/// Products of gathered rows, in chunks of rows whose gathered copy stays under a number of bytes: larger ones leave the caches
+/// between the gather and the product.
+class GatheredRows {
+ public:
+  GatheredRows(const torch::Tensor& source, const torch::Tensor& table, std::int64_t chunk_bytes)
+      : table_(table), padded_(torch::cat({source, source.new_zeros({1, source.size(1)})})) {
+    const std::int64_t width = table.size(1) * source.size(1);
+    rows_ = std::max<std::int64_t>(1, chunk_bytes / (width * static_cast<std::int64_t>(source.element_size())));
+    buffer_ = source.new_empty({std::min(rows_, table.size(0)) * table.size(1), source.size(1)});
+  }
+
+  /// work(gathered, from, to) for every chunk: the rows of `source` [N, C] that rows from .. to of `table` [M, K] name, one
+  /// behind the other, [to - from, K C]; the index N names a row of zeros.
+  template <class Work>
+  void for_each_chunk(Work work) {
+    for (std::int64_t from = 0; from < table_.size(0); from += rows_) {
+      const std::int64_t to = std::min(table_.size(0), from + rows_);
+      torch::Tensor gathered = buffer_.slice(0, 0, (to - from) * table_.size(1));
+      at::index_select_out(gathered, padded_, 0, table_.slice(0, from, to).flatten());
+      work(gathered.view({to - from, -1}), from, to);
+    }
+  }
+
+ private:
+  torch::Tensor table_;
+  torch::Tensor padded_;
+  torch::Tensor buffer_;
+  std::int64_t rows_ = 1;
+};
+
+/// [M, C_out] = gathered [M, K C_in] x weight [K C_in, C_out]
+torch::Tensor gathered_product(const torch::Tensor& source, const torch::Tensor& table, const torch::Tensor& weight,
+                               std::int64_t chunk_bytes) {
+  torch::Tensor out = source.new_empty({table.size(0), weight.size(1)});
+  GatheredRows(source, table, chunk_bytes).for_each_chunk([&](const torch::Tensor& gathered, std::int64_t from, std::int64_t to) {
+    torch::Tensor part = out.slice(0, from, to);
+    at::mm_out(part, gathered, weight);
+  });
+  return out;
+}
+
+/// Who reads an input site: [N, K], the output site that reads it at each offset, M where none does. At one offset no two outputs
+/// read the same input.
+torch::Tensor transposed(const torch::Tensor& table, std::int64_t inputs) {
+  const std::int64_t outputs = table.size(0);
+  const torch::Tensor site = torch::arange(outputs, table.options()).unsqueeze(1).expand_as(table);
+  torch::Tensor readers = torch::full({inputs + 1, table.size(1)}, outputs, table.options());
+  return readers.scatter_(0, table, site).slice(0, 0, inputs);  // the row behind the last takes what is read nowhere
 }
 
 struct SparseProduct : torch::autograd::Function<SparseProduct> {
   static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& features,
-                               const torch::Tensor& weight, const torch::Tensor& table, bool submanifold,
-                               std::int64_t chunk_bytes) {
+                               const torch::Tensor& weight, const torch::Tensor& table, std::int64_t chunk_bytes) {
     context->save_for_backward({features, weight, table});
-    context->saved_data["submanifold"] = submanifold;
     context->saved_data["chunk_bytes"] = chunk_bytes;
-    const std::int64_t rows = rows_of_chunk(weight.size(0), features.element_size(), chunk_bytes);
-    torch::Tensor out = features.new_empty({table.size(0), weight.size(1)});
-    for_chunks(table.size(0), rows, [&](std::int64_t from, std::int64_t to) {
-      torch::Tensor part = out.slice(0, from, to);
-      at::mm_out(part, gather_rows(features, table.slice(0, from, to)), weight);
-    });
-    return out;
+    return gathered_product(features, table, weight, chunk_bytes);
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
@@ -39,52 +75,19 @@ struct SparseProduct : torch::autograd::Function<SparseProduct> {
     const torch::Tensor& table = saved[2];
     const torch::Tensor gradient = gradients[0].contiguous();
     const std::int64_t chunk_bytes = context->saved_data["chunk_bytes"].toInt();
-    const bool to_features = context->needs_input_grad(0);
-    const bool submanifold = context->saved_data["submanifold"].toBool();
-    const std::int64_t channels = features.size(1);
-    const std::int64_t offsets = table.size(1);
 
     torch::Tensor weight_gradient = torch::zeros_like(weight);
+    GatheredRows(features, table, chunk_bytes)
+        .for_each_chunk([&](const torch::Tensor& gathered, std::int64_t from, std::int64_t to) {
+          weight_gradient.addmm_(gathered.t(), gradient.slice(0, from, to));
+        });
     torch::Tensor feature_gradient;
-    if (to_features && !submanifold) {
-      feature_gradient = features.new_zeros({features.size(0) + 1, channels});
+    if (context->needs_input_grad(0)) {
+      const std::int64_t offsets = table.size(1);
+      const torch::Tensor turned = weight.view({offsets, features.size(1), -1}).transpose(1, 2).reshape({-1, features.size(1)});
+      feature_gradient = gathered_product(gradient, transposed(table, features.size(0)), turned, chunk_bytes);
     }
-    for_chunks(table.size(0), rows_of_chunk(weight.size(0), features.element_size(), chunk_bytes),
-               [&](std::int64_t from, std::int64_t to) {
-                 const torch::Tensor part = gradient.slice(0, from, to);
-                 const torch::Tensor sites = table.slice(0, from, to);
-                 weight_gradient.addmm_(gather_rows(features, sites).t(), part);
-                 if (feature_gradient.defined()) {
-                   feature_gradient.index_add_(0, sites.flatten(), part.mm(weight.t()).view({-1, channels}));
-                 }
-               });
-    if (feature_gradient.defined()) {
-      feature_gradient = feature_gradient.slice(0, 0, features.size(0));
-    } else if (to_features) {
-      // Site i reads j at offset k where j reads i at the opposite offset: the transpose is a gather too.
-      const torch::Tensor mirrored = table.flip({1});
-      const torch::Tensor transposed =
-          weight.view({offsets, channels, -1}).transpose(1, 2).reshape({offsets * weight.size(1), channels});
-      feature_gradient = features.new_empty(features.sizes());
-      for_chunks(mirrored.size(0), rows_of_chunk(transposed.size(0), features.element_size(), chunk_bytes),
-                 [&](std::int64_t from, std::int64_t to) {
-                   torch::Tensor part = feature_gradient.slice(0, from, to);
-                   at::mm_out(part, gather_rows(gradient, mirrored.slice(0, from, to)), transposed);
-                 });
-    }
-    return {feature_gradient, weight_gradient, torch::Tensor(), torch::Tensor(), torch::Tensor()};
-  }
-
- private:
-  static std::int64_t rows_of_chunk(std::int64_t width, std::size_t element, std::int64_t chunk_bytes) {
-    return std::max<std::int64_t>(1, chunk_bytes / (width * static_cast<std::int64_t>(element)));
-  }
-
-  template <class Work>
-  static void for_chunks(std::int64_t count, std::int64_t rows, Work work) {
-    for (std::int64_t from = 0; from < count; from += rows) {
-      work(from, std::min(count, from + rows));
-    }
+    return {feature_gradient, weight_gradient, torch::Tensor(), torch::Tensor()};
   }
 };
 
@@ -92,7 +95,7 @@ struct SparseProduct : torch::autograd::Function<SparseProduct> {
 
 torch::Tensor sparse_convolution(const torch::Tensor& features, const torch::Tensor& weight, const Neighbours& neighbours,
                                  std::int64_t chunk_bytes) {
-  return SparseProduct::apply(features, weight, neighbours.table, neighbours.submanifold, chunk_bytes);
+  return SparseProduct::apply(features, weight, neighbours.table, chunk_bytes);
 }
 
 SparseConvolutionImpl::SparseConvolutionImpl(std::int64_t in, std::int64_t out, const Extent& kernel) {

@@ -10,11 +10,12 @@ namespace bevfusion {
 /// A sparse convolution's features: out[m] = sum_k in[table[m, k]] W_k, with nothing for sites that are not active.
 ///
 /// One gather and one product [M, K C_in] x [K C_in, C_out], in row chunks so that the gathered rows stay under `chunk_bytes`;
-/// backward gathers again rather than keep them. Deterministic on CPU; on CUDA, strided layers add in no fixed order.
+/// backward gathers again rather than keep them, and gathers the cotangents of a site's readers instead of adding to it from
+/// each. Deterministic.
 /// @param features  [N, C_in]
 /// @param weight    [K C_in, C_out], offsets x-major
 torch::Tensor sparse_convolution(const torch::Tensor& features, const torch::Tensor& weight, const Neighbours& neighbours,
-                                 std::int64_t chunk_bytes = std::int64_t{128} << 20);
+                                 std::int64_t chunk_bytes = std::int64_t{16} << 20);
 
 /// A sparse 3-D convolution without bias, submanifold or strided.
 class SparseConvolutionImpl : public torch::nn::Module {
