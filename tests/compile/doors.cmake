@@ -1,9 +1,9 @@
 # cmake -DINCLUDE=<folder that holds fuller/> -P doors.cmake
 #
 # Reads every include line of the public headers and refuses those that go up: core knows nothing of ours; calibrators and cpu
-# know core; autograd knows these; cuda (kernels) and device (kernels on tensors) are entered by name. Refuses LibTorch outside of
-# autograd and device, all of LibTorch anywhere, a header without guard or
-# licence, and a header that fuller.hpp does not lead to.
+# know core; autograd knows these; cuda (kernels) and device (kernels on tensors, behind an interface of autograd's) are entered by
+# name. Refuses LibTorch outside of autograd and device, all of LibTorch anywhere, a header without guard or licence, and a header
+# that fuller.hpp does not lead to.
 cmake_minimum_required(VERSION 3.22)
 get_filename_component(INCLUDE "${INCLUDE}" ABSOLUTE)
 
@@ -11,7 +11,7 @@ set(core core)
 set(calibrators core calibrators)
 set(cpu core cpu)
 set(cuda core calibrators cuda)
-set(device core calibrators cuda device)
+set(device core calibrators cuda autograd device)
 set(autograd core calibrators cpu cuda autograd top)
 set(top core calibrators cpu autograd top)
 set(measure core measure)

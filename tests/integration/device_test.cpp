@@ -2,12 +2,9 @@
 // DeviceCalibrator, DeviceGate and the sums beside them, on tensors of the CPU with the kernels on emulated blocks: all but the
 // device. The oracles are the library's CPU reductions and the rules' own calls on the host.
 
-#include <ATen/record_function.h>
 #include <torch/torch.h>
 
 #include <cstring>
-#include <set>
-#include <string>
 #include <vector>
 
 #include <fuller/autograd/reductions.hpp>
@@ -15,48 +12,17 @@
 #include <fuller/device/gate.hpp>
 
 #include "support/catch.hpp"
-#include "support/emulated_launcher.hpp"
+#include "support/emulated_kernels.hpp"
 
 namespace {
 
 using at::Tensor;
-using fuller::testing::EmulatedLauncher;
+using fuller::testing::operators_of;
+using fuller::testing::waits;
 
-const fuller::cuda::KernelTable emulated{
-    [](const fuller::cuda::GramRequest& request, void*) { return submit(request, EmulatedLauncher()); },
-    [](const fuller::cuda::NormRequest& request, void*) { return submit(request, EmulatedLauncher()); },
-    [](const fuller::cuda::SumRequest& request, void*) { return submit(request, EmulatedLauncher()); },
-    [](const fuller::cuda::ScaleRequest& request, void*) { return submit(request, EmulatedLauncher()); },
-    [](const fuller::cuda::RuleCall& call, void*) { return submit(call, EmulatedLauncher()); },
-    [](const fuller::cuda::GateCall& call, void*) { return submit(call, EmulatedLauncher()); },
-};
-const fuller::DeviceKernels kernels{&emulated, nullptr};
+const fuller::DeviceKernels kernels = fuller::testing::emulated_kernels;
 
 Tensor doubles(const std::vector<double>& values) { return torch::tensor(values, torch::kDouble); }
-
-/// The names of the operators that f ran.
-template <class F>
-std::multiset<std::string> operators_of(const F& f) {
-  static std::multiset<std::string> names;
-  names.clear();
-  const auto handle = at::addThreadLocalCallback(
-      at::RecordFunctionCallback([](const at::RecordFunction& function) -> std::unique_ptr<at::ObserverContext> {
-        names.insert(function.name());
-        return nullptr;
-      }).scopes({at::RecordScope::FUNCTION}));
-  f();
-  at::removeCallback(handle);
-  return names;
-}
-
-bool waits(const std::multiset<std::string>& operators) {
-  for (const char* name : {"aten::item", "aten::_local_scalar_dense", "aten::is_nonzero", "aten::equal", "aten::nonzero"}) {
-    if (operators.count(name) != 0) {
-      return true;
-    }
-  }
-  return false;
-}
 
 std::vector<std::vector<Tensor>> gradients_of(int tasks, int step) {
   torch::manual_seed(100 * tasks + step);

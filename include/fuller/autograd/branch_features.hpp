@@ -48,6 +48,9 @@ inline const void* hooked(const std::shared_ptr<Modalities>& modalities, const a
     fail("the fusion weight ", weight.defined() ? "must be a trained parameter of two dimensions or more" : "is undefined",
          "; its gradient is what the gates are computed from");
   }
+  if (modalities->device && weight.device() != modalities->device->device()) {
+    fail("the fusion weight is on ", weight.device(), ", the calibration's steps run on ", modalities->device->device());
+  }
   const void* key = weight.unsafeGetTensorImpl();
   if (modalities->hooks.count(key) == 0) {
     const std::weak_ptr<Modalities> weak = modalities;

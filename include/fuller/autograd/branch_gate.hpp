@@ -62,6 +62,21 @@ struct Modalities {
   std::vector<std::int64_t> widths;                 ///< channels of each branch, as last seen
   std::unordered_map<const void*, Hook> hooks;      ///< one for each fusion weight
   std::vector<std::weak_ptr<GateStep>> open_steps;  ///< steps whose graph is alive
+  std::shared_ptr<GatesOnDevice> device;            ///< does the arithmetic where given, as State::device does
+
+  /// Takes what GatesOnDevice::packed() gave apart, from a copy on the host.
+  void unpack(const at::Tensor& numbers) {
+    const double* next = numbers.data_ptr<double>();
+    for (std::vector<double>* list : {&state, &scales, &squared_norms}) {
+      std::copy_n(next, list->size(), list->begin());
+      next += list->size();
+    }
+  }
+  void read() {
+    if (device) {
+      unpack(device->packed().to(at::kCPU));
+    }
+  }
 };
 
 /// One forward pass through a gate, until its backward has run.
@@ -75,6 +90,7 @@ struct GateStep {
   std::vector<std::size_t> through;  ///< the branches that pass through the node, in its order
   std::vector<double> squared_norms;
   std::vector<double> sizes;
+  at::Tensor device_norms;            ///< the squared norms where the step runs on a device
   std::vector<at::Tensor> fusion;     ///< the weights, in the order of `weights`
   std::vector<at::Tensor> gradients;  ///< and theirs, where ranks have to average them first
   std::size_t weights_seen = 0;       ///< in the backward that runs
@@ -82,15 +98,27 @@ struct GateStep {
 
 /// Takes the norms of the gradient of fusion weight k.
 inline void take_norms(GateStep& step, std::size_t k, const at::Tensor& gradient) {
+  GatesOnDevice* const device = step.modalities->device.get();
+  if (device != nullptr && !step.device_norms.defined()) {
+    step.device_norms = device->no_norms();
+  }
   if (step.fusion.size() == 1) {
-    slice_squared_norms(gradient, step.widths, /*dim=*/1, step.squared_norms.data());
+    if (device != nullptr) {
+      device->take_norms(gradient, step.widths, step.device_norms, 0);
+    } else {
+      slice_squared_norms(gradient, step.widths, /*dim=*/1, step.squared_norms.data());
+    }
     const auto channels = static_cast<double>(gradient.size(1));
     for (std::size_t m = 0; m < step.widths.size(); ++m) {
       step.sizes[m] = static_cast<double>(gradient.numel()) * static_cast<double>(step.widths[m]) / channels;
     }
   } else {
     const std::int64_t all = gradient.size(1);
-    slice_squared_norms(gradient, at::IntArrayRef(&all, 1), /*dim=*/1, &step.squared_norms[k]);
+    if (device != nullptr) {
+      device->take_norms(gradient, at::IntArrayRef(&all, 1), step.device_norms, static_cast<std::int64_t>(k));
+    } else {
+      slice_squared_norms(gradient, at::IntArrayRef(&all, 1), /*dim=*/1, &step.squared_norms[k]);
+    }
     step.sizes[k] = static_cast<double>(gradient.numel());
   }
 }
@@ -161,6 +189,10 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
       open_gates(*step);
       if (modalities.gate.options.target == GateTarget::gradient) {
         for (std::size_t k = 0; k < step->through.size(); ++k) {
+          if (modalities.device) {
+            cotangents[k] = cotangents[k].defined() ? modalities.device->gated(step->through[k], cotangents[k]) : at::Tensor();
+            continue;
+          }
           const double scale = modalities.scales[step->through[k]];
           if (cotangents[k].defined() && scale != 1.0) {
             cotangents[k] = cotangents[k] * scale;
@@ -191,6 +223,11 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
     modalities.squared_norms = step.squared_norms;
     modalities.sizes = step.sizes;
     modalities.present = step.present;
+    if (modalities.device) {
+      modalities.device->open(step.device_norms.defined() ? step.device_norms : modalities.device->no_norms(), step.sizes,
+                              step.present);
+      return;
+    }
     BranchEvidence<> evidence;
     evidence.count = static_cast<int>(modalities.names.size());
     evidence.squared_norms = modalities.squared_norms.data();

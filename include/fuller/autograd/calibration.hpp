@@ -17,12 +17,14 @@
 
 #include <fuller/autograd/branch_features.hpp>
 #include <fuller/autograd/branch_updates.hpp>
+#include <fuller/autograd/device_steps.hpp>
 #include <fuller/autograd/diagnostics.hpp>
 #include <fuller/autograd/loss_guard.hpp>
 #include <fuller/autograd/loss_sum.hpp>
 #include <fuller/autograd/options.hpp>
 #include <fuller/autograd/route.hpp>
 #include <fuller/autograd/saved_state.hpp>
+#include <fuller/autograd/snapshot.hpp>
 #include <fuller/autograd/step.hpp>
 #include <fuller/autograd/surface.hpp>
 #include <fuller/autograd/task_fork.hpp>
@@ -45,7 +47,7 @@ namespace fuller {
 /// optimisers fused into backward, and `autograd::grad` to head parameters see the gradient of the unweighted loss.
 ///
 /// One thread at a time. On CPU tensors nothing is allocated that outlives the step. On CUDA tensors the evidence is brought to
-/// the host, where the rule runs: one wait a step.
+/// the host, where the rule runs, one wait a step; after use() all of it stays on the device, and a step waits for nothing.
 class Calibration {
  public:
   using Tensor = at::Tensor;
@@ -85,7 +87,35 @@ class Calibration {
       detail::fail("modalities() needs two names or more, got ", names.size());
     }
     expect_names(names, "modality");
-    modalities_ = std::make_shared<detail::Modalities>(std::move(gate), std::move(names));
+    auto made = std::make_shared<detail::Modalities>(std::move(gate), std::move(names));
+    if (steps_) {
+      made->device = steps_->gates(made->gate, static_cast<int>(made->names.size()));
+    }
+    modalities_ = std::move(made);
+  }
+
+  /// From now on every step runs on a device, by kernels linked into the program: evidence, rule, weights, gates and state stay
+  /// there, no step waits for it, and a step can be captured in a CUDA graph. Same results, to rounding.
+  ///
+  ///     #include <fuller/device/steps.hpp>
+  ///     calibration.use(fuller::steps_on(at::kCUDA));
+  ///
+  /// What was done so far is taken along, and may be loaded or saved at any time. diagnostics(), steps(), save() and load() wait
+  /// for the device. So does a step of Surface::all_shared whose losses share more than the trunk, once, for its weights. Under
+  /// NonFinite::throw_error diagnostics() throws, once, for the first step since it was last called that would have ended with an
+  /// exception; that step itself went as under NonFinite::skip, and tasks with a zero gradient as ever. Null: back to the host.
+  /// @throws Error, and changes nothing, for what only the host can do: rules of one's own, options.ranks.
+  void use(const std::shared_ptr<const StepsOnDevice>& steps) {
+    std::shared_ptr<detail::TasksOnDevice> of_tasks = steps ? steps->tasks(*state_) : nullptr;
+    std::shared_ptr<detail::GatesOnDevice> of_gates =
+        steps && modalities_ ? steps->gates(modalities_->gate, static_cast<int>(modalities_->names.size())) : nullptr;
+    bring_to_host();
+    state_->device = std::move(of_tasks);
+    if (modalities_) {
+      modalities_->device = std::move(of_gates);
+    }
+    steps_ = steps;
+    take_to_device();
   }
 
   /// The shared representation, once for each task: the one line around a shared backbone. Feed output i to the head of task i.
@@ -121,6 +151,9 @@ class Calibration {
     for (const Tensor& level : levels) {
       if (!level.defined()) {
         detail::fail("fork() got an undefined tensor as shared representation");
+      }
+      if (state_->device && level.device() != state_->device->device()) {
+        detail::fail("fork() got a tensor on ", level.device(), ", the calibration's steps run on ", state_->device->device());
       }
       if (level.requires_grad()) {
         trained.push_back(level);
@@ -255,20 +288,39 @@ class Calibration {
   void step(Optimizer& optimizer, const std::vector<Tensors>& branches) {
     detail::Modalities& all = expect_modalities(branches);
     if (all.gate.options.target == GateTarget::update) {
-      detail::step_gated(optimizer, branches, all.scales);
+      if (all.device) {
+        detail::step_gated(optimizer, branches, all.device->scales());
+      } else {
+        detail::step_gated(optimizer, branches, all.scales);
+      }
     } else {
       optimizer.step();
     }
   }
 
   /// Ends an epoch, for rules that average losses over epochs or follow a schedule (DWA, WPCGrad).
-  void end_epoch() { ++state_->epoch; }
+  void end_epoch() {
+    ++state_->epoch;
+    if (state_->device) {
+      state_->device->set_epoch(state_->epoch);
+    }
+  }
 
-  /// The number of steps taken.
-  std::int64_t steps() const { return state_->step; }
+  /// The number of steps taken. After use() it counts replays of a captured step too, and waits for the device.
+  std::int64_t steps() const {
+    if (state_->device) {
+      state_->device->read(*state_);
+    }
+    return state_->step;
+  }
 
-  /// What the last step showed and did. Allocates; waits for nothing that the step did not wait for.
+  /// What the last step showed and did. Allocates; waits for nothing that the step did not wait for; after use(), for the device.
+  /// @throws NonFiniteError after use(), under NonFinite::throw_error.
   Diagnostics diagnostics() const {
+    bring_to_host();
+    if (state_->device) {
+      state_->device->expect_finite(*state_);
+    }
     Diagnostics out;
     detail::describe_tasks(*state_, out);
     if (modalities_) {
@@ -277,10 +329,15 @@ class Calibration {
     return out;
   }
 
+  /// The diagnostics of the last step without a wait: take one every so many steps, and look at it when it is there. Not inside a
+  /// capture. Allocates.
+  Snapshot snapshot() const { return Snapshot(*state_, modalities_.get()); }
+
   /// Writes everything a resumed run needs to equal the uninterrupted one bit for bit: the rule's state (weights, moments, epoch
   /// means), counters of steps and epochs (and so of random draws), gates. `torch::save(calibration, path)` calls it.
   template <class Archive>
   void save(Archive& archive) const {
+    bring_to_host();
     detail::write_state(archive, *state_, modalities_.get());
   }
 
@@ -289,10 +346,31 @@ class Calibration {
   /// a state of the same size made with others is taken over. `torch::load(calibration, path)` calls it.
   template <class Archive>
   void load(Archive& archive) {
+    bring_to_host();  // what the archive does not hold stays
     detail::read_state(archive, *state_, modalities_.get());
+    take_to_device();
   }
 
  private:
+  /// Makes the host's numbers those of the device, where the steps run there; waits.
+  void bring_to_host() const {
+    if (state_->device) {
+      state_->device->read(*state_);
+    }
+    if (modalities_) {
+      modalities_->read();
+    }
+  }
+
+  void take_to_device() {
+    if (state_->device) {
+      state_->device->write(*state_);
+    }
+    if (modalities_ && modalities_->device) {
+      modalities_->device->write(modalities_->state, modalities_->scales, modalities_->squared_norms);
+    }
+  }
+
   static void expect_names(const std::vector<std::string>& names, const char* what) {
     if (names.empty()) {
       detail::fail("a calibration needs at least one ", what);
@@ -334,6 +412,7 @@ class Calibration {
 
   std::shared_ptr<detail::State> state_;
   std::shared_ptr<detail::Modalities> modalities_;
+  std::shared_ptr<const StepsOnDevice> steps_;
 };
 
 /// Found by `torch::save(calibration, path)`.

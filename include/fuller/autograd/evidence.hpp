@@ -2,7 +2,9 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <iterator>
+#include <string>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -67,6 +69,22 @@ inline void expect_no_checkpoint(std::uint64_t expected) {
   }
 }
 
+/// The task gradients of the surface's parameters that `cotangents` of the fork's outputs give.
+/// @param expected  what nodes_made() is if nothing but the engine made any
+/// @throws Error where that ran a checkpoint, whose parameters then hold gradients they should not.
+inline TaskTensors pull_back_to_surface(State& state, const Step& step, const TaskTensors& cotangents, std::uint64_t expected) {
+  TaskTensors gradients(cotangents.size());
+  for (std::size_t i = 0; i < cotangents.size(); ++i) {
+    if (any_defined(cotangents[i])) {
+      expected += engine_nodes(cotangents[i]);
+      gradients[i] = pull_back(step.roots, cotangents[i], step.surface_edges, state.nested);
+      expect_reached(state, i, gradients[i]);
+    }
+  }
+  expect_no_checkpoint(expected);
+  return gradients;
+}
+
 /// Forms the Gram matrix of the task gradients that `cotangents` of the fork's outputs give at the step's surface.
 /// @throws Error where that ran a checkpoint, whose parameters then hold gradients they should not.
 inline void measure_at_fork(State& state, const Step& step, const TaskTensors& cotangents) {
@@ -80,20 +98,12 @@ inline void measure_at_fork(State& state, const Step& step, const TaskTensors& c
     }
     return;
   }
-  std::uint64_t expected = nodes_made();
+  const std::uint64_t expected = nodes_made();
   if (gram_of_linear(state, step, cotangents)) {
     expect_no_checkpoint(expected);
     return;
   }
-  TaskTensors gradients(cotangents.size());
-  for (std::size_t i = 0; i < cotangents.size(); ++i) {
-    if (any_defined(cotangents[i])) {
-      expected += engine_nodes(cotangents[i]);
-      gradients[i] = pull_back(step.roots, cotangents[i], step.surface_edges, state.nested);
-      expect_reached(state, i, gradients[i]);
-    }
-  }
-  expect_no_checkpoint(expected);
+  TaskTensors gradients = pull_back_to_surface(state, step, cotangents, expected);
   if (ranks.average) {
     average_lists(ranks, step.surface, gradients);
   }
@@ -104,6 +114,15 @@ inline void measure_at_fork(State& state, const Step& step, const TaskTensors& c
 inline bool measures_now(const State& state) {
   const int every = state.options.measure_every;
   return always_measured(state) || (every > 0 && state.step % every == 0);
+}
+
+/// What NonFinite::throw_error throws for.
+inline bool is_failure(Condition condition) { return condition == Condition::zero || condition == Condition::non_finite; }
+
+[[noreturn]] inline void throw_failure(std::int64_t step, const std::string& task, Condition condition) {
+  throw NonFiniteError(message("in step ", step, " task '", task, "' has a ",
+                               condition == Condition::zero ? "zero gradient" : "gradient or loss that is NaN or infinite",
+                               "; see NonFinite for policies that go on"));
 }
 
 /// Asks the rule for this step's weights. `state.present` and, where measured, `state.gram` are given.
@@ -134,17 +153,32 @@ inline void weigh(State& state, Step& step) {
   if (may_throw) {
     for (std::size_t i = 0; i < state.tasks.size(); ++i) {
       const Condition condition = state.rule.verdict.conditions[i];
-      if (condition == Condition::zero || condition == Condition::non_finite) {
+      if (is_failure(condition)) {
         state.rule.state = before;  // the rule itself does not stand still for a zero gradient
-        throw NonFiniteError(message("in step ", state.step, " task '", state.tasks[i], "' has a ",
-                                     condition == Condition::zero ? "zero gradient" : "gradient or loss that is NaN or infinite",
-                                     "; see NonFinite for policies that go on"));
+        throw_failure(state.step, state.tasks[i], condition);
       }
     }
   }
   state.loss_scale = step.loss_scale;
   ++state.step;
   step.weighed = true;
+}
+
+/// The same on the device, from the task gradients themselves: nothing is thrown for what they hold, and nothing waited for.
+inline void weigh_on_device(State& state, Step& step, const TaskTensors& gradients) {
+  state.device->weigh(state, step, gradients);
+  state.weights_on_device = true;
+  ++state.step;
+  step.weighed = true;
+}
+
+/// The same from the cotangents of the fork's outputs.
+inline void weigh_at_fork_on_device(State& state, Step& step, const TaskTensors& cotangents) {
+  if (!state.measured || state.surface == Surface::representation) {
+    weigh_on_device(state, step, cotangents);
+  } else {
+    weigh_on_device(state, step, pull_back_to_surface(state, step, cotangents, nodes_made()));
+  }
 }
 
 }  // namespace fuller::detail

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -28,7 +29,7 @@ class LossGuard : public torch::autograd::FunctionPreHook {
     const auto step = step_.lock();
     const bool ours = step && step->run != nullptr && step->run == torch::autograd::get_current_graph_task_nodes_in_graph();
     // Unless something was added to it, it is the very tensor that the loss sum has sent: no value need be read.
-    if (ours && gradients[output_].defined() && !gradients[output_].is_alias_of(step->scale)) {
+    if (ours && gradients[output_].defined() && !was_sent(*step, gradients[output_])) {
       const at::Tensor& gradient = gradients[output_];
       const at::Tensor expected = step->scale.to(gradient.options()).reshape(gradient.sizes());
       if (!gradient.equal(expected) && gradient.equal(gradient)) {
@@ -41,6 +42,11 @@ class LossGuard : public torch::autograd::FunctionPreHook {
   }
 
  private:
+  static bool was_sent(const Step& step, const at::Tensor& gradient) {
+    const auto is_it = [&](const at::Tensor& sent) { return gradient.is_alias_of(sent); };
+    return is_it(step.scale) || std::any_of(step.casts.begin(), step.casts.end(), is_it);
+  }
+
   std::weak_ptr<Step> step_;
   std::uint32_t output_;
   std::string task_;

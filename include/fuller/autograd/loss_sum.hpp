@@ -13,6 +13,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/graph_task.h>
 
+#include <fuller/autograd/device_heads.hpp>
 #include <fuller/autograd/head_gradients.hpp>
 #include <fuller/autograd/task_fork.hpp>
 
@@ -56,13 +57,20 @@ struct LossSum : torch::autograd::Function<LossSum> {
     step.run = torch::autograd::get_current_graph_task_nodes_in_graph();
     step.weighed = false;
     step.scale = step.route == Step::Route::fork ? scale : at::Tensor();
-    step.loss_scale = std::abs(scale.item<double>());
+    if (state.device) {
+      step.device_scale = scale.to(state.device->device(), at::kDouble, /*non_blocking=*/false, /*copy=*/true);
+    } else {
+      step.loss_scale = std::abs(scale.item<double>());
+    }
     step.nodes_at_start = nodes_made();
 
     bool changes = changes_heads(state, step);
     bool sets_aside = sets_heads_aside(state, step);
     refuse_terms_outside(step, changes);
     torch::autograd::variable_list to_losses(step.given.size(), scale);
+    if (state.device && step.route == Step::Route::fork) {
+      cast_for_losses(step, to_losses);
+    }
     TaskTensors replacements;
     std::vector<double> applied;
     if (step.route == Step::Route::sum) {
@@ -82,6 +90,9 @@ struct LossSum : torch::autograd::Function<LossSum> {
       }
     }
     if (sets_aside) {
+      if (state.device && step.route == Step::Route::fork) {
+        weight_heads_last(summed->state, summed->step);
+      }
       auto heads = std::make_shared<HeadGradients>(summed->state, summed->step);
       heads->replacements = std::move(replacements);
       heads->applied = std::move(applied);
@@ -92,6 +103,19 @@ struct LossSum : torch::autograd::Function<LossSum> {
   }
 
  private:
+  /// Gives each loss the scale in its own type. The engine would do so itself, into tensors that LossGuard could not tell from
+  /// what others have sent, short of waiting for their values.
+  static void cast_for_losses(Step& step, torch::autograd::variable_list& to_losses) {
+    step.casts.clear();
+    for (std::size_t k = 0; k < step.given.size(); ++k) {
+      const at::Tensor& loss = step.losses[step.given[k]];
+      if (loss.scalar_type() != to_losses[k].scalar_type() || loss.device() != to_losses[k].device()) {
+        to_losses[k] = to_losses[k].to(loss.device(), loss.scalar_type());
+        step.casts.push_back(to_losses[k]);
+      }
+    }
+  }
+
   /// What task i's loss is multiplied with where the weights are chosen at the sum. A task whose shared gradient is zero is
   /// weighted with what its head is to get, which changes nothing for the shared parameters.
   static double weight_at_loss(const State& state, std::size_t i) {
@@ -139,6 +163,13 @@ struct LossSum : torch::autograd::Function<LossSum> {
       if (state.measured) {
         average_lists(ranks, step.surface, gradients);
       }
+    }
+    if (state.device) {
+      // Which losses are left out of the pass to come is a question to the host: here the step waits for its weights.
+      weigh_on_device(state, step, gradients);
+      state.device->read(state);
+      state.device->expect_finite(state);
+      return with_heads ? of_heads : TaskTensors();
     }
     if (state.measured) {
       gram_matrix(gradients, state.gram.data());

@@ -9,6 +9,7 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/core/ivalue.h>
 
+#include <fuller/autograd/device_steps.hpp>
 #include <fuller/autograd/graph.hpp>
 #include <fuller/autograd/last_layer.hpp>
 #include <fuller/autograd/options.hpp>
@@ -30,6 +31,8 @@ struct Step {
   bool weighed = false;              ///< the rule has spoken in the backward that runs or ran last
   double loss_scale = 1;             ///< the size of the gradient that arrived at the loss sum
   at::Tensor scale;                  ///< that gradient, while the backward is between sum and fork
+  std::vector<at::Tensor> casts;     ///< and casts of it, which losses of other types have got, where the step runs on a device
+  at::Tensor device_scale;           ///< a copy of it on the device, a double, where the step runs there
   std::uint64_t nodes_at_start = 0;  ///< nodes_made() when the backward reached the loss sum
 
   const Node* fork = nullptr;       ///< the fork's node; null for a sum without a fork
@@ -78,6 +81,9 @@ struct State {
   std::vector<std::uint8_t> present;
   bool measured = false;  ///< whether `gram` is the last step's
 
+  std::shared_ptr<TasksOnDevice> device;  ///< does the arithmetic where given; the host's numbers are then those last read
+  bool weights_on_device = false;         ///< the last step's weights are there, and `rule.verdict` is not theirs
+
   std::vector<std::vector<at::Tensor>> named_heads;  ///< head parameters given by name
   std::vector<std::weak_ptr<Step>> open_steps;       ///< steps whose graph is alive
 };
@@ -85,9 +91,13 @@ struct State {
 /// Whether the gradients that a backward leaves in the heads are changed when it is through.
 ///
 /// At the fork, heads run unweighted and are weighted afterwards; at the sum they run weighted, and get their plain gradients
-/// afterwards where only shared parameters are to be weighted. A task that is skipped trains its head in neither case.
+/// afterwards where only shared parameters are to be weighted. A task that is skipped trains its head in neither case; on a
+/// device that is also what becomes of one whose exception is still to be thrown.
 inline bool changes_heads(const State& state, const Step& step) {
-  return (step.route == Step::Route::fork) == (state.apply_to == ApplyTo::all) || state.options.non_finite == NonFinite::skip;
+  const NonFinite policy = state.options.non_finite;
+  const bool at_fork = step.route == Step::Route::fork;
+  return at_fork == (state.apply_to == ApplyTo::all) || policy == NonFinite::skip ||
+         (policy == NonFinite::throw_error && at_fork && state.device != nullptr);
 }
 
 /// Whether the heads' gradients are set aside meanwhile: also where a policy may throw and is to leave everything as it was.
@@ -95,8 +105,11 @@ inline bool sets_heads_aside(const State& state, const Step& step) {
   return changes_heads(state, step) || state.options.non_finite == NonFinite::throw_error;
 }
 
-/// What task i's head gradients are to be multiplied with.
+/// What task i's head gradients are to be multiplied with on the host: 1 where the device has done it.
 inline double head_weight(const State& state, std::size_t i) {
+  if (state.weights_on_device) {
+    return 1.0;
+  }
   if (state.apply_to == ApplyTo::all) {
     return state.rule.verdict.heads[i];
   }

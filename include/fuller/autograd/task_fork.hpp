@@ -60,7 +60,8 @@ struct TaskFork : torch::autograd::Function<TaskFork> {
       for (std::size_t i = 0; i < state.tasks.size(); ++i) {
         of_level.push_back(std::move(cotangents[i * levels + k]));
       }
-      combined[k] = weighted_sum(of_level, weights);
+      const bool on_device = state.device != nullptr && step.route != Step::Route::sum;
+      combined[k] = on_device ? state.device->combined(of_level) : weighted_sum(of_level, weights);
     }
     return combined;
   }
@@ -86,6 +87,10 @@ struct TaskFork : torch::autograd::Function<TaskFork> {
       agree_on_presence(state.options.ranks, state.present);
     }
     state.measured = measures_now(state);
+    if (state.device) {
+      weigh_at_fork_on_device(state, step, by_task);
+      return;
+    }
     if (state.measured) {
       measure_at_fork(state, step, by_task);
     }

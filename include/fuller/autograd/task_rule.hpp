@@ -40,6 +40,13 @@ class TaskRule {
     call_->run(evidence, state.data(), {verdict.shared.data(), verdict.heads.data(), verdict.conditions.data()}, scratch_.data());
   }
 
+  /// The rule under its policies, if it is a `Rule`; else null.
+  template <class Rule>
+  const Weighting<Rule>* as() const {
+    const auto* model = dynamic_cast<const Model<Rule>*>(call_.get());
+    return model == nullptr ? nullptr : &model->weighting_;
+  }
+
   Needs needs;
   std::string name;
   std::vector<double> state;

@@ -21,15 +21,18 @@ namespace fuller {
 /// A rule under its policies that lives on a device: evidence, weights and state stay there, in tensors that keep their
 /// addresses, so that a step made of weigh() and weighted_sum() has no wait and can be captured in a CUDA graph.
 ///
-/// For a training step written by hand. Calibration, which does its work inside backward(), copies the evidence to the host.
+/// For a training step written by hand; a Calibration whose steps run on a device has one of its own.
 class DeviceCalibrator {
  public:
   /// @throws Error for options that make no sense.
   template <class Rule>
   DeviceCalibrator(const Rule& rule, int tasks, at::Device device, const WeightingOptions& policies = {})
-      : tasks_(tasks), needs_(Rule::needs) {
+      : DeviceCalibrator(Weighting<Rule>(rule, policies), tasks, device) {}
+
+  /// The same of a rule that has its policies already.
+  template <class Rule>
+  DeviceCalibrator(const Weighting<Rule>& weighting, int tasks, at::Device device) : tasks_(tasks), needs_(Rule::needs) {
     static_assert(cuda::rule_number<Rule> >= 0, "the kernels know the rules of cuda::KnownRules; others run on the host");
-    const Weighting<Rule> weighting(rule, policies);
     static_assert(std::is_trivially_copyable_v<Weighting<Rule>>, "a rule is an argument of kernels");
     const auto options = at::TensorOptions().device(device);
     const auto doubles = options.dtype(at::kDouble);
@@ -74,6 +77,20 @@ class DeviceCalibrator {
       }
       detail::expect_launched(launch(kernels, call, copies), "a Gram matrix");
     }
+  }
+
+  /// The same without task gradients, for a rule that compares none: bit i of `present` says that task i has a loss. One launch.
+  void weigh_unmeasured(const DeviceKernels& kernels, std::uint64_t present, const at::Tensor& losses = {},
+                        const at::Tensor& loss_scale = {}) {
+    if (needs_.gram) {
+      detail::fail("this rule compares task gradients, and was given none");
+    }
+    expect_doubles(losses, needs_.losses ? tasks_ : 0, "losses");
+    expect_doubles(loss_scale, 0, "a loss scale");
+    cuda::RuleCall call = make_call(losses, loss_scale);
+    call.present = present;
+    call.gram = nullptr;
+    detail::expect_launched(kernels.table->run_rule(call, kernels.stream), "a rule");
   }
 
   /// Ends an epoch, or begins any: a write on the device, no wait.
@@ -127,6 +144,7 @@ class DeviceCalibrator {
     const detail::GradientViews views(gradients);
     const std::int64_t needed = cuda::gram_workspace(tasks_, views.tensors(), views.elements());
     if (workspace_.numel() < needed) {
+      outgrown_.push_back(workspace_);
       workspace_ = at::zeros({needed}, workspace_.options());
     }
     cuda::GramRequest request;
@@ -153,6 +171,7 @@ class DeviceCalibrator {
   at::Tensor conditions_;
   at::Tensor scratch_;
   at::Tensor workspace_;
+  std::vector<at::Tensor> outgrown_;  // a graph captured earlier may hold their addresses
 };
 
 }  // namespace fuller

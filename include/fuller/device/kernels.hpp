@@ -209,22 +209,43 @@ inline at::Tensor weighted_sum(const DeviceKernels& kernels, at::TensorList cota
   return out;
 }
 
+namespace detail {
+
+/// out = scale in, of two dense tensors of one layout.
+inline void scale(const DeviceKernels& kernels, const at::Tensor& in, const at::Tensor& out, const double* scale) {
+  cuda::ScaleRequest request;
+  if (!element_of(in.scalar_type(), request.element) || !in.is_non_overlapping_and_dense()) {
+    fail("a tensor of shape ", in.sizes(), " of ", in.dtype().name(),
+         " cannot be scaled in place; it must be dense, of a real floating type");
+  }
+  const std::int64_t width = 1;
+  request.in = in.data_ptr();
+  request.out = out.data_ptr();
+  request.outer = in.numel();
+  request.widths = &width;
+  request.slices = 1;
+  request.scales = scale;
+  expect_launched(kernels.table->scale_slices(request, kernels.stream), "a scaling");
+}
+
+}  // namespace detail
+
 /// Multiplies a dense tensor in place with one number on the device: by selection, 0 clears it, NaN or not, and 1 leaves every
 /// bit. One launch, no wait, no allocation.
 /// @throws Error for a tensor that is not dense, or not of a real floating type.
 inline void scale_in_place(const DeviceKernels& kernels, const at::Tensor& tensor, const double* scale) {
-  cuda::ScaleRequest request;
-  if (!detail::element_of(tensor.scalar_type(), request.element) || !tensor.is_non_overlapping_and_dense()) {
-    detail::fail("a tensor of shape ", tensor.sizes(), " of ", tensor.dtype().name(),
-                 " cannot be scaled in place; it must be dense, of a real floating type");
-  }
-  const std::int64_t width = 1;
-  request.in = request.out = tensor.data_ptr();
-  request.outer = tensor.numel();
-  request.widths = &width;
-  request.slices = 1;
-  request.scales = scale;
-  detail::expect_launched(kernels.table->scale_slices(request, kernels.stream), "a scaling");
+  detail::scale(kernels, tensor, tensor, scale);
+}
+
+/// The same into a tensor of its own, of any layout. One launch, after a copy where the tensor is not dense.
+/// @throws Error for a tensor that is not of a real floating type.
+inline at::Tensor scaled(const DeviceKernels& kernels, const at::Tensor& tensor, const double* scale) {
+  const c10::NoGradGuard no_grad;
+  at::Tensor in = detail::readable(tensor, tensor.scalar_type());
+  in = in.is_non_overlapping_and_dense() ? in : in.contiguous();
+  const at::Tensor out = at::empty_strided(in.sizes(), in.strides(), in.options());
+  detail::scale(kernels, in, out, scale);
+  return out;
 }
 
 }  // namespace fuller

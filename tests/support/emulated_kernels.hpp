@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The kernels as LibTorch's side sees them, run on emulated blocks over tensors of the CPU; and what a step asked of LibTorch.
+
+#include <ATen/record_function.h>
+
+#include <set>
+#include <string>
+
+#include <fuller/device/kernels.hpp>
+
+#include "support/emulated_launcher.hpp"
+
+namespace fuller::testing {
+
+inline const cuda::KernelTable emulated_table{
+    [](const cuda::GramRequest& request, void*) { return submit(request, EmulatedLauncher()); },
+    [](const cuda::NormRequest& request, void*) { return submit(request, EmulatedLauncher()); },
+    [](const cuda::SumRequest& request, void*) { return submit(request, EmulatedLauncher()); },
+    [](const cuda::ScaleRequest& request, void*) { return submit(request, EmulatedLauncher()); },
+    [](const cuda::RuleCall& call, void*) { return submit(call, EmulatedLauncher()); },
+    [](const cuda::GateCall& call, void*) { return submit(call, EmulatedLauncher()); },
+};
+inline const DeviceKernels emulated_kernels{&emulated_table, nullptr};
+
+/// The names of the operators that f ran.
+template <class F>
+std::multiset<std::string> operators_of(const F& f) {
+  static std::multiset<std::string> names;
+  names.clear();
+  const auto handle = at::addThreadLocalCallback(
+      at::RecordFunctionCallback([](const at::RecordFunction& function) -> std::unique_ptr<at::ObserverContext> {
+        names.insert(function.name());
+        return nullptr;
+      }).scopes({at::RecordScope::FUNCTION}));
+  f();
+  at::removeCallback(handle);
+  return names;
+}
+
+/// Whether one of them brings a value to the host, wherever the tensors are.
+inline bool waits(const std::multiset<std::string>& operators) {
+  for (const char* name : {"aten::item", "aten::_local_scalar_dense", "aten::is_nonzero", "aten::equal", "aten::nonzero"}) {
+    if (operators.count(name) != 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace fuller::testing
