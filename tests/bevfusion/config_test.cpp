@@ -426,7 +426,7 @@ TEST_CASE("every rule and gate that a config can name is made", "[bevfusion][con
   config.calibration.rule = "none";
   CHECK_FALSE(make_calibration(config, {"lidar", "camera"}));
   for (const char* rule : {"uniform", "imtl_g", "gradnorm", "dwa", "pcgrad", "wpcgrad"}) {
-    for (const char* gate : {"none", "gradient", "update"}) {
+    for (const char* gate : {"none", "measure", "gradient", "update"}) {
       INFO(rule << ", " << gate);
       config.calibration.rule = rule;
       config.calibration.gate = gate;

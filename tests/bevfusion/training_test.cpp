@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Losses by task, gradient accumulation, mixed precision, and short runs of every calibrator, on a tiny data set.
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -178,6 +179,7 @@ TEST_CASE("every calibrator trains the tiny network, on whole and on parted labe
       {"none", "none", "full", "heads", "published", "float32"},
       {"none", "gradient", "full", "split_detection", "all_shared", "float32"},
       {"uniform", "none", "full", "heads", "published", "float32"},
+      {"uniform", "measure", "full", "heads", "published", "float32"},
       {"imtl_g", "gradient", "full", "heads", "published", "float32"},
       {"imtl_g", "update", "disjoint_balance", "heads", "published", "float32"},
       {"imtl_g", "gradient", "full", "heads", "representation", "bfloat16"},
@@ -228,6 +230,71 @@ TEST_CASE("every calibrator trains the tiny network, on whole and on parted labe
         CHECK(line.at("gamma_task_weighted").get<double>() == Approx(1).epsilon(1e-6));
       }
     }
+  }
+}
+
+TEST_CASE("a gate that only measures logs gamma_modal and leaves the training as it is, bit for bit", "[bevfusion][training]") {
+  for (const std::string rule : {"none", "uniform"}) {
+    INFO(rule);
+    bevfusion::RunConfig config = tiny_config();
+    config.calibration.rule = rule;
+    config.calibration.measure_every = 1;
+    config.training.epochs = 1;
+    const auto trained = [&config](const std::string& gate, std::vector<nlohmann::json>& lines) {
+      config.calibration.gate = gate;
+      check(config);
+      const bevfusion::testing::TemporaryFolder folder;
+      bevfusion::TrainerOptions options;
+      options.out = folder.path();
+      options.most_steps = 3;
+      bevfusion::Network network = bevfusion::make_network(config);
+      bevfusion::Trainer(config, network, TinyData::get().tables, TinyData::get().training, options).run();
+      lines = bevfusion::testing::log_lines(folder.path());
+      return network;
+    };
+    std::vector<nlohmann::json> plain;
+    std::vector<nlohmann::json> measured;
+    CHECK(bevfusion::testing::equal(trained("none", plain), trained("measure", measured)));
+    REQUIRE(plain.size() == 4);
+    REQUIRE(measured.size() == 4);
+    for (std::size_t i = 1; i < plain.size(); ++i) {
+      CHECK_FALSE(plain[i].contains("gamma_modal"));
+      CHECK(measured[i].at("gamma_modal").get<double>() >= 1);
+      CHECK(measured[i].at("gates") == nlohmann::json{{"lidar", 1.0}, {"camera", 1.0}});
+      measured[i].erase("gamma_modal");
+      measured[i].erase("gates");
+      CHECK(measured[i] == plain[i]);
+    }
+  }
+}
+
+TEST_CASE("gamma_modal is the ratio of the fusion gradient's slices, gated or not", "[bevfusion][training]") {
+  bevfusion::RunConfig config = tiny_config();
+  config.calibration.rule = "none";
+  config.calibration.gate = "none";
+  bevfusion::Network network = bevfusion::make_network(config);
+  network->train();
+  bevfusion::BevFusion tower = network->towers().front();
+  const auto batch = data_of(config).load(0, 0);
+  const auto run = [&](const std::string& gate) {
+    config.calibration.gate = gate;
+    tower->zero_grad();
+    bevfusion::TowerTrainer trainer(tower, config);
+    torch::manual_seed(1);  // for the dropout of the heads' attention
+    trainer.backward(batch.batch.input, batch, 1.0);
+    return trainer.diagnostics();
+  };
+  run("none");
+  // The fusion weight reads the branches' channels one behind the other.
+  const torch::Tensor gradient = tower->fusion_weight().grad().to(torch::kDouble);
+  const std::int64_t first = tower->branches(batch.batch.input).front().size(1);
+  REQUIRE(first < gradient.size(1));
+  const double lidar = gradient.slice(1, 0, first).norm().item<double>();
+  const double camera = gradient.slice(1, first).norm().item<double>();
+  const double expected = std::max(lidar, camera) / std::min(lidar, camera);
+  CHECK(expected > 1.01);
+  for (const char* gate : {"measure", "gradient"}) {
+    CHECK(run(gate)->gamma_modal == Approx(expected).epsilon(1e-5));
   }
 }
 

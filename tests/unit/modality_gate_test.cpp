@@ -116,6 +116,23 @@ TEST_CASE("what the gate leaves of an imbalance is at most 0.27846 / alpha") {
   }
 }
 
+TEST_CASE("a gate whose floor is 1 only measures") {
+  // momentum + (1 - momentum) is 1 in doubles for every momentum: 1 - momentum is wrong by less than half of what 1 resolves.
+  for (const double momentum : {0.0, 1e-17, 1e-9, .1, .2, 1.0 / 3, .499999, .7, .999999}) {
+    for (const GateStep step : {GateStep::paper, GateStep::continuous}) {
+      ModalityGateOptions options;
+      options.floor = 1;
+      options.momentum = momentum;
+      options.step = step;
+      Gates gates(3, options);
+      for (const std::vector<double>& norms : {std::vector<double>{1, 2, 3}, {1e150, 1, 1e-150}, {0, 7, 1}, {5, 1e4, 5}}) {
+        CHECK(gates(norms) == std::vector<double>{1, 1, 1});
+        CHECK(gates.state == std::vector<double>{1, 1, 1});
+      }
+    }
+  }
+}
+
 TEST_CASE("the continuous step starts at 1") {
   ModalityGateOptions options = without_memory();
   options.step = GateStep::continuous;

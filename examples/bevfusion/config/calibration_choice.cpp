@@ -30,7 +30,7 @@ fuller::ModalityGate gate_of(const CalibrationConfig& config) {
   fuller::ModalityGateOptions options;
   options.alpha = config.gate_alpha;
   options.momentum = config.gate_momentum;
-  options.floor = config.gate_floor;
+  options.floor = config.gate == "measure" ? 1 : config.gate_floor;
   options.norm = config.gate_norm == "rms" ? fuller::GateNorm::rms : fuller::GateNorm::l2;
   options.step = config.gate_step == "continuous" ? fuller::GateStep::continuous : fuller::GateStep::paper;
   options.target = config.gate == "update" ? fuller::GateTarget::update : fuller::GateTarget::gradient;

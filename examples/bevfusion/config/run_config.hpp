@@ -64,7 +64,7 @@ struct CalibrationConfig {
   std::string rule = "imtl_g";         ///< none, uniform, imtl_g, gradnorm, dwa, pcgrad, wpcgrad
   std::string surface = "published";   ///< where tasks are compared: published, last_shared, representation, all_shared
   std::string apply_to = "published";  ///< what is weighted: published, all, shared_only
-  std::string gate = "gradient";       ///< of the modality branches: none, gradient, update
+  std::string gate = "gradient";       ///< of the modality branches: none, measure, gradient, update
   std::string gate_norm = "l2";        ///< or rms
   double gate_alpha = 0.1;             ///< of FULLER's Eq. 6
   double gate_momentum = 0.2;          ///< of Eq. 7: the share of the old gate

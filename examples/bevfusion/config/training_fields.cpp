@@ -76,7 +76,8 @@ void add_loss_fields(FieldList& list, LossConfig& losses) {
 }
 
 void add_calibration_fields(FieldList& list, CalibrationConfig& calibration) {
-  list.add("calibration.rule", &calibration.rule, "How task gradients are calibrated")
+  list.add("calibration.rule", &calibration.rule,
+           "How task gradients are calibrated; none: losses are summed; uniform: too, and gradients are compared for the log")
       .one_of({"none", "uniform", "imtl_g", "gradnorm", "dwa", "pcgrad", "wpcgrad"})
       .also("rule");
   list.add("calibration.surface", &calibration.surface, "Where they are compared; published: as in the rule's paper")
@@ -88,8 +89,10 @@ void add_calibration_fields(FieldList& list, CalibrationConfig& calibration) {
   list.add("calibration.measure_every", &calibration.measure_every,
            "Steps between comparisons of gradients under a rule that asks for none; 0: never")
       .within(0, 1e9);
-  list.add("calibration.gate", &calibration.gate, "Gates of the modality branches: on gradients or on the optimiser's updates")
-      .one_of({"none", "gradient", "update"})
+  list.add("calibration.gate", &calibration.gate,
+           "Gates of the modality branches: on gradients or on the optimiser's updates; measure: gamma_modal is logged, nothing "
+           "gated")
+      .one_of({"none", "measure", "gradient", "update"})
       .also("gate");
   list.add("calibration.gate_norm", &calibration.gate_norm, "How large a branch's gradient is called").one_of({"l2", "rms"});
   list.add("calibration.gate_alpha", &calibration.gate_alpha, "alpha of FULLER's Eq. 6").within(1e-6, 100);

@@ -34,7 +34,8 @@ struct ModalityGateOptions {
   double alpha = 0.1;
   /// m in [0, 1) of Eq. 7: the share of the old gate; larger is smoother.
   double momentum = 0.2;
-  /// No gate is smaller, in (0, 1]: Eq. 5 says (0, 1], and rounding would make it 0.
+  /// No gate is smaller, in (0, 1]: Eq. 5 says (0, 1], and rounding would make it 0. 1 makes a gate that only measures: every
+  /// scale is exactly 1, nothing is changed, and the norms and gamma_modal are there to be read.
   double floor = 1e-6;
   GateNorm norm = GateNorm::l2;
   GateStep step = GateStep::paper;
