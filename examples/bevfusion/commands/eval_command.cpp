@@ -78,10 +78,12 @@ void add_eval_command(CLI::App& app) {
       "eval",
       "Evaluate a run's network: detection by nuScenes' protocol (mAP, NDS, five errors), map and foreground masks by IoU at "
       "each\n"
-      "class's best threshold of 0.35 ... 0.65. Columns in brackets are IoUs at lower thresholds, which enter no mean.");
+      "class's best threshold of 0.35 ... 0.65. The table's columns in brackets are IoUs at lower thresholds; no mean counts "
+      "them.");
   const auto arguments = std::make_shared<EvalArguments>();
   arguments->choice.add_to(*command);
-  command->add_flag("--missing", arguments->missing, "Also evaluate without camera and without LiDAR");
+  command->add_flag("--missing", arguments->missing,
+                    "Also evaluate with a sensor missing: once without cameras, once without LiDAR");
   command->add_option("--out", arguments->out, "Where the figures go; evaluation.json in the run's folder unless given")
       ->type_name("FILE");
   command->callback([arguments] { evaluate_run(*arguments); });

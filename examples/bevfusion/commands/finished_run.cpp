@@ -13,13 +13,17 @@ namespace bevfusion {
 
 void RunChoice::add_to(CLI::App& command) {
   command.add_option("--run", run, "The run's folder, with config.toml and checkpoint.pt")->required()->type_name("DIR");
-  command.add_option("--checkpoint", checkpoint, "Another checkpoint of the run")->type_name("FILE");
-  command.add_option("--split", split, "Samples to use; the run's validation split unless given")->type_name("NAME");
-  command.add_option("--data", data, "Another folder of the data set than the run's config says")->type_name("DIR");
-  command.add_option("--version", version, "Name of the tables' folder, likewise")->type_name("NAME");
+  command.add_option("--checkpoint", checkpoint, "Another checkpoint than the run folder's checkpoint.pt")->type_name("FILE");
+  command
+      .add_option("--split", split,
+                  "Split of the data set to use: train, val, mini_train or mini_val; the run's validation split unless given")
+      ->type_name("NAME");
+  command.add_option("--data", data, "Folder of the data set, if it is another than the run's config names")->type_name("DIR");
+  command.add_option("--version", version, "Name of the tables' folder in it, if it is another than the run's config names")
+      ->type_name("NAME");
   command.add_option("--device", device, "cpu, cuda, cuda:1, ...; the run's unless given")->type_name("NAME");
   command.add_option("--threads", threads, "Threads that load samples; as the run's unless given")->check(CLI::PositiveNumber);
-  command.add_option("--batch", batch, "Samples at a time; as the run's unless given")->check(CLI::PositiveNumber);
+  command.add_option("--batch", batch, "Samples per batch; as the run's unless given")->check(CLI::PositiveNumber);
 }
 
 FinishedRun open_run(const RunChoice& choice) {

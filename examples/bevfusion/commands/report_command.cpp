@@ -62,20 +62,25 @@ void add_report_command(CLI::App& app) {
       "Compare runs: a table here; a page with plots, a CSV and a JSON file in --out. Folders whose names differ in a trailing\n"
       "number alone (fuller-0, fuller-1) are runs of one name; NAME=FOLDER names a run otherwise.");
   const auto arguments = std::make_shared<ReportArguments>();
-  command->add_option("runs", arguments->runs, "Folders of runs")->required()->type_name("RUN ...");
-  command->add_option("--single-detection", arguments->detection, "Runs of a network for detection alone, for Delta_MTL")
-      ->type_name("RUN ...");
+  command->add_option("runs", arguments->runs, "Folders of runs")->required()->type_name("RUN");
+  command
+      ->add_option("--single-detection", arguments->detection,
+                   "Runs of a network for detection alone, which Delta_MTL compares with")
+      ->type_name("RUN");
   command->add_option("--single-segmentation", arguments->segmentation, "Runs of a network for segmentation alone, likewise")
-      ->type_name("RUN ...");
-  command->add_option("--baseline", arguments->comparison.baseline, "Name of the runs that Lambda_MTL counts from")
+      ->type_name("RUN");
+  command
+      ->add_option("--baseline", arguments->comparison.baseline,
+                   "Name of the runs that Lambda_MTL is the gain over, such as those of summed losses")
       ->type_name("NAME");
   command
       ->add_option("--delta-divisor", arguments->comparison.delta_divisor,
-                   "T of Delta_MTL: 2 tasks, as in FULLER's Table 1, where three metrics are summed")
+                   "What Delta_MTL's sum over the metrics (mAP, NDS, mIoU) is divided by: the 2 tasks, as in FULLER's Table 1")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   command
-      ->add_option("--lambda-divisor", arguments->comparison.lambda_divisor, "T of Lambda_MTL: 3 metrics, as in its supplement")
+      ->add_option("--lambda-divisor", arguments->comparison.lambda_divisor,
+                   "What Lambda_MTL's sum over them is divided by: the 3 metrics, as in FULLER's supplement")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   command->add_option("--out", arguments->out, "Folder of the report; made where it is not there")

@@ -12,32 +12,38 @@ namespace {
 
 void add_options(CLI::App& app, SynthOptions& o) {
   app.add_option("--scenes", o.scenes, "Scenes, each in a town of its own")->capture_default_str();
-  app.add_option("--samples", o.samples, "Key frames a scene, 0.5 s apart")->capture_default_str();
+  app.add_option("--samples", o.samples, "Key frames (annotated samples) per scene, 0.5 s apart")->capture_default_str();
   app.add_option("--sweeps", o.sweeps, "LiDAR sweeps before each key frame (0 ... 9)")->capture_default_str();
-  app.add_option("--seed", o.seed, "Seed")->capture_default_str();
-  app.add_option("--validation-share", o.validation_share, "Share of scenes in split val")->capture_default_str();
-  app.add_option("--version", o.version, "Name of the tables' folder")->capture_default_str();
-  app.add_option("--threads", o.threads, "Threads; 0: all")->capture_default_str();
+  app.add_option("--seed", o.seed, "Seed of everything that is drawn at random")->capture_default_str();
+  app.add_option("--validation-share", o.validation_share,
+                 "Share of the scenes that are in split val, for evaluation; the others are in train")
+      ->capture_default_str();
+  app.add_option("--version", o.version, "Name of the folder that the tables go to, within --out")->capture_default_str();
+  app.add_option("--threads", o.threads, "Threads to use; 0: as many as there are cores")->capture_default_str();
 
   const char* world = "World";
-  app.add_option("--fewest-objects", o.fewest_objects, "Objects within reach, at least")->capture_default_str()->group(world);
-  app.add_option("--most-objects", o.most_objects, "Objects within reach, at most")->capture_default_str()->group(world);
+  app.add_option("--fewest-objects", o.fewest_objects, "Least number of objects in a scene")->capture_default_str()->group(world);
+  app.add_option("--most-objects", o.most_objects, "Largest number of objects in a scene")->capture_default_str()->group(world);
   app.add_option("--object-reach", o.object_reach, "Objects lie within this many metres of the car's way, along the roads")
       ->capture_default_str()
       ->group(world);
-  app.add_option("--junction-reach", o.junction_reach, "The first junction lies within this many metres")
+  app.add_option("--junction-reach", o.junction_reach,
+                 "The first road junction is within this many metres of where the car starts")
       ->capture_default_str()
       ->group(world);
-  app.add_option("--annotation-range", o.annotation_range, "Farther objects are not annotated, m")
+  app.add_option("--annotation-range", o.annotation_range, "Objects farther from the car than this are not annotated, m")
       ->capture_default_str()
       ->group(world);
 
   const char* lidar = "LiDAR";
-  app.add_option("--azimuths", o.azimuths, "Firings a turn")->capture_default_str()->group(lidar);
-  app.add_option("--lidar-range", o.lidar_range, "Range, m")->capture_default_str()->group(lidar);
-  app.add_option("--range-noise", o.range_noise, "Standard deviation of a range, m")->capture_default_str()->group(lidar);
-  app.add_option("--drop-out", o.drop_out, "Share of returns lost")->capture_default_str()->group(lidar);
-  app.add_option("--intensity-semantics", o.intensity_semantics, "How much the ground's intensity tells of paint, 0 ... 1")
+  app.add_option("--azimuths", o.azimuths, "Firings in one turn of the LiDAR")->capture_default_str()->group(lidar);
+  app.add_option("--lidar-range", o.lidar_range, "How far the LiDAR sees, m")->capture_default_str()->group(lidar);
+  app.add_option("--range-noise", o.range_noise, "Noise of a measured range, standard deviation, m")
+      ->capture_default_str()
+      ->group(lidar);
+  app.add_option("--drop-out", o.drop_out, "Share of returns that are lost")->capture_default_str()->group(lidar);
+  app.add_option("--intensity-semantics", o.intensity_semantics,
+                 "How clearly painted markings show in the ground's intensity, from 0 (not at all) to 1")
       ->capture_default_str()
       ->group(lidar);
   app.add_option("--curb", o.curb, "Height of walkways above the road, m")->capture_default_str()->group(lidar);
@@ -45,15 +51,27 @@ void add_options(CLI::App& app, SynthOptions& o) {
   app.add_flag("--misses", o.misses, "Write firings without a return as points at the origin")->group(lidar);
 
   const char* cameras = "Cameras";
-  app.add_option("--image-scale", o.image_scale, "Size of pictures, of 1600 x 900")->capture_default_str()->group(cameras);
-  app.add_option("--supersample", o.supersample, "Rays a pixel along each side")->capture_default_str()->group(cameras);
-  app.add_option("--fog", o.fog, "Distance over which contrast falls to 1/e, m; 0: clear")->capture_default_str()->group(cameras);
-  app.add_option("--least-gain", o.least_gain, "Brightness of a scene, at least")->capture_default_str()->group(cameras);
-  app.add_option("--most-gain", o.most_gain, "Brightness of a scene, at most")->capture_default_str()->group(cameras);
-  app.add_option("--image-noise", o.image_noise, "Standard deviation of a pixel, of 0 ... 1")
+  app.add_option("--image-scale", o.image_scale, "Size of the pictures, as a share of 1600 x 900 pixels")
       ->capture_default_str()
       ->group(cameras);
-  app.add_option("--jpeg-quality", o.jpeg_quality, "1 ... 100; 0: PPM")->capture_default_str()->group(cameras);
+  app.add_option("--supersample", o.supersample, "Rays per pixel along each of its sides: 2 casts 4")
+      ->capture_default_str()
+      ->group(cameras);
+  app.add_option("--fog", o.fog, "Distance over which fog lowers contrast to 1/e, m; 0: no fog")
+      ->capture_default_str()
+      ->group(cameras);
+  app.add_option("--least-gain", o.least_gain, "Least factor on the brightness of a scene")
+      ->capture_default_str()
+      ->group(cameras);
+  app.add_option("--most-gain", o.most_gain, "Largest factor on the brightness of a scene")
+      ->capture_default_str()
+      ->group(cameras);
+  app.add_option("--image-noise", o.image_noise, "Noise of a pixel, standard deviation, where white is 1")
+      ->capture_default_str()
+      ->group(cameras);
+  app.add_option("--jpeg-quality", o.jpeg_quality, "Quality of the JPEG files, 1 ... 100; 0 writes PPM files instead")
+      ->capture_default_str()
+      ->group(cameras);
 }
 
 struct SynthArguments {
@@ -105,7 +123,7 @@ void add_synth_command(CLI::App& app) {
   const auto arguments = std::make_shared<SynthArguments>();
   command->add_option("--out", arguments->out, "Folder of the data set; made where it is not there")->required();
   command->add_flag("--tiny", arguments->tiny,
-                    "Defaults of the tiny configuration: 192 x 108 pictures, 180 firings, fewer objects");
+                    "Defaults that suit the network of size tiny: pictures of 192 x 108, 180 firings a turn, fewer objects");
   command->add_flag("--no-base-map", arguments->no_base_map, "Leave out the PNG of the drivable area");
   add_options(*command, arguments->options);
   command->callback([command, arguments] { synth(options_of(*command, *arguments)); });

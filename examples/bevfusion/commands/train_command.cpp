@@ -171,12 +171,14 @@ void add_train_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "train",
       "Train a network on a data set in nuScenes' format. The run's folder gets config.toml, checkpoint.pt, log.jsonl,\n"
-      "event files for TensorBoard and evaluation.json. A run that was stopped, however, goes on with --resume as if it had "
-      "not.");
+      "event files for TensorBoard and evaluation.json. A run that was stopped, in whatever way, goes on where it was: the same\n"
+      "command with --resume ends with the same weights, bit for bit, as if it had never been stopped.");
   const auto arguments = std::make_shared<TrainArguments>(*command);
   command->add_option("--out", arguments->out, "The run's folder; made where it is not there")->required()->type_name("DIR");
-  command->add_flag("--resume", arguments->resume, "Go on with the run in --out, with its config");
-  command->add_option("--steps", arguments->steps, "End after so many steps, without another checkpoint; for measuring")
+  command->add_flag("--resume", arguments->resume, "Go on with the run in --out, under the config it began with");
+  command
+      ->add_option("--steps", arguments->steps,
+                   "End after this many optimiser steps, without writing a checkpoint at the end; for measuring speed")
       ->check(CLI::NonNegativeNumber);
   command->callback([arguments] { train(*arguments); });
 }

@@ -10,7 +10,7 @@
 namespace bevfusion {
 namespace {
 
-constexpr const char* common_group = "Fields chosen often (--help-all shows all)";
+constexpr const char* common_group = "Fields chosen often (--help-all shows all, --print-config their values)";
 
 std::string group_of(const ConfigField& field) {
   const std::string section = field.section();
@@ -21,9 +21,9 @@ std::string group_of(const ConfigField& field) {
 
 RunOptions::RunOptions(CLI::App& command) : fields_(fields_of(shown_)) {
   command
-      .add_option(
-          "--config", file_,
-          "TOML file of fields, all or a few: its `size` names the defaults of the others; the command line goes before it")
+      .add_option("--config", file_,
+                  "TOML file of all fields or some. The others have the defaults of its `size` (full unless given); options "
+                  "given here win")
       ->type_name("FILE")
       ->check(CLI::ExistingFile);
   for (const ConfigField& field : fields_) {
