@@ -3,7 +3,6 @@
 // Table 5, one network for two tasks against one for each.
 //
 //   bevfusion_bench [Google Benchmark's options]
-#include <cstring>
 #include <functional>
 #include <string>
 #include <vector>
@@ -15,7 +14,7 @@
 #include "bevfusion/frames.hpp"
 #include "bevfusion/lidar/voxel_net.hpp"
 #include "bevfusion/loading/prefetcher.hpp"
-#include "bevfusion/step_memory.hpp"
+#include "bevfusion/step.hpp"
 #include "support/all_cores.hpp"
 #include "support/contest.hpp"
 #include "support/machine.hpp"
@@ -55,7 +54,7 @@ void sparse_encoder(benchmark::State& state, bool real, bool backward) {
   state.counters["voxels"] = static_cast<double>(voxels.keys.size(0));
 }
 
-/// Time of the plain step; the calibrated one as a multiple of it; what either adds to the process at its peak.
+/// Time of the plain step; the calibrated one as a multiple of it; what their tensors hold at most.
 void training_step(benchmark::State& state, const std::string& size) {
   const bevfusion::Batch batch = bench::frame().batch(bevfusion::model_of_size(size));
   torch::manual_seed(1);
@@ -66,8 +65,8 @@ void training_step(benchmark::State& state, const std::string& size) {
   contest.add("plain", [&] { plain(batch); });
   contest.add("ratio", [&] { calibrated(batch); });
   contest.run(state);
-  state.counters["plain_MiB"] = bench::measured_memory(size, "both", "plain", batch) / mebibyte;
-  state.counters["calibrated_MiB"] = bench::measured_memory(size, "both", "calibrated", batch) / mebibyte;
+  state.counters["plain_MiB"] = bench::training_bytes(bevfusion::model_of_size(size), false, batch) / mebibyte;
+  state.counters["calibrated_MiB"] = bench::training_bytes(bevfusion::model_of_size(size), true, batch) / mebibyte;
 }
 
 /// Samples a second, loaded and collated as training takes them, by two threads.
@@ -116,7 +115,7 @@ void table_5(benchmark::State& state, const std::string& size) {
   });
   contest.run(state);
   const auto memory = [&](const std::string& tasks) {
-    return bench::measured_memory(size, tasks, "inference", batch) / mebibyte;
+    return bench::inference_bytes(bench::with_tasks(size, tasks), batch) / mebibyte;
   };
   const double one = memory("both");
   const double two = memory("detection") + memory("segmentation");
@@ -137,12 +136,8 @@ void add(const std::string& name, const std::function<void(benchmark::State&)>& 
 }  // namespace
 
 int main(int argc, char** argv) {
-  constexpr const char* memory = "--memory=";
   setenv("OMP_NUM_THREADS", "2", 0);
   example::run_on_all_cores(argv);
-  if (argc == 2 && std::strncmp(argv[1], memory, std::strlen(memory)) == 0) {
-    return bench::memory_process(argv[1] + std::strlen(memory));
-  }
   bench::name_machine(TORCH_VERSION);
   for (const bool real : {true, false}) {
     for (const bool backward : {false, true}) {

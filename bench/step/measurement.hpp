@@ -24,7 +24,7 @@ struct Measured {
   fuller::RatioInterval over_floor;  ///< (variant - plain - floor) / plain
   std::int64_t peak = 0;             ///< bytes above what was there when the step began
   double peak_ratio = 0;             ///< over the plain step's
-  double peak_of_budget = 0;         ///< over the plain step's plus max(0, (T-1)|z| + T|theta_L| - released head activations)
+  double peak_of_budget = 0;         ///< over the plain step's plus max(0, (T-1)|z| + T|theta_L| - what the heads freed)
   std::size_t rounds = 0;
 };
 
@@ -32,7 +32,7 @@ struct Measured {
 struct StepBytes {
   std::int64_t representation = 0;  ///< |z|
   std::int64_t last_weight = 0;     ///< |theta_L|
-  std::int64_t heads = 0;           ///< activations that the heads keep for their backward, and that are gone when it is through
+  std::int64_t heads = 0;           ///< what the heads' backward frees: their activations, less the gradients that it leaves
 };
 
 inline StepBytes step_bytes(Network& net, const fuller::HostMemory& memory) {
@@ -43,6 +43,11 @@ inline StepBytes step_bytes(Network& net, const fuller::HostMemory& memory) {
   const std::int64_t before = memory.live();
   const std::vector<Tensor> losses = naive::losses_of(net, z);
   bytes.heads = memory.live() - before - static_cast<std::int64_t>(losses.size()) * 4;
+  for (const auto& head : net.heads) {
+    for (const Tensor& parameter : head->parameters()) {
+      bytes.heads -= static_cast<std::int64_t>(parameter.nbytes());
+    }
+  }
   return bytes;
 }
 

@@ -6,7 +6,7 @@
 #include <string>
 #include <thread>
 
-#include <unistd.h>
+#include "restart.hpp"
 
 namespace example {
 
@@ -16,14 +16,9 @@ namespace example {
 /// work by spinning take the cores away from them: a step takes up to twice as long as with threads that sleep. OpenMP reads
 /// these variables before main() begins.
 inline void run_on_all_cores(char** arguments) {
-  constexpr const char* mark = "FULLER_EXAMPLE_ALL_CORES";
-  if (std::getenv(mark) != nullptr) {
-    return;
-  }
-  setenv(mark, "1", 1);
   setenv("OMP_NUM_THREADS", std::to_string(std::max(1U, std::thread::hardware_concurrency())).c_str(), 0);
   setenv("GOMP_SPINCOUNT", "0", 0);
-  execv("/proc/self/exe", arguments);
+  restart_once("FULLER_EXAMPLE_ALL_CORES", arguments);
 }
 
 }  // namespace example

@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <ctime>
 
-#include <unistd.h>
+#include "restart.hpp"
 
 namespace example {
 
@@ -12,16 +12,11 @@ namespace example {
 /// other's way and give the same numbers on every machine with the same libraries. OpenBLAS and the allocator read these
 /// variables before main() begins; memory that goes back to the system after every step would cost a third of the time.
 inline void run_with_one_thread_each(char** arguments) {
-  constexpr const char* mark = "FULLER_EXAMPLE_ONE_THREAD";
-  if (std::getenv(mark) != nullptr) {
-    return;
-  }
-  setenv(mark, "1", 1);
   setenv("OPENBLAS_NUM_THREADS", "1", 1);
   setenv("OMP_NUM_THREADS", "1", 1);
   setenv("MALLOC_MMAP_THRESHOLD_", "1000000000", 0);
   setenv("MALLOC_TRIM_THRESHOLD_", "2000000000", 0);
-  execv("/proc/self/exe", arguments);
+  restart_once("FULLER_EXAMPLE_ONE_THREAD", arguments);
 }
 
 /// Processor time of the calling thread in seconds: what a step costs, whatever else the machine is doing.
