@@ -11,7 +11,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include "../support/one_thread.hpp"
+#include "../support/command_line.hpp"
 #include "../support/parallel.hpp"
 #include "../support/progress.hpp"
 #include "../support/text_table.hpp"
@@ -35,36 +35,26 @@ void read_command_line(CLI::App& app, Settings& settings, const std::vector<Choi
   app.footer("Calibrators:" + keys +
              "\n\nWithout options everything runs on a third of the data, in about four minutes on two cores. The result is "
              "OUT/index.html.");
-  const auto number = [&](const char* name, auto& value, const char* explain, double least, double most) {
-    using Number = std::decay_t<decltype(value)>;
-    return app.add_option(name, value, explain)
-        ->check(CLI::Range(static_cast<Number>(least), static_cast<Number>(most)))
-        ->type_name("N");
-  };
   const auto word = [&](const char* name, std::string& value, const char* explain, const std::vector<std::string>& known) {
     app.add_option(name, value, explain)->check(CLI::IsMember(known))->type_name("WORD")->capture_default_str();
   };
   app.add_option("--calibrators", settings.calibrators, "Which to train with, separated by commas; all of them unless given")
       ->delimiter(',')
       ->type_name("A,B,...");
-  app.add_option("--data", settings.data, "Folder with Fashion-MNIST's four IDX files, .gz or not")
-      ->type_name("DIR")
-      ->capture_default_str();
-  app.add_option("--out", settings.out, "Folder for the page and its numbers; made if missing")
-      ->type_name("DIR")
-      ->capture_default_str();
+  add_garments_folder(app, settings.data);
+  add_folder(app, "--out", settings.out, "Folder for the page and its numbers; made if missing");
   app.add_option("--loss-scale", settings.loss_scale, "LEFT,RIGHT: the unit in which each loss comes; 1,1 for the same [1,10]")
       ->delimiter(',')
       ->expected(2)
       ->check(CLI::Range(1e-6, 1e6))
       ->type_name("X,Y");
-  number("--seeds", settings.seeds, "Trainings of each calibrator", 1, 1000)->capture_default_str();
-  number("--epochs", settings.epochs, "Passes over the training pairs", 1, 10000)->capture_default_str();
-  number("--samples", settings.samples, "Training pairs", 1, 60000)->capture_default_str();
-  number("--test-samples", settings.test_samples, "Test pairs", 1, 10000)->capture_default_str();
-  number("--batch", settings.batch, "Pairs a step", 1, 60000)->capture_default_str();
+  add_number(app, "--seeds", settings.seeds, "Trainings of each calibrator", 1, 1000)->capture_default_str();
+  add_number(app, "--epochs", settings.epochs, "Passes over the training pairs", 1, 10000)->capture_default_str();
+  add_number(app, "--samples", settings.samples, "Training pairs", 1, 60000)->capture_default_str();
+  add_number(app, "--test-samples", settings.test_samples, "Test pairs", 1, 10000)->capture_default_str();
+  add_number(app, "--batch", settings.batch, "Pairs a step", 1, 60000)->capture_default_str();
   word("--optimizer", settings.optimizer, "adam, or sgd with momentum 0.9", {"adam", "sgd"});
-  number("--learning-rate", settings.learning_rate, "0.001 with adam, 0.01 with sgd, unless given", 1e-9, 1e3);
+  add_number(app, "--learning-rate", settings.learning_rate, "0.001 with adam, 0.01 with sgd, unless given", 1e-9, 1e3);
   word("--surface", settings.surface,
        "Where task gradients are compared: published (as in each method's paper), last (shared layer), representation, all "
        "(shared parameters)",
@@ -72,7 +62,7 @@ void read_command_line(CLI::App& app, Settings& settings, const std::vector<Choi
   word("--apply-to", settings.apply_to,
        "What is weighted: published (as in each method's paper), all (heads too), shared (parameters only)",
        {"published", "all", "shared"});
-  number("--jobs", settings.jobs, "Trainings beside each other; one for each processor unless given", 1, 1024);
+  add_number(app, "--jobs", settings.jobs, "Trainings beside each other; one for each processor unless given", 1, 1024);
   app.add_flag("--full", full,
                "The full run: 60000 and 10000 pairs, 20 epochs, 5 seeds, except what is given (about two hours on two cores)");
 }
@@ -123,10 +113,7 @@ int run(int argc, char** argv) {
   if (full) {
     apply_full(app, settings);
   }
-  if (settings.batch > settings.samples) {
-    throw std::invalid_argument("--batch " + std::to_string(settings.batch) + " is more than the " +
-                                std::to_string(settings.samples) + " samples");
-  }
+  expect_whole_batch(settings.batch, settings.samples);
   const auto all = choices(settings.loss_scale);
   for (const auto& key : settings.calibrators) {
     find_choice(all, key);
@@ -154,12 +141,4 @@ int run(int argc, char** argv) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  run_with_one_thread_each(argv);
-  try {
-    return run(argc, argv);
-  } catch (const std::exception& error) {
-    std::cerr << "two_garments: " << error.what() << std::endl;
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return example::run_example("two_garments", argc, argv, run); }

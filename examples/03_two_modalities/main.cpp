@@ -9,7 +9,7 @@
 
 #include <CLI/CLI.hpp>
 
-#include "../support/one_thread.hpp"
+#include "../support/command_line.hpp"
 #include "../support/progress.hpp"
 #include "../support/statistics.hpp"
 #include "../support/text_table.hpp"
@@ -48,28 +48,17 @@ int run(int argc, char** argv) {
       "right half seen badly. IMTL-G weighs the tasks, FULLER's gate slows the branch that is ahead; off, on gradients, on "
       "updates.\n",
       "two_modalities");
-  app.add_option("--data", data, "Folder with Fashion-MNIST's four IDX files, .gz or not")
-      ->type_name("DIR")
+  add_garments_folder(app, data);
+  add_number(app, "--seeds", seeds, "Trainings of each way", 1, 1000)->capture_default_str();
+  add_number(app, "--epochs", schedule.epochs, "Passes over the training pictures", 1, 10000)->capture_default_str();
+  add_number(app, "--samples", samples, "Training pictures", 1, 60000)->capture_default_str();
+  add_number(app, "--test-samples", test_samples, "Test pictures", 1, 10000)->capture_default_str();
+  add_number(app, "--batch", schedule.batch, "Pictures a step", 1, 60000)->capture_default_str();
+  add_number(app, "--alpha", schedule.alpha, "How strongly the gate answers to an imbalance (the paper: 0.1)", 1e-6, 100)
       ->capture_default_str();
-  const auto number = [&](const char* name, auto& value, const char* explain, double least, double most) {
-    using Number = std::decay_t<decltype(value)>;
-    app.add_option(name, value, explain)
-        ->check(CLI::Range(static_cast<Number>(least), static_cast<Number>(most)))
-        ->type_name("N")
-        ->capture_default_str();
-  };
-  number("--seeds", seeds, "Trainings of each way", 1, 1000);
-  number("--epochs", schedule.epochs, "Passes over the training pictures", 1, 10000);
-  number("--samples", samples, "Training pictures", 1, 60000);
-  number("--test-samples", test_samples, "Test pictures", 1, 10000);
-  number("--batch", schedule.batch, "Pictures a step", 1, 60000);
-  number("--alpha", schedule.alpha, "How strongly the gate answers to an imbalance (the paper: 0.1)", 1e-6, 100);
-  number("--jobs", jobs, "Trainings beside each other; 0: one for each processor", 0, 1024);
+  add_number(app, "--jobs", jobs, "Trainings beside each other; 0: one for each processor", 0, 1024)->capture_default_str();
   CLI11_PARSE(app, argc, argv);
-  if (schedule.batch > samples) {
-    throw std::invalid_argument("--batch is " + std::to_string(schedule.batch) + ", more than the " + std::to_string(samples) +
-                                " samples");
-  }
+  expect_whole_batch(schedule.batch, samples);
 
   const auto begin = std::chrono::steady_clock::now();
   const auto train_data = halve(load_garments(data, "train"), samples, 1);
@@ -111,12 +100,4 @@ int run(int argc, char** argv) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  example::run_with_one_thread_each(argv);
-  try {
-    return run(argc, argv);
-  } catch (const std::exception& error) {
-    std::cerr << "two_modalities: " << error.what() << std::endl;
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return example::run_example("two_modalities", argc, argv, run); }

@@ -14,6 +14,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "../support/command_line.hpp"
 #include "../support/page.hpp"
 #include "../support/progress.hpp"
 #include "../support/text_table.hpp"
@@ -160,28 +161,16 @@ int run(int argc, char** argv) {
       "Twenty tasks: each of ten garments against the rest, in pictures and in their mirror images, trained with the losses\n"
       "summed, with PCGrad and with wPCGrad under dynamic task prioritisation. Ends in a table here and a page in OUT.\n",
       "twenty_tasks");
-  app.add_option("--data", data, "Folder with Fashion-MNIST's four IDX files, .gz or not")
-      ->type_name("DIR")
-      ->capture_default_str();
-  app.add_option("--out", out, "Folder for the page; made if missing")->type_name("DIR")->capture_default_str();
-  const auto option = [&](const char* name, auto& value, const char* explain, double least, double most) {
-    using Number = std::decay_t<decltype(value)>;
-    app.add_option(name, value, explain)
-        ->check(CLI::Range(static_cast<Number>(least), static_cast<Number>(most)))
-        ->type_name("N")
-        ->capture_default_str();
-  };
-  option("--seeds", seeds, "Trainings of each rule; intervals need two", 2, 1000);
-  option("--epochs", lessons.epochs, "Passes over the training pictures", 1, 10000);
-  option("--samples", samples, "Training pictures", 1, 60000);
-  option("--test-samples", test_samples, "Test pictures", 200, 10000);
-  option("--batch", lessons.batch, "Pictures a step", 1, 60000);
-  option("--jobs", jobs, "Trainings beside each other; 0: one for each processor", 0, 1024);
+  add_garments_folder(app, data);
+  add_folder(app, "--out", out, "Folder for the page; made if missing");
+  add_number(app, "--seeds", seeds, "Trainings of each rule; intervals need two", 2, 1000)->capture_default_str();
+  add_number(app, "--epochs", lessons.epochs, "Passes over the training pictures", 1, 10000)->capture_default_str();
+  add_number(app, "--samples", samples, "Training pictures", 1, 60000)->capture_default_str();
+  add_number(app, "--test-samples", test_samples, "Test pictures", 200, 10000)->capture_default_str();
+  add_number(app, "--batch", lessons.batch, "Pictures a step", 1, 60000)->capture_default_str();
+  add_number(app, "--jobs", jobs, "Trainings beside each other; 0: one for each processor", 0, 1024)->capture_default_str();
   CLI11_PARSE(app, argc, argv);
-  if (lessons.batch > samples) {
-    throw std::invalid_argument("--batch is " + std::to_string(lessons.batch) + ", more than the " + std::to_string(samples) +
-                                " samples");
-  }
+  expect_whole_batch(lessons.batch, samples);
   std::filesystem::create_directories(out);
   const auto begin = std::chrono::steady_clock::now();
   const auto first = [](const Garments& all, std::int64_t count) {
@@ -215,12 +204,4 @@ int run(int argc, char** argv) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
-  example::run_with_one_thread_each(argv);
-  try {
-    return run(argc, argv);
-  } catch (const std::exception& error) {
-    std::cerr << "twenty_tasks: " << error.what() << std::endl;
-    return 1;
-  }
-}
+int main(int argc, char** argv) { return example::run_example("twenty_tasks", argc, argv, run); }
