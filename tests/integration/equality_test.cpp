@@ -87,31 +87,32 @@ TEST_CASE("GradNorm over several steps equals its formula on the gradients of T 
   // w <- w - lr sign(w n - mean(w n) r^alpha) n, then scaled to add up to T; r = (L / L0) / mean(L / L0).
   for (int run = 0; run < 2 * static_cast<int>(networks.size()); ++run) {
     const Named& named = networks[static_cast<std::size_t>(run / 2)];
-    const int tasks = 3;
+    constexpr int tasks = 3;
+    using Array = Eigen::Array<double, tasks, 1>;
     Network net = named.make(tasks);
     fuller::GradNormOptions chosen;
     chosen.learning_rate = 5e-3;
     chosen.use = run % 2 == 0 ? fuller::GradNormOptions::Use::before_update : fuller::GradNormOptions::Use::updated;
     Calibration calibration(fuller::GradNorm(chosen), task_names(tasks));
-    Eigen::ArrayXd w = Eigen::ArrayXd::Ones(tasks);
-    Eigen::ArrayXd initial;
+    Array w = Array::Ones();
+    Array initial = Array::Zero();
     for (int step = 0; step < 4; ++step) {
       INFO(named.name << ", step " << step);
       const Tensor x = net.input(20 + step);
       Tensors losses;
-      const Eigen::ArrayXd n = reference_gram(net, x, Surface::last_shared, losses).diagonal().array().sqrt();
+      const Array n = reference_gram(net, x, Surface::last_shared, losses).diagonal().array().sqrt();
       const std::vector<double> values = values_of(losses);
-      const Eigen::ArrayXd L = Eigen::Map<const Eigen::ArrayXd>(values.data(), tasks);
+      const Array L = Eigen::Map<const Array>(values.data());
       if (step == 0) {
         initial = L;
       }
-      const Eigen::ArrayXd r = (L / initial) / (L / initial).mean();
-      const Eigen::ArrayXd old = w;
-      const Eigen::ArrayXd excess = w * n - (w * n).mean() * r.pow(1.5);
+      const Array r = (L / initial) / (L / initial).mean();
+      const Array old = w;
+      const Array excess = w * n - (w * n).mean() * r.pow(1.5);
       w -= 5e-3 * excess.sign() * n;
       w *= tasks / w.sum();
       REQUIRE(w.minCoeff() > 0.01);
-      const Eigen::ArrayXd& used = run % 2 == 0 ? old : w;
+      const Array& used = run % 2 == 0 ? old : w;
       const Weights weights{to_list(used), to_list(used)};
       const Tensors expected = expected_gradients(net, x, weights);
       CHECK(difference(calibrated_gradients(calibration, net, x), expected) < 1e-12);
