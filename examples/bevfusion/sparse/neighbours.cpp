@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <stdexcept>
-#include <tuple>
 
 #include <torch/torch.h>
 
@@ -37,7 +36,7 @@ Reach written_along(std::size_t axis, const torch::Tensor& sites, const Extent& 
 /// Keys of the cells that three axes span, [M, K] with offsets x-major, and whether all three are inside. Axis by axis, since a
 /// [M, K, 4] tensor of sites would be the largest thing that a sparse encoder ever writes.
 Reach keys_of_reach(const torch::Tensor& sites, const std::array<Reach, 3>& axes, const Extent& shape) {
-  const auto [x, y, z] = std::tie(axes[0], axes[1], axes[2]);
+  const auto& [x, y, z] = axes;
   const torch::Tensor column =
       (sites.select(1, 0).unsqueeze(1) * shape[0] + x.cells).unsqueeze(2) * shape[1] + y.cells.unsqueeze(1);
   const torch::Tensor inside = x.inside.unsqueeze(2) & y.inside.unsqueeze(1);
