@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A whole calibrated training step on a device, as a user writes it: it waits for nothing, which LibTorch's own watch over
-// synchronisations says; it equals the step that waits; and captured once and replayed it equals the eager run. Without a device
-// the program ends with the status that CTest reports as "Skipped".
+// A whole calibrated training step on a device, as a user writes it, by the kernels and with its rule on the host, one of its own
+// too: it waits for nothing, which LibTorch's own watch over synchronisations says; it equals the step that waits; and captured
+// once and replayed it equals the eager run. Without a device the program ends with the status that CTest reports as "Skipped".
 
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDAFunctions.h>
@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include <fuller/device/host_rules.hpp>
 #include <fuller/device/steps.hpp>
 #include <fuller/fuller.hpp>
 
@@ -93,18 +94,17 @@ double difference(const Training& a, const Training& b) {
 }
 
 using Maker = std::function<Calibration()>;
+using Steps = std::shared_ptr<const fuller::StepsOnDevice>;
 
-std::unique_ptr<Training> make(const Maker& maker, bool on_device) {
+std::unique_ptr<Training> make(const Maker& maker, const Steps& steps) {
   auto training = std::make_unique<Training>(maker());
-  if (on_device) {
-    training->calibration.use(fuller::steps_on(at::kCUDA));
-  }
+  training->calibration.use(steps);
   return training;
 }
 
-void check(const std::string& name, const Maker& maker) {
-  auto waiting = make(maker, false);
-  auto device = make(maker, true);
+void check(const std::string& name, const Maker& maker, const Steps& steps) {
+  auto waiting = make(maker, nullptr);
+  auto device = make(maker, steps);
   for (int k = 0; k < 3; ++k) {
     waiting->step();
     device->step();
@@ -128,8 +128,8 @@ void check(const std::string& name, const Maker& maker) {
   // The whole training step, optimiser included, captured in a stream of its own after a warm-up there.
   constexpr int warm_up = 3;
   constexpr int replays = 1000;
-  auto eager = make(maker, true);
-  auto captured = make(maker, true);
+  auto eager = make(maker, steps);
+  auto captured = make(maker, steps);
   for (int k = 0; k < warm_up + replays; ++k) {
     eager->step();
   }
@@ -165,7 +165,39 @@ void check(const std::string& name, const Maker& maker) {
 
 template <class Rule>
 void check(const Rule& rule, const CalibrationOptions& options = {}) {
-  check(Rule::name, [&] { return Calibration(rule, {"one", "two"}, options); });
+  const Maker maker = [&] { return Calibration(rule, {"one", "two"}, options); };
+  check(Rule::name, maker, fuller::steps_on(at::kCUDA));
+  check(std::string(Rule::name) + " on the host", maker, fuller::host_rules_on(at::kCUDA));
+}
+
+/// A rule that the kernels do not know: w_i = 1 / |g_i|, and a count of its calls as state.
+struct InverseNorms {
+  static constexpr const char* name = "inverse norms";
+  static constexpr fuller::Needs needs{true, false};
+  static constexpr fuller::Surface default_surface = fuller::Surface::last_shared;
+  static constexpr fuller::ApplyTo default_apply_to = fuller::ApplyTo::all;
+
+  int state_size(int /*tasks*/) const { return 1; }
+  int scratch_size(int /*tasks*/) const { return 0; }
+  void initialise(int /*tasks*/, double* state) const { *state = 0; }
+  template <class Lanes, int Tasks>
+  void operator()(Lanes, const fuller::Evidence<Tasks>& evidence, double* state, double* weights, double* /*scratch*/) const {
+    for (int i = 0; i < evidence.tasks(); ++i) {
+      weights[i] = evidence.present[i] != 0 ? 1 / evidence.norm(i) : 0;
+    }
+    *state += 1;
+  }
+};
+
+/// While steps of a calibration that is no more are in the stream, the device is given more of them, and waited for.
+void check_destroyed() {
+  for (int k = 0; k < 20; ++k) {
+    auto training = std::make_unique<Training>(Calibration(InverseNorms(), {"one", "two"}));
+    training->calibration.use(fuller::host_rules_on(at::kCUDA));
+    training->step();
+    training->step();
+  }
+  torch::cuda::synchronize();
 }
 
 }  // namespace
@@ -185,6 +217,13 @@ int main() {
   options.surface = fuller::Surface::all_shared;
   options.non_finite = fuller::NonFinite::throw_error;
   check(fuller::IMTL_G(), options);
+  check(
+      "a rule of one's own",
+      [] {
+        return Calibration(InverseNorms(), {"one", "two"});
+      },
+      fuller::host_rules_on(at::kCUDA));
+  check_destroyed();
   std::cout << (failures == 0 ? "steps on the device are right\n" : "steps on the device are wrong\n");
   return failures == 0 ? 0 : 1;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A Calibration whose steps run on a device: the kernels on emulated blocks over tensors of the CPU, so that all but the device
-// is what it will be there. The oracle is the same calibration on the host, which has tests of its own against plain passes.
+// A Calibration whose steps run on a device, both ways, over tensors of the CPU: the kernels on emulated blocks, and ATen with
+// the rule in another thread, where a driver would call it; so that all but the device is what it will be there. The oracle is
+// the same calibration on the host, which has tests of its own against plain passes.
 #include <cmath>
 #include <limits>
 #include <memory>
@@ -11,6 +12,7 @@
 
 #include <torch/torch.h>
 
+#include <fuller/device/host_rules.hpp>
 #include <fuller/device/steps.hpp>
 #include <fuller/eigen.hpp>
 #include <fuller/fuller.hpp>
@@ -19,6 +21,7 @@
 #include "support/catch.hpp"
 #include "support/emulated_kernels.hpp"
 #include "support/fusion.hpp"
+#include "support/host_stream.hpp"
 #include "support/steps.hpp"
 
 using namespace fuller::testing;
@@ -31,8 +34,12 @@ using fuller::Surface;
 
 namespace {
 
-std::shared_ptr<const fuller::StepsOnDevice> emulated_steps() {
-  return fuller::steps_on(at::kCPU, [] { return emulated_kernels; });
+enum class Way { kernels, host_rule };
+
+std::shared_ptr<const fuller::StepsOnDevice> steps_by(Way way) {
+  static HostStream stream;
+  return way == Way::kernels ? fuller::steps_on(at::kCPU, [] { return emulated_kernels; })
+                             : fuller::host_rules_on(at::kCPU, stream.launcher());
 }
 
 bool close(const std::vector<double>& a, const std::vector<double>& b, double tolerance = 1e-9) {
@@ -46,9 +53,9 @@ bool close(const std::vector<double>& a, const std::vector<double>& b, double to
 /// Two runs of one network: one by the host, one by the device.
 template <class Rule>
 struct Pair {
-  Pair(const Rule& rule, int tasks, const CalibrationOptions& options)
+  Pair(Way way, const Rule& rule, int tasks, const CalibrationOptions& options)
       : host(rule, task_names(tasks), options), device(rule, task_names(tasks), options) {
-    device.use(emulated_steps());
+    device.use(steps_by(way));
   }
 
   Calibration host;
@@ -70,8 +77,8 @@ void expect_same(const Diagnostics& host, const Diagnostics& device) {
 
 /// Four steps that accumulate into .grad, with another loss scale each, an absent task in the third, and epochs that end.
 template <class Rule>
-void check(const Rule& rule, Network (*make)(int, torch::Dtype), int tasks, const CalibrationOptions& options = {}) {
-  Pair<Rule> both(rule, tasks, options);
+void check(Way way, const Rule& rule, Network (*make)(int, torch::Dtype), int tasks, const CalibrationOptions& options = {}) {
+  Pair<Rule> both(way, rule, tasks, options);
   Network on_host = make(tasks, torch::kDouble);
   Network on_device = make(tasks, torch::kDouble);
   for (int step = 0; step < 4; ++step) {
@@ -111,39 +118,43 @@ CalibrationOptions at_surface(Surface surface) {
 }  // namespace
 
 TEST_CASE("Steps on a device equal those on the host, for every rule, and wait for nothing", "[cuda]") {
+  const Way way = GENERATE(Way::kernels, Way::host_rule);
   for (const int tasks : {1, 2, 3}) {
     for_every_rule(tasks, [&](const auto& rule) {
       INFO(rule.name << ", " << tasks << " tasks");
-      check(rule, conv, tasks);
+      check(way, rule, conv, tasks);
     });
   }
 }
 
 TEST_CASE("Steps on a device at every surface, with weights on heads and without", "[cuda]") {
+  const Way way = GENERATE(Way::kernels, Way::host_rule);
   for (const Surface surface : {Surface::last_shared, Surface::representation, Surface::all_shared}) {
     for (const ApplyTo what : {ApplyTo::all, ApplyTo::shared_only}) {
       INFO("surface " << static_cast<int>(surface) << ", weights on " << static_cast<int>(what));
       CalibrationOptions options = at_surface(surface);
       options.apply_to = what;
-      check(fuller::IMTL_G(), conv, 2, options);
-      check(fuller::PCGrad(), pyramid, 3, options);
-      check(fuller::GradNorm(), wide, 2, options);
+      check(way, fuller::IMTL_G(), conv, 2, options);
+      check(way, fuller::PCGrad(), pyramid, 3, options);
+      check(way, fuller::GradNorm(), wide, 2, options);
     }
   }
 }
 
 TEST_CASE("Policies on a device: static weights, tasks that are missing, evidence for the diagnostics alone", "[cuda]") {
+  const Way way = GENERATE(Way::kernels, Way::host_rule);
   CalibrationOptions options;
   options.before = {1, 5};
   options.after = {2, 0.5};
-  check(fuller::IMTL_G(), conv, 2, options);
+  check(way, fuller::IMTL_G(), conv, 2, options);
   options.missing = fuller::Missing::renormalise;
-  check(fuller::DWA(), conv, 2, options);
+  check(way, fuller::DWA(), conv, 2, options);
   options.measure_every = 2;
-  check(fuller::Uniform(), conv, 2, options);
+  check(way, fuller::Uniform(), conv, 2, options);
 }
 
 TEST_CASE("A NaN gradient on a device is skipped, passed on, or thrown for when it is asked about", "[cuda]") {
+  const Way way = GENERATE(Way::kernels, Way::host_rule);
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const auto step = [&](Calibration& calibration, Network& net, bool broken) {
     const auto z = calibration.fork<2>(net.features(net.input(1)).front());
@@ -156,7 +167,7 @@ TEST_CASE("A NaN gradient on a device is skipped, passed on, or thrown for when 
     options.apply_to = what;
     for (const NonFinite policy : {NonFinite::skip, NonFinite::propagate}) {
       options.non_finite = policy;
-      Pair<fuller::IMTL_G> both(fuller::IMTL_G(), 2, options);
+      Pair<fuller::IMTL_G> both(way, fuller::IMTL_G(), 2, options);
       Network on_host = conv_network(2);
       Network on_device = conv_network(2);
       for (const bool broken : {false, true, false}) {
@@ -171,7 +182,7 @@ TEST_CASE("A NaN gradient on a device is skipped, passed on, or thrown for when 
     }
     options.non_finite = NonFinite::throw_error;
     Calibration calibration(fuller::IMTL_G(), {"fine", "broken"}, options);
-    calibration.use(emulated_steps());
+    calibration.use(steps_by(way));
     Network net = conv_network(2);
     step(calibration, net, false);
     CHECK(calibration.diagnostics().step == 1);
@@ -185,9 +196,10 @@ TEST_CASE("A NaN gradient on a device is skipped, passed on, or thrown for when 
 }
 
 TEST_CASE("A head whose loss is infinite in the head alone trains under no policy that skips", "[cuda]") {
+  const Way way = GENERATE(Way::kernels, Way::host_rule);
   CalibrationOptions options;
   options.non_finite = NonFinite::skip;
-  Pair<fuller::GradNorm> both(fuller::GradNorm(), 2, options);
+  Pair<fuller::GradNorm> both(way, fuller::GradNorm(), 2, options);
   Network on_host = conv_network(2);
   Network on_device = conv_network(2);
   for (auto [calibration, net] : {std::pair(&both.host, &on_host), std::pair(&both.device, &on_device)}) {
@@ -200,6 +212,7 @@ TEST_CASE("A head whose loss is infinite in the head alone trains under no polic
 }
 
 TEST_CASE("Gates on a device: gradients, updates, one fusion weight or several, modalities that are missing", "[cuda]") {
+  const Way way = GENERATE(Way::kernels, Way::host_rule);
   for (const auto target : {fuller::GateTarget::gradient, fuller::GateTarget::update}) {
     for (const bool separate : {false, true}) {
       for (const auto norm : {fuller::GateNorm::l2, fuller::GateNorm::rms}) {
@@ -216,11 +229,11 @@ TEST_CASE("Gates on a device: gradients, updates, one fusion weight or several, 
           Fusion net = make_fusion(FusionKind::conv2d, 3, true, separate);
           Calibration calibration(fuller::IMTL_G(), {"one", "two"});
           if (on_device && !gates_first) {
-            calibration.use(emulated_steps());
+            calibration.use(steps_by(way));
           }
           calibration.modalities(fuller::ModalityGate(options), {"a", "b", "c"});
           if (on_device && gates_first) {
-            calibration.use(emulated_steps());
+            calibration.use(steps_by(way));
           }
           const Tensors parameters = net.parameters();
           return Run{std::move(net), std::move(calibration), torch::optim::Adam(parameters, torch::optim::AdamOptions(5e-3))};
@@ -260,15 +273,16 @@ TEST_CASE("Gates on a device: gradients, updates, one fusion weight or several, 
 }
 
 TEST_CASE("A run saved on a device or the host goes on on either", "[cuda]") {
+  const Way way = GENERATE(Way::kernels, Way::host_rule);
   struct Run {
     Fusion net = make_fusion(FusionKind::linear, 2, true, false);
     Calibration calibration{fuller::GradNorm(), {"near", "far"}};
     torch::optim::SGD optimizer{net.parameters(), torch::optim::SGDOptions(1e-2)};
 
-    explicit Run(bool on_device) {
+    Run(Way way, bool on_device) {
       calibration.modalities(fuller::ModalityGate(), {"lidar", "camera"});
       if (on_device) {
-        calibration.use(emulated_steps());
+        calibration.use(steps_by(way));
       }
     }
     void steps(int first, int end) {
@@ -286,13 +300,13 @@ TEST_CASE("A run saved on a device or the host goes on on either", "[cuda]") {
   for (const bool from_device : {false, true}) {
     for (const bool to_device : {false, true}) {
       INFO("from " << from_device << " to " << to_device);
-      Run whole(from_device);
+      Run whole(way, from_device);
       whole.steps(0, 12);
-      Run first(from_device);
+      Run first(way, from_device);
       first.steps(0, 6);
       std::stringstream archive;
       torch::save(first.calibration, archive);
-      Run second(to_device);
+      Run second(way, to_device);
       {
         const at::NoGradGuard no_grad;
         const Tensors trained = first.net.parameters();
@@ -317,12 +331,13 @@ TEST_CASE("A run saved on a device or the host goes on on either", "[cuda]") {
 }
 
 TEST_CASE("A calibration may move to a device and back between any two steps", "[cuda]") {
+  const Way way = GENERATE(Way::kernels, Way::host_rule);
   Calibration still(fuller::GradNorm(), task_names(2));
   Calibration moved(fuller::GradNorm(), task_names(2));
   Network a = conv_network(2);
   Network b = conv_network(2);
   for (int step = 0; step < 6; ++step) {
-    moved.use(step % 2 == 0 ? emulated_steps() : nullptr);
+    moved.use(step % 2 == 0 ? steps_by(way) : nullptr);
     const Tensors right = calibrated_gradients(still, a, a.input(step));
     CHECK(difference(calibrated_gradients(moved, b, b.input(step)), right) < 1e-9);
     expect_same(still.diagnostics(), moved.diagnostics());
@@ -330,12 +345,13 @@ TEST_CASE("A calibration may move to a device and back between any two steps", "
 }
 
 TEST_CASE("Losses that share more than the trunk wait once on a device, and are right", "[cuda]") {
+  const Way way = GENERATE(Way::kernels, Way::host_rule);
   for (const ApplyTo what : {ApplyTo::all, ApplyTo::shared_only}) {
     for (const NonFinite policy : {NonFinite::propagate, NonFinite::skip}) {
       CalibrationOptions options = at_surface(Surface::all_shared);
       options.apply_to = what;
       options.non_finite = policy;
-      Pair<fuller::IMTL_G> both(fuller::IMTL_G(), 2, options);
+      Pair<fuller::IMTL_G> both(way, fuller::IMTL_G(), 2, options);
       Tensors found[2];
       for (const int which : {0, 1}) {
         Network net = conv_network(2);
@@ -355,6 +371,7 @@ TEST_CASE("Losses that share more than the trunk wait once on a device, and are 
 }
 
 TEST_CASE("Heads' gradients on a device: views of one storage, sparse ones, halves", "[cuda]") {
+  const Way way = GENERATE(Way::kernels, Way::host_rule);
   const Tensor z = torch::ones({6}, torch::kDouble).set_requires_grad(true);
   const Tensor a = torch::randn({6}, torch::kDouble).set_requires_grad(true);
   const Tensor b = torch::randn({2, 3}, torch::kDouble).set_requires_grad(true);
@@ -363,7 +380,7 @@ TEST_CASE("Heads' gradients on a device: views of one storage, sparse ones, halv
   torch::nn::Embedding embedding(torch::nn::EmbeddingOptions(5, 6).sparse(true));
   embedding->to(torch::kDouble);
   Calibration calibration(fuller::Constant({2, 3}), {"a", "b"});
-  calibration.use(emulated_steps());
+  calibration.use(steps_by(way));
   for (int step = 1; step <= 2; ++step) {
     const auto v = calibration.fork<2>(z * 1.0);
     const Tensor rows = embedding(torch::tensor({1, 3, 3}));
@@ -380,7 +397,8 @@ TEST_CASE("Heads' gradients on a device: views of one storage, sparse ones, halv
 }
 
 TEST_CASE("Losses of different types wait for nothing on a device, and a term outside the sum is still refused", "[cuda]") {
-  Pair<fuller::GradNorm> both(fuller::GradNorm(), 2, {});
+  const Way way = GENERATE(Way::kernels, Way::host_rule);
+  Pair<fuller::GradNorm> both(way, fuller::GradNorm(), 2, {});
   Tensors found[2];
   for (const int which : {0, 1}) {
     Network net = conv_network(2);
@@ -400,14 +418,16 @@ TEST_CASE("Losses of different types wait for nothing on a device, and a term ou
   CHECK(difference(found[1], found[0]) < 1e-9);
 }
 
-TEST_CASE("What only the host can do is refused when a device is asked for, and nothing has changed", "[cuda]") {
+TEST_CASE("What a device cannot do is refused when it is asked for, and nothing has changed", "[cuda]") {
+  const Way way = GENERATE(Way::kernels, Way::host_rule);
   const auto own = [](fuller::EigenEvidence, Eigen::Ref<Eigen::VectorXd> weights) { weights.setOnes(); };
   Calibration ruled(fuller::EigenRule{own}, task_names(2));
-  CHECK(contains(thrown_by([&] { ruled.use(emulated_steps()); }), "do not know the rule"));
+  const std::string said = thrown_by([&] { ruled.use(steps_by(way)); });
+  CHECK((way == Way::kernels ? contains(said, "do not know the rule") : said.empty()));
   CalibrationOptions options;
   options.ranks.average = [](std::vector<at::Tensor>&) {};
   Calibration ranked(fuller::IMTL_G(), task_names(2), options);
-  CHECK(contains(thrown_by([&] { ranked.use(emulated_steps()); }), "ranks"));
+  CHECK(contains(thrown_by([&] { ranked.use(steps_by(way)); }), "ranks"));
   Network net = conv_network(2);
   CHECK(all_finite(calibrated_gradients(ranked, net, net.input(1))));
   CHECK(ranked.steps() == 1);

@@ -94,17 +94,20 @@ class Calibration {
     modalities_ = std::move(made);
   }
 
-  /// From now on every step runs on a device, by kernels linked into the program: evidence, rule, weights, gates and state stay
-  /// there, no step waits for it, and a step can be captured in a CUDA graph. Same results, to rounding.
+  /// From now on every step runs on a device: evidence, weights, gates and state stay there, no step waits for it, and a step can
+  /// be captured in a CUDA graph. The rule runs there too, by kernels linked into the program, or, of one's own or without them,
+  /// on the host when the stream comes to it. Same results, to rounding.
   ///
   ///     #include <fuller/device/steps.hpp>
   ///     calibration.use(fuller::steps_on(at::kCUDA));
+  ///     #include <fuller/device/host_rules.hpp>
+  ///     calibration.use(fuller::host_rules_on(at::kCUDA));
   ///
   /// What was done so far is taken along, and may be loaded or saved at any time. diagnostics(), steps(), save() and load() wait
   /// for the device. So does a step of Surface::all_shared whose losses share more than the trunk, once, for its weights. Under
   /// NonFinite::throw_error diagnostics() throws, once, for the first step since it was last called that would have ended with an
   /// exception; that step itself went as under NonFinite::skip, and tasks with a zero gradient as ever. Null: back to the host.
-  /// @throws Error, and changes nothing, for what only the host can do: rules of one's own, options.ranks.
+  /// @throws Error, and changes nothing, for what the device cannot do: options.ranks, and by kernels rules of one's own.
   void use(const std::shared_ptr<const StepsOnDevice>& steps) {
     std::shared_ptr<detail::TasksOnDevice> of_tasks = steps ? steps->tasks(*state_) : nullptr;
     std::shared_ptr<detail::GatesOnDevice> of_gates =
@@ -146,6 +149,7 @@ class Calibration {
   /// fork() of a shared representation of several tensors (the levels of a pyramid).
   /// @return for each task the K levels
   std::vector<Tensors> fork_levels(const Tensors& levels, Tensors last_shared = {}) {
+    expect_no_exception();
     const std::size_t tasks = state_->tasks.size();
     Tensors trained;
     for (const Tensor& level : levels) {
@@ -199,6 +203,7 @@ class Calibration {
   /// @throws Error for a wrong number of losses, one that is no scalar, heads fed past the fork or from another task's output,
   ///         and (unless Surface::all_shared) a parameter that two heads share
   Tensor sum(const Tensors& losses) {
+    expect_no_exception();
     const std::size_t tasks = state_->tasks.size();
     if (losses.size() != tasks) {
       detail::fail("sum() got ", losses.size(), " losses for ", tasks,
@@ -310,6 +315,7 @@ class Calibration {
   std::int64_t steps() const {
     if (state_->device) {
       state_->device->read(*state_);
+      expect_no_exception();
     }
     return state_->step;
   }
@@ -359,6 +365,13 @@ class Calibration {
     }
     if (modalities_) {
       modalities_->read();
+    }
+    expect_no_exception();
+  }
+
+  void expect_no_exception() const {
+    if (state_->device) {
+      state_->device->expect_no_exception();
     }
   }
 

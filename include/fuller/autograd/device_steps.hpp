@@ -11,7 +11,7 @@
 #include <fuller/calibrators/modality_gate.hpp>
 
 // What a calibration asks of whoever does its arithmetic on a device. autograd knows this much of it and no more; see
-// fuller/device/steps.hpp for the one there is.
+// fuller/device/steps.hpp and fuller/device/host_rules.hpp for the two there are.
 
 namespace fuller {
 namespace detail {
@@ -47,6 +47,8 @@ class TasksOnDevice {
   virtual void write(const State& state) = 0;
   /// @throws NonFiniteError once for the first step since the last call that NonFinite::throw_error would have ended.
   virtual void expect_finite(const State& state) = 0;
+  /// @throws Error once for an exception that a rule on the host has thrown since the last call. Waits for nothing.
+  virtual void expect_no_exception() {}
 };
 
 /// The level of the modalities on a device, likewise.

@@ -11,10 +11,7 @@
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/GradMode.h>
 
-#include <algorithm>
-#include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -28,6 +25,7 @@
 #include <fuller/device/calibrator.hpp>
 #include <fuller/device/gate.hpp>
 #include <fuller/device/kernels.hpp>
+#include <fuller/device/packed.hpp>
 
 namespace fuller {
 
@@ -36,23 +34,6 @@ namespace fuller {
 using KernelSource = std::function<DeviceKernels()>;
 
 namespace detail {
-
-/// Copies numbers from a device (or to one); waits.
-template <class T>
-void copy_to_host(const at::Tensor& from, T* to, std::size_t count) {
-  const at::Tensor host = from.to(at::kCPU).contiguous();
-  if (count > 0) {
-    std::memcpy(to, host.data_ptr(), count * sizeof(T));
-  }
-}
-template <class T>
-void copy_from_host(const T* from, std::size_t count, const at::Tensor& to) {
-  if (count > 0) {
-    at::Tensor host = at::empty({static_cast<std::int64_t>(count)}, to.options().device(at::kCPU));
-    std::memcpy(host.data_ptr(), from, count * sizeof(T));
-    to.view({-1}).narrow(0, 0, static_cast<std::int64_t>(count)).copy_(host);
-  }
-}
 
 /// The tasks' level by DeviceCalibrator and the kernels beside it.
 class KernelTasks final : public TasksOnDevice {
@@ -76,7 +57,7 @@ class KernelTasks final : public TasksOnDevice {
     const DeviceKernels kernels = kernels_();
     scale_.copy_(step.device_scale.reshape({1}));
     if (state.rule.needs.losses) {
-      gather(step.losses);
+      gather_losses(step.losses, losses_);
     }
     if (state.measured) {
       calibrator_.weigh(kernels, gradients, losses_, scale_);
@@ -137,23 +118,7 @@ class KernelTasks final : public TasksOnDevice {
                     all.conditions().to(at::kDouble), all.gram().reshape({-1}), all.counters().to(at::kDouble), scale_});
   }
 
-  void unpack(const at::Tensor& numbers, State& state) const override {
-    const double* next = numbers.data_ptr<double>();
-    Verdict& verdict = state.rule.verdict;
-    for (std::vector<double>* list : {&state.rule.state, &verdict.shared, &verdict.heads}) {
-      std::copy_n(next, list->size(), list->begin());
-      next += list->size();
-    }
-    for (Condition& condition : verdict.conditions) {
-      condition = static_cast<Condition>(*next++);
-    }
-    std::copy_n(next, state.gram.size(), state.gram.begin());
-    next += state.gram.size();
-    state.step = static_cast<std::int64_t>(*next++);
-    state.epoch = static_cast<std::int64_t>(*next++);
-    state.loss_scale = std::abs(*next);
-    state.weights_on_device = false;
-  }
+  void unpack(const at::Tensor& numbers, State& state) const override { unpack_tasks(numbers.data_ptr<double>(), state); }
 
   void write(const State& state) override {
     const c10::NoGradGuard no_grad;
@@ -182,26 +147,10 @@ class KernelTasks final : public TasksOnDevice {
     std::vector<Condition> conditions(state.tasks.size());
     copy_to_host(failed_conditions_, conditions.data(), conditions.size());
     failed_step_.fill_(-1);
-    for (std::size_t i = 0; i < conditions.size(); ++i) {
-      if (is_failure(conditions[i])) {
-        throw_failure(failed, state.tasks[i], conditions[i]);
-      }
-    }
+    expect_no_failure(state, failed, conditions);
   }
 
  private:
-  /// The losses as doubles, one behind the other.
-  void gather(const std::vector<at::Tensor>& losses) {
-    for (std::size_t i = 0; i < losses.size(); ++i) {
-      const at::Tensor slot = losses_.narrow(0, static_cast<std::int64_t>(i), 1);
-      if (losses[i].defined()) {
-        slot.copy_(losses[i].reshape({1}));
-      } else {
-        slot.zero_();
-      }
-    }
-  }
-
   /// Keeps the conditions of the first step that has a failure, until they are asked for.
   void remember_failure() {
     const at::Tensor& conditions = calibrator_.conditions();
@@ -280,7 +229,7 @@ class KernelSteps final : public StepsOnDevice {
     auto calibrator = calibrator_of(state.rule, static_cast<int>(state.tasks.size()), device_, cuda::KnownRules());
     if (!calibrator) {
       fail("the kernels do not know the rule '", state.rule.name,
-           "': a rule of one's own runs on the host; leave out use(), and a step waits for it once");
+           "': a rule of one's own runs on the host; use(host_rules_on(device)) has it run there without a wait");
     }
     return std::make_shared<KernelTasks>(kernels_, std::move(*calibrator), state);
   }
