@@ -18,6 +18,7 @@
 #include <vector>
 
 #include <fuller/device/host_rules.hpp>
+#include <fuller/device/nvrtc.hpp>
 #include <fuller/device/steps.hpp>
 #include <fuller/fuller.hpp>
 
@@ -224,6 +225,16 @@ int main() {
       },
       fuller::host_rules_on(at::kCUDA));
   check_destroyed();
+  fuller::KernelSource compiled;
+  try {
+    compiled = fuller::kernels_by_nvrtc(at::kCUDA);
+  } catch (const fuller::Error& error) {
+    std::cout << "skipped: " << error.what() << '\n';
+  }
+  if (compiled) {
+    const Maker maker = [] { return Calibration(fuller::WPCGrad(), {"one", "two"}); };
+    check("kernels by NVRTC", maker, fuller::steps_on(at::kCUDA, compiled));
+  }
   std::cout << (failures == 0 ? "steps on the device are right\n" : "steps on the device are wrong\n");
   return failures == 0 ? 0 : 1;
 }

@@ -75,6 +75,8 @@ static_assert(sizeof(GramArguments) + sizeof(RuleCall) <= 4096);
 static_assert(sizeof(NormArguments) + sizeof(GateCall) <= 4096);
 static_assert(sizeof(SumArguments) <= 4096 && sizeof(ScaleArguments) <= 4096);
 
+#if !defined(__CUDACC_RTC__)  // NVRTC compiles for the device alone: see fuller/device/nvrtc.hpp
+
 /// Puts kernels into a stream.
 struct StreamLauncher {
   cudaStream_t stream;
@@ -109,7 +111,11 @@ struct StreamLauncher {
   static bool launched() { return cudaGetLastError() == cudaSuccess; }
 };
 
+#endif
+
 }  // namespace detail
+
+#if !defined(__CUDACC_RTC__)
 
 // The requests of launch.hpp in a stream of the current device: nothing is allocated, nothing waits, all may be captured.
 
@@ -127,6 +133,8 @@ static inline Outcome scale_slices(const ScaleRequest& request, cudaStream_t str
 }
 static inline Outcome run(const RuleCall& call, cudaStream_t stream) { return submit(call, detail::StreamLauncher{stream}); }
 static inline Outcome run(const GateCall& call, cudaStream_t stream) { return submit(call, detail::StreamLauncher{stream}); }
+
+#endif
 
 }  // namespace cuda
 }  // namespace fuller
