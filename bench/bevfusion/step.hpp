@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,10 +20,16 @@ namespace bench {
 /// One training step of a model, calibrated as FULLER does it or plain, without the optimiser: forward, losses, backward.
 class Step {
  public:
-  Step(const bevfusion::ModelConfig& config, bool calibrated) : model_(config), calibrated_(calibrated) {
+  /// @param steps  the device's way to calibrate, or null
+  Step(const bevfusion::ModelConfig& config, bool calibrated, const torch::Device& device = torch::kCPU,
+       const std::shared_ptr<const fuller::StepsOnDevice>& steps = nullptr)
+      : model_(config), calibrated_(calibrated) {
+    model_->to(device);
     calibration_.modalities(fuller::ModalityGate(), model_->modalities());
+    calibration_.use(steps);
   }
 
+  /// @param batch  input and masks on the model's device
   void operator()(const bevfusion::Batch& batch) {
     model_->zero_grad();
     auto maps = model_->branches(batch.input);

@@ -4,9 +4,10 @@
 //
 //   cuda_bench [--benchmark_filter=Gram]
 //
-// The time is fuller's, on the device, the median of 30 runs. `copy` is the share of the measured rate of a device copy that the
-// bytes read and written reach; the others are ATen's times as multiples of fuller's. Inputs are random and change from run to
-// run among as many as exceed the L2 cache, unless they are so small that a training step would find them there.
+// The time is fuller's, on the device, the median of 30 runs, `low` and `high` its quartiles as multiples of it. `copy` is the
+// share of the measured rate of a device copy that the bytes read and written reach; the others are ATen's times as multiples of
+// fuller's. Inputs are random and change from run to run among as many as exceed the L2 cache, unless they are so small that a
+// training step would find them there.
 
 #include <ATen/ATen.h>
 #include <benchmark/benchmark.h>
@@ -37,8 +38,8 @@ void require(cudaError_t status) {
   }
 }
 
-/// Seconds that f(k) takes on the device: the median over k, after a warm-up of its own.
-double seconds_of(const std::function<void(int)>& f) {
+/// Seconds that f(k) takes on the device, sorted, after a warm-up of its own.
+std::vector<double> times_of(const std::function<void(int)>& f) {
   constexpr int runs = 30;
   const cudaStream_t stream = c10::cuda::getCurrentCUDAStream().stream();
   cudaEvent_t begin = nullptr;
@@ -59,9 +60,12 @@ double seconds_of(const std::function<void(int)>& f) {
   }
   require(cudaEventDestroy(begin));
   require(cudaEventDestroy(end));
-  std::nth_element(seconds.begin(), seconds.begin() + runs / 2, seconds.end());
-  return seconds[runs / 2];
+  std::sort(seconds.begin(), seconds.end());
+  return seconds;
 }
+
+double median(const std::vector<double>& sorted) { return sorted[sorted.size() / 2]; }
+double seconds_of(const std::function<void(int)>& f) { return median(times_of(f)); }
 
 at::TensorOptions on_device(at::ScalarType type = at::kFloat) { return at::TensorOptions().device(at::kCUDA).dtype(type); }
 
@@ -94,11 +98,16 @@ std::vector<std::vector<Tensor>> rotated(std::int64_t n, std::int64_t tasks, at:
   return all;
 }
 
-void report(benchmark::State& state, double seconds, double bytes) {
+/// @return the median
+double report(benchmark::State& state, const std::vector<double>& times, double bytes) {
+  const double seconds = median(times);
   for (auto _ : state) {
     state.SetIterationTime(seconds);
   }
+  state.counters["low"] = times[times.size() / 4] / seconds;
+  state.counters["high"] = times[3 * times.size() / 4] / seconds;
   state.counters["copy"] = bytes / seconds / copy_rate();
+  return seconds;
 }
 
 void gram(benchmark::State& state, at::ScalarType type) {
@@ -114,8 +123,8 @@ void gram(benchmark::State& state, at::ScalarType type) {
   }
   fuller::DeviceCalibrator calibrator(fuller::IMTL_G(), static_cast<int>(T), at::kCUDA);
   const auto at_turn = [&](int k) { return static_cast<std::size_t>(k) % sets.size(); };
-  const double seconds = seconds_of([&](int k) { calibrator.weigh(fuller::device_kernels(), lists[at_turn(k)]); });
-  report(state, seconds, static_cast<double>(n * T) * static_cast<double>(c10::elementSize(type)));
+  const auto times = times_of([&](int k) { calibrator.weigh(fuller::device_kernels(), lists[at_turn(k)]); });
+  const double seconds = report(state, times, static_cast<double>(n * T) * static_cast<double>(c10::elementSize(type)));
   state.counters["stack_mm"] = seconds_of([&](int k) {
                                  const Tensor rows = at::stack(sets[at_turn(k)]);
                                  benchmark::DoNotOptimize(rows.mm(rows.t()).data_ptr());
@@ -149,10 +158,10 @@ void WeightedSum(benchmark::State& state) {
   const Tensor weights = at::rand({T}, on_device(at::kDouble));
   const Tensor narrow = weights.to(at::kFloat);
   const auto at_turn = [&](int k) { return static_cast<std::size_t>(k) % sets.size(); };
-  const double seconds = seconds_of([&](int k) {
+  const auto times = times_of([&](int k) {
     benchmark::DoNotOptimize(fuller::weighted_sum(fuller::device_kernels(), sets[at_turn(k)], weights).data_ptr());
   });
-  report(state, seconds, static_cast<double>(state.range(0) * (T + 1) * 4));
+  const double seconds = report(state, times, static_cast<double>(state.range(0) * (T + 1) * 4));
   state.counters["mul_add"] = seconds_of([&](int k) {
                                 const auto& set = sets[at_turn(k)];
                                 Tensor sum = set[0] * narrow[0];
@@ -173,8 +182,8 @@ void SliceNorms(benchmark::State& state) {
   const std::vector<std::int64_t> widths{80, 256};
   fuller::DeviceGate gate(fuller::ModalityGate(), 2, at::kCUDA);
   const auto at_turn = [](int k) { return static_cast<std::size_t>(k) % 4; };
-  const double seconds = seconds_of([&](int k) { gate.weigh(fuller::device_kernels(), weights[at_turn(k)], widths); });
-  report(state, seconds, static_cast<double>(weights.front().numel() * 4));
+  const auto times = times_of([&](int k) { gate.weigh(fuller::device_kernels(), weights[at_turn(k)], widths); });
+  const double seconds = report(state, times, static_cast<double>(weights.front().numel() * 4));
   state.counters["norm"] = seconds_of([&](int k) {
                              benchmark::DoNotOptimize(weights[at_turn(k)].narrow(1, 0, 80).norm().data_ptr());
                              benchmark::DoNotOptimize(weights[at_turn(k)].narrow(1, 80, 256).norm().data_ptr());

@@ -2,7 +2,7 @@
 // fuller's side of the comparison with Python's libraries: writes the network, its inputs and what a step must leave, then times
 // the same steps. bench/peers/run calls it.
 //
-//   peer_step FOLDER TASKS light|heavy SECONDS
+//   peer_step FOLDER TASKS light|heavy SECONDS [cpu|cuda]
 #include <algorithm>
 #include <cstdlib>
 #include <fstream>
@@ -15,6 +15,7 @@
 #include <torch/torch.h>
 #include <torch/version.h>
 
+#include "cuda/ways.hpp"
 #include "step/measurement.hpp"
 #include "support/machine.hpp"
 
@@ -24,7 +25,7 @@ namespace {
 void write(const std::string& path, const std::vector<at::Tensor>& tensors) {
   std::ofstream file(path, std::ios::binary);
   for (const at::Tensor& tensor : tensors) {
-    const at::Tensor flat = tensor.detach().to(at::kFloat).contiguous();
+    const at::Tensor flat = tensor.detach().to(at::kCPU, at::kFloat).contiguous();
     file.write(static_cast<const char*>(flat.data_ptr()), static_cast<std::streamsize>(flat.nbytes()));
   }
   if (!file) {
@@ -58,22 +59,34 @@ std::vector<bench::Variant> comparable(bench::Network& net) {
   const auto pcgrad = std::make_shared<bench::Calibrated>(net, fuller::PCGrad(), trunk);
   chosen.push_back({"all_shared/IMTL-G", [imtl_g] { imtl_g->plain_trunk(); }});
   chosen.push_back({"all_shared/PCGrad", [pcgrad] { pcgrad->plain_trunk(); }});
+  const at::Device device = net.last_weight.device();
+  if (!device.is_cpu()) {
+    for (const bench::Way& way : bench::ways_on(device)) {
+      if (way.steps) {
+        const auto last = std::make_shared<bench::Calibrated>(net, fuller::IMTL_G(), fuller::CalibrationOptions());
+        last->calibration.use(way.steps);
+        chosen.push_back({"last_shared/IMTL-G/" + way.name, [last] { last->plain_trunk(); }});
+      }
+    }
+  }
   return chosen;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 5) {
-    std::cerr << "peer_step FOLDER TASKS light|heavy SECONDS\n";
+  if (argc != 5 && argc != 6) {
+    std::cerr << "peer_step FOLDER TASKS light|heavy SECONDS [cpu|cuda]\n";
     return 2;
   }
   bench::keep_freed_memory();
   bench::one_blas_thread();
   at::set_num_threads(1);
+  at::globalContext().setAllowTF32CuDNN(false);  // nor on Python's side: gradients are compared
   const std::string folder = std::string(argv[1]) + "/";
   const bench::Network::Kind kind{"conv", std::string(argv[3]) == "heavy", std::atoi(argv[2])};
   bench::Network net(kind);
+  net.to(at::Device(argc == 6 ? argv[5] : "cpu"));
   write(folder + "parameters.f32", net.parameters());
   write(folder + "inputs.f32", net.inputs);
   write(folder + "targets.f32", net.targets);

@@ -2,7 +2,9 @@
 """Python's side of the comparison: steps the network that peer_step wrote with TorchJD and with a LibMTL-style loop, checks
 that losses and gradients equal fuller's, times each step as a ratio to its own plain step, and prints one table of both sides.
 
-    step.py FOLDER TASKS light|heavy SECONDS
+    step.py FOLDER TASKS light|heavy SECONDS [--device cpu|cuda]
+
+Skips with the reason and status 77 where there is no torchjd, or no such device.
 """
 import json
 import random
@@ -12,11 +14,15 @@ from math import comb
 from pathlib import Path
 from statistics import median
 
-import torch
-import torchjd
-from torch import nn
-from torchjd.aggregation import IMTLG, PCGrad
-from torchjd.autojac import jac_to_grad, mtl_backward
+try:
+    import torch
+    import torchjd
+    from torch import nn
+    from torchjd.aggregation import IMTLG, PCGrad
+    from torchjd.autojac import jac_to_grad, mtl_backward
+except ImportError as missing:
+    print(f"peers: skipped: {missing}", file=sys.stderr)
+    sys.exit(77)
 
 WIDTH, SIDE, BATCH, CLASSES = 32, 48, 2, 4
 TOLERANCE = 1e-4
@@ -30,7 +36,7 @@ def convolutions(first, count):
 
 
 class Network:
-    def __init__(self, folder, tasks, heavy, loudness):
+    def __init__(self, folder, tasks, heavy, loudness, device):
         self.trunk = nn.Sequential(*convolutions(3, 11))
         self.last = nn.Conv2d(WIDTH, WIDTH, 3, padding=1)
         self.heads = [nn.Sequential(*convolutions(WIDTH, 3 if heavy else 1), nn.Conv2d(WIDTH, CLASSES, 1)) for _ in range(tasks)]
@@ -40,8 +46,10 @@ class Network:
         with torch.no_grad():
             for parameter, values in zip(self.parameters, read(folder / "parameters.f32", [p.shape for p in self.parameters])):
                 parameter.copy_(values)
-        (self.input,) = read(folder / "inputs.f32", [(BATCH, 3, SIDE, SIDE)])
-        self.targets = read(folder / "targets.f32", [(BATCH, CLASSES, SIDE, SIDE)] * tasks)
+        for part in (self.trunk, self.last, *self.heads):
+            part.to(device)  # whose parameters stay the same objects
+        self.input = read(folder / "inputs.f32", [(BATCH, 3, SIDE, SIDE)])[0].to(device)
+        self.targets = [target.to(device) for target in read(folder / "targets.f32", [(BATCH, CLASSES, SIDE, SIDE)] * tasks)]
 
     def losses(self):
         z = self.last(self.trunk(self.input))
@@ -124,7 +132,7 @@ def check(net, folder, all_steps):
     shapes = [p.shape for p in net.parameters]
     _, losses = net.losses()
     (expected,) = read(folder / "losses.f32", [(len(losses),)])
-    torch.testing.assert_close(torch.stack(losses).detach(), expected, rtol=TOLERANCE, atol=0)
+    torch.testing.assert_close(torch.stack(losses).detach().cpu(), expected, rtol=TOLERANCE, atol=0)
     for name, (step, reference) in all_steps.items():
         if reference is None:
             continue
@@ -133,7 +141,7 @@ def check(net, folder, all_steps):
         expected = read(folder / f"gradients_{reference}.f32", shapes)
         count = len(net.shared) if name.startswith("LibMTL-style loop, whole") else len(shapes)
         for k in range(count):
-            error = float((net.parameters[k].grad - expected[k]).norm() / expected[k].norm())
+            error = float((net.parameters[k].grad.cpu() - expected[k]).norm() / expected[k].norm())
             if not error <= TOLERANCE:
                 sys.exit(f"{name}: the gradient of parameter {k} differs from fuller's by {error:.1e} (norm); nothing was timed")
 
@@ -150,7 +158,15 @@ def median_interval(values, confidence=0.95):
     return {"ratio": median(values), "low": values[outside], "high": values[n - 1 - outside], "rounds": n}
 
 
-def measure(net, all_steps, seconds):
+def seconds_now(device):
+    """As fuller's side counts: this thread's processor time, or, on a device, elapsed time until it is done."""
+    if device == "cpu":
+        return time.thread_time()
+    torch.cuda.synchronize()
+    return time.monotonic()
+
+
+def measure(net, all_steps, seconds, device):
     generator = random.Random(1)
     ratios = {name: [] for name in all_steps}
     times = {name: [] for name in all_steps}
@@ -162,9 +178,9 @@ def measure(net, all_steps, seconds):
         taken = {name: [] for name in all_steps}
         for name in order:
             net.drop_gradients()
-            start = time.thread_time()
+            start = seconds_now(device)
             all_steps[name][0]()
-            taken[name].append(time.thread_time() - start)
+            taken[name].append(seconds_now(device) - start)
         for name, values in taken.items():
             times[name].append(median(values))
             ratios[name].append(median(values) / median(taken["plain"]))
@@ -172,19 +188,25 @@ def measure(net, all_steps, seconds):
 
 
 def main():
+    device = sys.argv[6] if sys.argv[5:6] == ["--device"] else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        print("peers: skipped: torch sees no CUDA device", file=sys.stderr)
+        sys.exit(77)
     folder, tasks, heavy, seconds = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "heavy", float(sys.argv[4])
     torch.set_num_threads(1)
+    torch.backends.cudnn.allow_tf32 = False  # nor on fuller's side: gradients are compared
     torch.manual_seed(0)
     fuller = json.loads((folder / "fuller.json").read_text())
     if torch.__version__.split("+")[0] != fuller["libtorch"].split("+")[0]:
         sys.exit(f"Python has torch {torch.__version__}, fuller's side was built with {fuller['libtorch']}")
-    net = Network(folder, tasks, heavy, fuller["loudness"])
+    net = Network(folder, tasks, heavy, fuller["loudness"], device)
     all_steps = steps(net)
     check(net, folder, all_steps)
-    peers = measure(net, all_steps, seconds)
+    peers = measure(net, all_steps, seconds, device)
     (folder / "peers.json").write_text(json.dumps(peers, indent=1))
 
-    print(f"\n{tasks} tasks, {sys.argv[3]} heads; torch {torch.__version__}, torchjd {version()}; one thread, processor time")
+    print(f"\n{tasks} tasks, {sys.argv[3]} heads; torch {torch.__version__}, torchjd {version()}; "
+          + ("one thread, processor time" if device == "cpu" else torch.cuda.get_device_name()))
     print(f"{'step':42s} {'ms':>7s}  {'of its own plain step':22s}")
     for name, result in fuller["steps"].items():
         show("fuller, " + name.replace("/", ", ").replace("_", " ") if name not in ("plain", "floor") else

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <fuller/measure/clock.hpp>
+#include <fuller/measure/device_meter.hpp>
 #include <fuller/measure/host_memory.hpp>
 #include <fuller/measure/paired_ratio.hpp>
 
@@ -74,8 +75,14 @@ inline void measure_memory(Network& net, const std::vector<Variant>& variants, s
 /// Times all variants round by round, so that whatever the machine does meets all of them; each is compared with the plain step
 /// of its own round. The order is drawn anew for each round, since what ran before decides what the caches hold. The plain step
 /// and the floor, to which everything is compared, run three times a round and count with their median; variants with a trunk
-/// pass for each task join every fourth round.
+/// pass for each task join every fourth round. On the CPU in this thread's processor time; on a device in elapsed time, until it
+/// is done.
 inline void measure_time(Network& net, const std::vector<Variant>& variants, double for_seconds, std::vector<Measured>& results) {
+  const at::Device device = net.last_weight.device();
+  const auto now = [&] {
+    fuller::detail::wait_for(device);
+    return fuller::seconds(device.is_cpu() ? fuller::Clock::thread : fuller::Clock::wall);
+  };
   constexpr std::size_t fewest_rounds = 24;
   std::mt19937 generator(1);
   std::vector<std::vector<double>> seconds(variants.size()), ratios(variants.size()), over_floor(variants.size());
@@ -91,9 +98,9 @@ inline void measure_time(Network& net, const std::vector<Variant>& variants, dou
     std::vector<std::vector<double>> times(variants.size());
     for (const std::size_t v : order) {
       net.drop_gradients();
-      const double start = fuller::seconds(fuller::Clock::thread);
+      const double start = now();
       variants[v].step();
-      times[v].push_back(fuller::seconds(fuller::Clock::thread) - start);
+      times[v].push_back(now() - start);
     }
     const double plain = fuller::median(times[0]), floor = fuller::median(times[1]);
     for (std::size_t v = 0; v < variants.size(); ++v) {

@@ -44,6 +44,25 @@ struct Network {
     }
   }
 
+  /// Parameters, inputs and targets to a device; tensors that are parameters stay those that they are.
+  void to(const at::Device& device) {
+    for (const std::vector<torch::nn::Sequential>* list : {&branches, &heads}) {
+      for (torch::nn::Sequential part : *list) {
+        part->to(device);
+      }
+    }
+    trunk->to(device);
+    last.ptr()->to(device);
+    if (!fusion.is_empty()) {
+      fusion->to(device);
+    }
+    for (std::vector<Tensor>* list : {&inputs, &targets}) {
+      for (Tensor& tensor : *list) {
+        tensor = tensor.to(device);
+      }
+    }
+  }
+
   Tensor features() {
     if (branches.empty()) {
       return trunk->forward(inputs[0]);
