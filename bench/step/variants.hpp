@@ -12,6 +12,7 @@
 
 #include <fuller/fuller.hpp>
 
+#include "step/held.hpp"
 #include "step/naive.hpp"
 #include "step/network.hpp"
 
@@ -98,6 +99,8 @@ inline std::vector<Variant> variants_of(Network& net) {
                    total.backward();
                  }});
   all.push_back({"floor", [probe = std::make_shared<FloorProbe>(FloorProbe{net, {}, {}})] { (*probe)(); }});
+  all.push_back({"held/cotangents", [&net] { held_step(net); }});
+  all.push_back({"held/cotangents_and_heads", [&net] { held_step_with_heads(net); }});
 
   using fuller::Surface;
   const std::pair<const char*, Surface> surfaces[] = {
