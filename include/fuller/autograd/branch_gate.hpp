@@ -96,30 +96,23 @@ struct GateStep {
   std::size_t weights_seen = 0;       ///< in the backward that runs
 };
 
-/// Takes the norms of the gradient of fusion weight k.
+/// Takes the norms of the gradient of fusion weight k: of its slices where it is the one of all branches, else of the whole.
 inline void take_norms(GateStep& step, std::size_t k, const at::Tensor& gradient) {
-  GatesOnDevice* const device = step.modalities->device.get();
-  if (device != nullptr && !step.device_norms.defined()) {
-    step.device_norms = device->no_norms();
-  }
-  if (step.fusion.size() == 1) {
-    if (device != nullptr) {
-      device->take_norms(gradient, step.widths, step.device_norms, 0);
-    } else {
-      slice_squared_norms(gradient, step.widths, /*dim=*/1, step.squared_norms.data());
+  const bool of_all_branches = step.fusion.size() == 1;
+  const std::int64_t channels = gradient.size(1);
+  const at::IntArrayRef widths = of_all_branches ? at::IntArrayRef(step.widths) : at::IntArrayRef(&channels, 1);
+  const std::size_t first = of_all_branches ? 0 : k;
+  if (GatesOnDevice* const device = step.modalities->device.get()) {
+    if (!step.device_norms.defined()) {
+      step.device_norms = device->no_norms();
     }
-    const auto channels = static_cast<double>(gradient.size(1));
-    for (std::size_t m = 0; m < step.widths.size(); ++m) {
-      step.sizes[m] = static_cast<double>(gradient.numel()) * static_cast<double>(step.widths[m]) / channels;
-    }
+    device->take_norms(gradient, widths, step.device_norms, static_cast<std::int64_t>(first));
   } else {
-    const std::int64_t all = gradient.size(1);
-    if (device != nullptr) {
-      device->take_norms(gradient, at::IntArrayRef(&all, 1), step.device_norms, static_cast<std::int64_t>(k));
-    } else {
-      slice_squared_norms(gradient, at::IntArrayRef(&all, 1), /*dim=*/1, &step.squared_norms[k]);
-    }
-    step.sizes[k] = static_cast<double>(gradient.numel());
+    slice_squared_norms(gradient, widths, /*dim=*/1, step.squared_norms.data() + first);
+  }
+  for (std::size_t m = 0; m < widths.size(); ++m) {
+    step.sizes[first + m] =
+        static_cast<double>(gradient.numel()) * static_cast<double>(widths[m]) / static_cast<double>(channels);
   }
 }
 
