@@ -24,7 +24,7 @@ const fuller::DeviceKernels kernels = fuller::testing::emulated_kernels;
 
 Tensor doubles(const std::vector<double>& values) { return torch::tensor(values, torch::kDouble); }
 
-std::vector<std::vector<Tensor>> gradients_of(int tasks, int step) {
+std::vector<std::vector<Tensor>> gradients_at(int tasks, int step) {
   torch::manual_seed(100 * tasks + step);
   std::vector<std::vector<Tensor>> gradients;
   for (int i = 0; i < tasks; ++i) {
@@ -50,7 +50,7 @@ void check(const Rule& rule, int tasks) {
   std::vector<double> scratch(static_cast<std::size_t>(weighting.scratch_size(tasks)));
   const Tensor scale = doubles({4});
   for (int step = 0; step < 3; ++step) {
-    const auto gradients = gradients_of(tasks, step);
+    const auto gradients = gradients_at(tasks, step);
     std::vector<double> losses;
     for (int i = 0; i < tasks; ++i) {
       losses.push_back(1 + 0.3 * i + 0.1 * step);

@@ -119,15 +119,18 @@ class Library {
   void* handle_ = nullptr;
 };
 
-/// A kernel template of kernels.cuh with its argument, which belongs to it alone, as C++ writes it.
+/// A type as C++ writes it.
+template <class T>
+std::string type_name() {
+  const std::unique_ptr<char, decltype(&std::free)> name(abi::__cxa_demangle(typeid(T).name(), nullptr, nullptr, nullptr),
+                                                         &std::free);
+  return name.get();
+}
+
+/// A kernel template of kernels.cuh with its argument, which belongs to it alone.
 template <class Argument>
 const std::string& kernel_name(const char* kernel) {
-  static const std::string argument = [] {
-    const std::unique_ptr<char, decltype(&std::free)> name(
-        abi::__cxa_demangle(typeid(Argument).name(), nullptr, nullptr, nullptr), &std::free);
-    return std::string(name.get());
-  }();
-  static const std::string name = std::string("fuller::cuda::detail::") + kernel + "<" + argument + ">";
+  static const std::string name = std::string("fuller::cuda::detail::") + kernel + "<" + type_name<Argument>() + ">";
   return name;
 }
 
@@ -150,6 +153,21 @@ inline std::vector<std::string> kernel_names() {
   return kernel_names<float, double, cuda::Half, cuda::BFloat16>(nullptr, nullptr, nullptr, nullptr);
 }
 
+/// Source that refuses headers in which one of these types is not as large as in this program: those of another version.
+template <class... Types>
+std::string expect_sizes() {
+  return (("static_assert(sizeof(" + type_name<Types>() + ") == " + std::to_string(sizeof(Types)) +
+           ", \"the headers are not those that the program was compiled with\");\n") +
+          ...);
+}
+/// What kernels are given, and what they find in device memory.
+template <class... Rules>
+std::string expect_sizes(cuda::RuleList<Rules...> /*rules*/) {
+  using namespace cuda::detail;
+  return expect_sizes<GramArguments, NormArguments, SumArguments, ScaleArguments, cuda::RuleCall, cuda::GateCall,
+                      Weighting<Rules>...>();
+}
+
 /// Machine code, and what each kernel is called in it.
 struct CompiledKernels {
   std::vector<char> code;
@@ -163,8 +181,9 @@ inline CompiledKernels compile_kernels(const Library& nvrtc, const std::string& 
   const std::vector<const char*> replaced{"cmath",       "cstdint", "cstring", "initializer_list", "limits",
                                           "type_traits", "utility", "vector",  "cuda_runtime.h",   "fuller/core/error.hpp"};
   const std::vector<const char*> empty(replaced.size(), "");
+  const std::string source = nvrtc_prelude + expect_sizes(cuda::KnownRules());
   void* program = nullptr;
-  nvrtc.expect("nvrtcCreateProgram", &program, nvrtc_prelude, "fuller_kernels.cu", static_cast<int>(replaced.size()),
+  nvrtc.expect("nvrtcCreateProgram", &program, source.c_str(), "fuller_kernels.cu", static_cast<int>(replaced.size()),
                empty.data(), replaced.data());
   const auto destroy = [&](void** one) { nvrtc("nvrtcDestroyProgram", one); };
   const std::unique_ptr<void*, decltype(destroy)> owner(&program, destroy);
