@@ -1,6 +1,6 @@
 # The network, its losses and their tests: what needs LibTorch.
 # The kinds of parts that a model may be made of, one a file: <folder>/<name>.cpp has void register_<name>(Kinds&).
-set(bevfusion_kinds
+bevfusion_registered(Kinds model/kinds.hpp kinds bevfusion_kinds
   camera/conv_backbone
   camera/swin_backbone
   fusion/concat_fuser
@@ -10,20 +10,9 @@ set(bevfusion_kinds
   heads/fuller_seg
   lidar/pillars
   lidar/voxel_net)
-set(kind_sources "")
-set(declarations "")
-set(calls "")
-foreach(kind IN LISTS bevfusion_kinds)
-  get_filename_component(name "${kind}" NAME)
-  list(APPEND kind_sources "${kind}.cpp")
-  string(APPEND declarations "void register_${name}(Kinds& kinds);\n")
-  string(APPEND calls "    register_${name}(kinds);\n")
-endforeach()
-configure_file(model/kinds.cpp.in "${CMAKE_CURRENT_BINARY_DIR}/kinds.cpp" @ONLY)
 
 add_library(bevfusion_model STATIC
-  ${kind_sources}
-  "${CMAKE_CURRENT_BINARY_DIR}/kinds.cpp"
+  ${bevfusion_kinds}
   camera/lift_splat.cpp
   camera/neck.cpp
   camera/splat.cpp

@@ -16,6 +16,10 @@ if(FULLER_BUILD_TESTS)
   fuller_add_test(bevfusion_training_parts SOURCES "${tests}/bevfusion/training_parts_test.cpp" TORCH LABELS bevfusion unit
                   LIBRARIES bevfusion_training)
   target_compile_definitions(bevfusion_training_parts PRIVATE FULLER_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  # Label sets of a test's own, from files to training and figures.
+  fuller_add_test(bevfusion_label_sets SOURCES "${tests}/bevfusion/label_sets_test.cpp" TORCH LABELS bevfusion integration
+                  LIBRARIES bevfusion_training)
+  target_compile_definitions(bevfusion_label_sets PRIVATE FULLER_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   # Whole runs on a tiny data set, and the program itself, killed and resumed.
   fuller_add_test(bevfusion_training_test SOURCES "${tests}/bevfusion/training_test.cpp" "${tests}/bevfusion/resumed_run_test.cpp" TORCH
                   LABELS bevfusion integration LIBRARIES bevfusion_training TIMEOUT 900)

@@ -191,7 +191,7 @@ TEST_CASE("no member of a config is without a field", "[bevfusion][config]") {
   CHECK(members<MaskGrid>() == fields("model.segmentation.mask"));
   CHECK(members<ModelConfig>() == fields("model") + 9);  // nine structs
   CHECK(members<DataConfig>() == fields("data"));
-  CHECK(members<LoadingOptions>() == fields("loading") + 8);  // lidar, cameras, seed; five structs
+  CHECK(members<LoadingOptions>() == fields("loading") + 10);  // lidar, cameras, seed, two sets of labels; five structs
   CHECK(members<PointOptions>() == fields("loading.points"));
   CHECK(members<ImageAugmentationOptions>() == fields("loading.image") + 2);  // width, height
   CHECK(members<BevAugmentationOptions>() == fields("loading.bev"));
@@ -326,7 +326,12 @@ TEST_CASE("what makes no run is refused in words", "[bevfusion][config]") {
   CHECK(lacking(says("full", [](RunConfig& c) { c.model.voxels.size[2] = 0.3; }), {"whole number"}) == "");
   CHECK(lacking(says("full", [](RunConfig& c) { c.model.detection.heads = 3; }), {"model.detection.heads"}) == "");
   CHECK(lacking(says("full", [](RunConfig& c) { c.model.swin.heads = {3, 6, 12}; }), {"four stages"}) == "");
-  CHECK(lacking(says("full", [](RunConfig& c) { c.model.foreground_masks = 2; }), {"1, 3 or 10"}) == "");
+  CHECK(lacking(says("full",
+                     [](RunConfig& c) {
+                       c.model.parts.foreground = true;
+                       c.model.foreground_masks = 2;
+                     }),
+                {"1, 3 or 10"}) == "");
   CHECK(lacking(says("full", [](RunConfig& c) { c.model.fuser = "attention"; }), {"concat, direct"}) == "");
   CHECK(lacking(says("full", [](RunConfig& c) { c.model.map_classes = "pavement"; }), {"pavement"}) == "");
   CHECK(lacking(says("full", [](RunConfig& c) { c.model.lidar_backbone = "pillars", c.model.pillars.cell = 0.3; }),

@@ -100,8 +100,9 @@ RunConfig tiny_run() {
 }
 
 bool same(const EvaluationFigures& a, const EvaluationFigures& b) {
-  bool equal = a.detection->mean_ap == b.detection->mean_ap && a.detection->nd_score == b.detection->nd_score;
-  for (std::size_t c = 0; c < map_class_count; ++c) {
+  bool equal = a.map_names == b.map_names && a.detection->mean_ap == b.detection->mean_ap &&
+               a.detection->nd_score == b.detection->nd_score;
+  for (std::size_t c = 0; c < a.segmentation->classes(); ++c) {
     for (std::size_t t = 0; t < a.segmentation->thresholds().size(); ++t) {
       const CellCounts of_a = a.segmentation->counts(c, t);
       const CellCounts of_b = b.segmentation->counts(c, t);
@@ -205,10 +206,8 @@ TEST_CASE("boxes are submitted up to their class's range around the ego vehicle,
   CHECK(submitted(box_at(0, 27.9, 0, DetectionClass::barrier)));
   CHECK_FALSE(submitted(box_at(0, 28.1, 0, DetectionClass::barrier)));
 
-  DetectionConfig config;
-  config.max_boxes_per_sample = 2;
   const auto boxes = submission_boxes({{box_at(0, 60), 0.9}, {box_at(0, 1), 0.8}, {box_at(0, 2), 0.7}, {box_at(0, 3), 0.6}},
-                                      ego_from_lidar, global_from_ego, config);
+                                      ego_from_lidar, global_from_ego, standard_boxes(), 2);
   REQUIRE(boxes.size() == 2);
   CHECK(boxes[0].score == 0.8);
   CHECK(boxes[1].score == 0.7);

@@ -130,12 +130,13 @@ TEST_CASE("a new kind needs no change of the model, and has numbers of its own",
 
 TEST_CASE("label sets come from the config", "[bevfusion][model]") {
   using bevfusion::DetectionClass;
-  using bevfusion::MapClass;
   bevfusion::ModelConfig config = bevfusion::tiny_model();
   config.detection_classes = "pedestrian, car";
   config.map_classes = "divider,drivable_area";
   CHECK((bevfusion::detection_labels(config) == std::vector<DetectionClass>{DetectionClass::pedestrian, DetectionClass::car}));
-  CHECK((bevfusion::map_labels(config) == std::vector<MapClass>{MapClass::divider, MapClass::drivable_area}));
+  const bevfusion::MapLabels map = bevfusion::map_labels(config);
+  REQUIRE(map.size() == 2);
+  CHECK((map[0].name == "divider" && map[1].name == "drivable_area"));
 
   torch::manual_seed(14);
   bevfusion::BevFusion model(config);
@@ -160,22 +161,29 @@ TEST_CASE("label sets come from the config", "[bevfusion][model]") {
         model->detection_loss(said, {{walker}}).total.item<double>());
 
   bevfusion::TrainingSample sample;
-  sample.masks.cells = 2;
-  sample.masks.values.assign(bevfusion::map_class_count * 4, 0);
-  sample.masks.values[static_cast<std::size_t>(MapClass::divider) * 4 + 1] = 1;
-  sample.masks.labelled[static_cast<std::size_t>(MapClass::drivable_area)] = true;
-  const bevfusion::Batch batch = bevfusion::collate({sample}, bevfusion::map_labels(config));
+  sample.masks = bevfusion::MapMasks(bevfusion::loading_options(config).map_labels, 2);
+  sample.masks.values[1] = 1;
+  sample.masks.labelled[1] = true;
+  const bevfusion::Batch batch = bevfusion::collate({sample});
   REQUIRE(batch.masks.sizes() == at::IntArrayRef({1, 2, 2, 2}));
   CHECK(batch.masks[0][0][0][1].item<float>() == 1.0F);
   CHECK(batch.masks.sum().item<float>() == 1.0F);
   CHECK_FALSE(batch.labelled[0][0].item<bool>());
   CHECK(batch.labelled[0][1].item<bool>());
 
+  bevfusion::TrainingSample other = sample;
+  other.masks = bevfusion::MapMasks(bevfusion::map_labels(bevfusion::tiny_model()), 2);
+  CHECK_THROWS_AS(bevfusion::collate({sample, other}), std::invalid_argument);
+
   config.map_classes = "divider,river";
   CHECK_THROWS_AS(bevfusion::map_labels(config), std::invalid_argument);
   config.map_classes = "divider,divider";
   CHECK_THROWS_AS(bevfusion::map_labels(config), std::invalid_argument);
   config.map_classes = " , ";
+  CHECK_THROWS_AS(bevfusion::map_labels(config), std::invalid_argument);
+  config.map_classes = "";
+  CHECK(bevfusion::map_labels(config).size() == 6);
+  config.map_label_set = "moon";
   CHECK_THROWS_AS(bevfusion::map_labels(config), std::invalid_argument);
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "bevfusion/labels/label_sets.hpp"
 #include "bevfusion/map/map_masks.hpp"
 #include "bevfusion/nuscenes/data_error.hpp"
 #include "bevfusion/nuscenes/image_file.hpp"
@@ -53,7 +54,7 @@ void tables(const std::uint8_t* bytes, std::size_t count) {
 void map_expansion(const std::uint8_t* bytes, std::size_t count) {
   try_to([&] {
     std::istringstream stream(text_of(bytes, count));
-    const MapExpansion map = read_map_expansion(stream, "fuzz.json");
+    const MapExpansion map = read_map_expansion(stream, "fuzz.json", label_sets().map.at(standard_map_labels));
     MaskOptions options;
     options.outline = true;
     draw_masks(map, bev_from_global({}), {}, options);

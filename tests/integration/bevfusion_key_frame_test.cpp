@@ -3,6 +3,7 @@
 #include <cmath>
 #include <map>
 
+#include "bevfusion/labels/label_sets.hpp"
 #include "bevfusion/map/map_masks.hpp"
 #include "bevfusion/nuscenes/image_file.hpp"
 #include "bevfusion/nuscenes/key_frame.hpp"
@@ -87,15 +88,16 @@ TEST_CASE("real drivable area: expansion and base map agree, and the road is fla
   if (root.empty()) FULLER_SKIP(absent);
   const KeyFrame frame = key_frame_of(read_tables(root, "v1.0-mini"), 0);
   const Eigen::Matrix3d bev = bev_from_global(frame.global_from_lidar());
-  const MapMasks drawn = draw_masks(read_map_expansion(root / "maps" / "expansion" / (frame.location + ".json")), bev);
+  const MapLabels& labels = label_sets().map.at(standard_map_labels);
+  const MapMasks drawn = draw_masks(read_map_expansion(root / "maps" / "expansion" / (frame.location + ".json"), labels), bev);
   CHECK(drawn.labelled == std::array<bool, 6>{true, false, false, false, false, false});
-  const MapMasks sampled = draw_masks(BaseMap::read(frame.base_map), bev);
+  const MapMasks sampled = draw_masks(BaseMap::read(frame.base_map), labels, bev);
   int both = 0;
   int either = 0;
   for (int x = 0; x < 200; ++x) {
     for (int y = 0; y < 200; ++y) {
-      const bool a = drawn.at(MapClass::drivable_area, x, y);
-      const bool b = sampled.at(MapClass::drivable_area, x, y);
+      const bool a = drawn.at("drivable_area", x, y);
+      const bool b = sampled.at("drivable_area", x, y);
       both += a && b ? 1 : 0;
       either += a || b ? 1 : 0;
     }
@@ -104,7 +106,7 @@ TEST_CASE("real drivable area: expansion and base map agree, and the road is fla
   CHECK(both > 0.97 * either);
   // Against the LiDAR: the car stands on the road, and what is drivable hardly rises from the ground (sensor 1.84 m above it)
   // except where a box stands; elsewhere walls and trees do.
-  CHECK(drawn.at(MapClass::drivable_area, 100, 100));
+  CHECK(drawn.at("drivable_area", 100, 100));
   int low[2] = {0, 0};
   int high[2] = {0, 0};
   std::vector<BoxInterior> boxes;
@@ -119,7 +121,7 @@ TEST_CASE("real drivable area: expansion and base map agree, and the road is fla
     if (in_box) continue;
     const int x = static_cast<int>((p.x + 50) / 0.5);
     const int y = static_cast<int>((p.y + 50) / 0.5);
-    const int on_road = drawn.at(MapClass::drivable_area, x, y) ? 1 : 0;
+    const int on_road = drawn.at("drivable_area", x, y) ? 1 : 0;
     (p.z > -1.84 + 0.4 ? high : low)[on_road] += 1;
   }
   const auto share = [&](int on_road) { return static_cast<double>(high[on_road]) / (high[on_road] + low[on_road]); };

@@ -148,8 +148,7 @@ TEST_CASE("a loaded sample's parts fit together", "[loading]") {
         const double yaw = yaw_of(frame.global_from_lidar().rotation);
         const Eigen::Vector2d global = frame.global_from_lidar().translation.head<2>() +
                                        (rotation_about_z(yaw) * Eigen::Vector3d(lidar.x(), lidar.y(), 0)).head<2>();
-        wrong +=
-            scene.town.classify(global).is(MapClass::drivable_area) != sample.masks.at(MapClass::drivable_area, x, y) ? 1 : 0;
+        wrong += scene.town.classify(global).is(GroundClass::drivable_area) != sample.masks.at("drivable_area", x, y) ? 1 : 0;
       }
     }
     CHECK(wrong <= 15);  // of 4489: chords for arcs

@@ -5,6 +5,7 @@
 #include <map>
 #include <set>
 
+#include "bevfusion/labels/label_sets.hpp"
 #include "bevfusion/map/map_masks.hpp"
 #include "bevfusion/nuscenes/bytes.hpp"
 #include "bevfusion/nuscenes/data_error.hpp"
@@ -146,7 +147,7 @@ TEST_CASE("boxes and velocities are the generator's", "[synth]") {
         CHECK((box.center - lidar_from_global * truth[b].center).norm() < 1e-6);
         CHECK((box.size - object.size).norm() == 0);
         CHECK(box.label == object.label);
-        CHECK(box.attribute == attribute_by_speed(object.label, std::abs(object.motion.speed)));
+        CHECK(box.attribute == attribute_by_speed(standard_boxes()[index_of(object.label)], std::abs(object.motion.speed)));
         const Eigen::Vector3d front(std::cos(truth[b].yaw), std::sin(truth[b].yaw), 0);
         const Eigen::Vector3d turned = lidar_from_global.rotation * front;
         CHECK(std::abs(wrap_angle(box.yaw - std::atan2(turned.y(), turned.x()))) < 1e-9);
@@ -258,16 +259,18 @@ TEST_CASE("a lone object covers its box's pixels", "[synth]") {
 
 TEST_CASE("masks drawn from the expansion are the town itself", "[synth]") {
   const SmallSet& set = small();
-  std::array<int, map_class_count> cells{};
+  const MapLabels& labels = label_sets().map.at(standard_map_labels);
+  std::array<int, 6> cells{};
   for (int s = 0; s < 3; ++s) {
     const SynthScene scene = make_scene(set.options, s);
     const KeyFrame frame = key_frame_of(set.tables, sample_of(set, s, 1));
     const Eigen::Matrix3d bev = bev_from_global(frame.global_from_lidar());
-    const MapExpansion expansion = read_map_expansion(set.options.out / "maps" / "expansion" / (frame.location + ".json"));
+    const MapExpansion expansion =
+        read_map_expansion(set.options.out / "maps" / "expansion" / (frame.location + ".json"), labels);
     CHECK(expansion.canvas_edge == scene.town.canvas_edge);
     const MapMasks masks = draw_masks(expansion, bev);
-    const MapMasks base = draw_masks(BaseMap::read(frame.base_map), bev);
-    CHECK(masks.labelled == std::array<bool, 6>{true, true, true, true, true, true});
+    const MapMasks base = draw_masks(BaseMap::read(frame.base_map), labels, bev);
+    CHECK(masks.labelled == std::vector<bool>(6, true));
     const Eigen::Matrix3d global_from_bev = bev.inverse();
     const MapGrid grid;
     for (int x = 0; x < 200; ++x) {
@@ -275,7 +278,7 @@ TEST_CASE("masks drawn from the expansion are the town itself", "[synth]") {
         const Eigen::Vector2d at = (global_from_bev * Eigen::Vector3d(grid.center(x), grid.center(y), 1)).head<2>();
         const Ground ground = scene.town.classify(at);
         // Chains stray by up to 5 cm from arcs and ends of lines are round, so what is nearer to a border than that may differ.
-        const auto settled = [&](MapClass label, double reach) {
+        const auto settled = [&](GroundClass label, double reach) {
           for (const double dx : {-reach, 0.0, reach}) {
             for (const double dy : {-reach, 0.0, reach}) {
               if (scene.town.classify(at + Eigen::Vector2d(dx, dy)).is(label) != ground.is(label)) return false;
@@ -283,24 +286,25 @@ TEST_CASE("masks drawn from the expansion are the town itself", "[synth]") {
           }
           return true;
         };
-        for (std::size_t c = 0; c < map_class_count; ++c) {
-          const auto label = static_cast<MapClass>(c);
+        for (std::size_t c = 0; c < cells.size(); ++c) {
+          const auto label = static_cast<GroundClass>(c);
           cells[c] += ground.is(label) ? 1 : 0;
-          if (masks.at(label, x, y) == ground.is(label)) continue;
-          if (settled(label, label == MapClass::divider ? 0.55 : 0.07)) FAIL(name_of(label) << " differs at " << x << ' ' << y);
+          if (masks.at(name_of(label), x, y) == ground.is(label)) continue;
+          if (settled(label, label == GroundClass::divider ? 0.55 : 0.07))
+            FAIL(name_of(label) << " differs at " << x << ' ' << y);
         }
-        if (base.at(MapClass::drivable_area, x, y) != ground.is(MapClass::drivable_area) &&
-            settled(MapClass::drivable_area, 0.16)) {
+        if (base.at("drivable_area", x, y) != ground.is(GroundClass::drivable_area) &&
+            settled(GroundClass::drivable_area, 0.16)) {
           FAIL("the base map differs at " << x << ' ' << y);
         }
       }
     }
   }
   // All classes occur, in nuScenes' order of shares.
-  const auto share = [&](MapClass label) { return cells[static_cast<std::size_t>(label)]; };
-  CHECK(share(MapClass::drivable_area) > share(MapClass::walkway));
-  CHECK(share(MapClass::walkway) > share(MapClass::divider));
-  CHECK(share(MapClass::divider) > 0);
+  const auto share = [&](GroundClass label) { return cells[static_cast<std::size_t>(label)]; };
+  CHECK(share(GroundClass::drivable_area) > share(GroundClass::walkway));
+  CHECK(share(GroundClass::walkway) > share(GroundClass::divider));
+  CHECK(share(GroundClass::divider) > 0);
 }
 
 TEST_CASE("the LiDAR has the real sensor's pattern", "[synth]") {

@@ -7,6 +7,8 @@
 
 #include "bevfusion/geometry/box.hpp"
 #include "bevfusion/geometry/camera_view.hpp"
+#include "bevfusion/labels/label_sets.hpp"
+#include "bevfusion/matching/foreground_mask.hpp"
 #include "bevfusion/nuscenes/data_error.hpp"
 #include "bevfusion/nuscenes/image_file.hpp"
 #include "bevfusion/nuscenes/json_rows.hpp"
@@ -119,28 +121,44 @@ TEST_CASE("14 of 23 categories make ten classes", "[nuscenes]") {
                                         "movable_object.debris",
                                         "static_object.bicycle_rack"};
   REQUIRE(all.size() == 23);
+  const DetectionLabels& labels = standard_boxes();
+  REQUIRE(labels.size() == detection_class_count);
   int kept = 0;
   std::set<DetectionClass> classes;
   for (const std::string& name : all) {
-    const auto label = class_of_category(name);
+    const auto label = class_of_category(labels, name);
     if (!label) continue;
     ++kept;
     classes.insert(*label);
   }
   CHECK(kept == 14);
   CHECK(classes.size() == 10);
-  CHECK(class_of_category("vehicle.bus.bendy") == DetectionClass::bus);
-  CHECK(class_of_category("vehicle.construction") == DetectionClass::construction_vehicle);
+  CHECK(class_of_category(labels, "vehicle.bus.bendy") == DetectionClass::bus);
+  CHECK(class_of_category(labels, "vehicle.construction") == DetectionClass::construction_vehicle);
   for (std::size_t i = 0; i < detection_class_count; ++i) {
     const auto label = static_cast<DetectionClass>(i);
-    CHECK(class_of_category(category_of_class(label)) == label);
+    CHECK(labels[i].name == name_of(label));
+    CHECK(class_of_category(labels, labels[i].categories.front()) == label);
   }
   CHECK(attribute_of("cycle.with_rider") == Attribute::cycle_with_rider);
   CHECK(attribute_of("something new") == Attribute::none);
-  CHECK(attribute_by_speed(DetectionClass::bus, 0.1) == Attribute::vehicle_stopped);
-  CHECK(attribute_by_speed(DetectionClass::car, 0.1) == Attribute::vehicle_parked);
-  CHECK(attribute_by_speed(DetectionClass::pedestrian, 0.3) == Attribute::pedestrian_moving);
-  CHECK(attribute_by_speed(DetectionClass::barrier, 3) == Attribute::none);
+  CHECK(attribute_by_speed(labels[index_of(DetectionClass::bus)], 0.1) == Attribute::vehicle_stopped);
+  CHECK(attribute_by_speed(labels[index_of(DetectionClass::car)], 0.1) == Attribute::vehicle_parked);
+  CHECK(attribute_by_speed(labels[index_of(DetectionClass::pedestrian)], 0.3) == Attribute::pedestrian_moving);
+  CHECK(attribute_by_speed(labels[index_of(DetectionClass::barrier)], 3) == Attribute::none);
+}
+
+TEST_CASE("classes fall into 1, 3 or 10 foreground masks", "[foreground]") {
+  const DetectionLabels& labels = standard_boxes();
+  for (const DetectionClass label : detection_classes) {
+    CHECK(foreground_mask(labels, label, 1) == 0);
+    CHECK(foreground_mask(labels, label, 10) == index_of(label));
+  }
+  CHECK(foreground_mask(labels, DetectionClass::trailer, 3) == 0);
+  CHECK(foreground_mask(labels, DetectionClass::bicycle, 3) == 1);
+  CHECK(foreground_mask(labels, DetectionClass::pedestrian, 3) == 1);
+  CHECK(foreground_mask(labels, DetectionClass::traffic_cone, 3) == 2);
+  CHECK_THROWS_AS(foreground_mask(labels, DetectionClass::car, 2), std::invalid_argument);
 }
 
 TEST_CASE("the official splits", "[nuscenes]") {

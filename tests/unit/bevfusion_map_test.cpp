@@ -2,6 +2,7 @@
 // Maps and their masks, on shapes whose cells can be counted by hand.
 #include <sstream>
 
+#include "bevfusion/labels/label_sets.hpp"
 #include "bevfusion/map/map_masks.hpp"
 #include "bevfusion/map/rasteriser.hpp"
 #include "bevfusion/nuscenes/data_error.hpp"
@@ -39,12 +40,14 @@ std::string small_map() {
   return out.str();
 }
 
-MapExpansion read(const std::string& text) {
+const MapLabels& standard() { return label_sets().map.at(standard_map_labels); }
+
+MapExpansion read(const std::string& text, const MapLabels& labels = standard()) {
   std::istringstream stream(text);
-  return read_map_expansion(stream, "map.json");
+  return read_map_expansion(stream, "map.json", labels);
 }
 
-int count(const MapMasks& masks, MapClass label) {
+int count(const MapMasks& masks, std::string_view label) {
   int sum = 0;
   for (int x = 0; x < masks.cells; ++x) {
     for (int y = 0; y < masks.cells; ++y) sum += masks.at(label, x, y) ? 1 : 0;
@@ -60,26 +63,26 @@ Eigen::Matrix3d at(double x, double y, double yaw) { return bev_from_global({rot
 TEST_CASE("a map expansion's layers, labelled or not", "[map]") {
   const MapExpansion map = read(small_map());
   CHECK(map.canvas_edge == Eigen::Vector2d(200, 100));
-  const auto layer = [&](MapClass label) { return map.layers[static_cast<std::size_t>(label)]; };
-  REQUIRE(layer(MapClass::drivable_area));
-  REQUIRE(layer(MapClass::drivable_area)->size() == 1);
-  CHECK(layer(MapClass::drivable_area)->front().chains.size() == 2);  // with its hole
-  REQUIRE(layer(MapClass::walkway));
-  CHECK(layer(MapClass::walkway)->empty());  // there, and empty
-  REQUIRE(layer(MapClass::divider));
-  CHECK(layer(MapClass::divider)->size() == 1);
-  CHECK_FALSE(layer(MapClass::ped_crossing));  // absent: unlabelled
-  CHECK_FALSE(layer(MapClass::stop_line));
+  const auto layer = [&](std::string_view label) { return map.shapes[index_of(map.labels, label)]; };
+  REQUIRE(layer("drivable_area"));
+  REQUIRE(layer("drivable_area")->size() == 1);
+  CHECK(layer("drivable_area")->front().chains.size() == 2);  // with its hole
+  REQUIRE(layer("walkway"));
+  CHECK(layer("walkway")->empty());  // there, and empty
+  REQUIRE(layer("divider"));
+  CHECK(layer("divider")->size() == 1);
+  CHECK_FALSE(layer("ped_crossing"));  // absent: unlabelled
+  CHECK_FALSE(layer("stop_line"));
 
   const MapMasks masks = draw_masks(map, at(105, 52, 0));
-  CHECK(masks.labelled == std::array<bool, 6>{true, false, true, false, false, true});
+  CHECK(masks.labelled == std::vector<bool>{true, false, true, false, false, true});
 }
 
 TEST_CASE("half of a divider's layers is no divider", "[map]") {
   std::string text = small_map();
   const std::string gone = "\"road_divider\": [],";
   text.erase(text.find(gone), gone.size());
-  CHECK_FALSE(read(text).layers[static_cast<std::size_t>(MapClass::divider)]);
+  CHECK_FALSE(read(text).shapes[index_of(standard(), "divider")]);
 }
 
 TEST_CASE("shapes that lead nowhere are errors", "[map]") {
@@ -93,20 +96,20 @@ TEST_CASE("shapes that lead nowhere are errors", "[map]") {
 TEST_CASE("areas are filled by their cells' centres, holes left out", "[map]") {
   const MapExpansion map = read(small_map());
   // 10 x 4 m - 2 x 2 m at 0.25 m^2 a cell, edges on cell borders.
-  CHECK(count(draw_masks(map, at(100, 50, 0)), MapClass::drivable_area) == (40 - 4) * 4);
+  CHECK(count(draw_masks(map, at(100, 50, 0)), "drivable_area") == (40 - 4) * 4);
   // Turned by a quarter the same cells are covered, elsewhere.
-  CHECK(count(draw_masks(map, at(100, 50, pi / 2)), MapClass::drivable_area) == (40 - 4) * 4);
+  CHECK(count(draw_masks(map, at(100, 50, pi / 2)), "drivable_area") == (40 - 4) * 4);
   // At any angle and offset the area stays the same, to within the border's cells' luck.
   for (const double yaw : {0.3, 1.1, 2.5, -2.0}) {
-    CHECK(count(draw_masks(map, at(103.3, 49.1, yaw)), MapClass::drivable_area) == Approx(144).margin(8));
+    CHECK(count(draw_masks(map, at(103.3, 49.1, yaw)), "drivable_area") == Approx(144).margin(8));
   }
   // With the outline the cells along the border count as well: 20 x 8 cells whose border lies on cell borders grow on the far
   // sides.
   MaskOptions outline;
   outline.outline = true;
-  CHECK(count(draw_masks(map, at(100, 50, 0), {}, outline), MapClass::drivable_area) == 21 * 9 - 16);
+  CHECK(count(draw_masks(map, at(100, 50, 0), {}, outline), "drivable_area") == 21 * 9 - 16);
   // Outside of the square there is nothing.
-  CHECK(count(draw_masks(map, at(165, 50, 0)), MapClass::drivable_area) == 0);
+  CHECK(count(draw_masks(map, at(165, 50, 0)), "drivable_area") == 0);
 }
 
 TEST_CASE("masks are [class, x, y]: x to the right of the car, y ahead", "[map]") {
@@ -114,19 +117,19 @@ TEST_CASE("masks are [class, x, y]: x to the right of the car, y ahead", "[map]"
   // The LiDAR at (100, 50), x axis along global x: the area lies at x 0 ... 10, y 0 ... 4 m.
   const MapMasks masks = draw_masks(map, at(100, 50, 0));
   const auto cell = [](double metres) { return static_cast<int>(std::floor((metres + 50) / 0.5)); };
-  CHECK(masks.at(MapClass::drivable_area, cell(9.7), cell(0.2)));
-  CHECK_FALSE(masks.at(MapClass::drivable_area, cell(0.2), cell(9.7)));
+  CHECK(masks.at("drivable_area", cell(9.7), cell(0.2)));
+  CHECK_FALSE(masks.at("drivable_area", cell(0.2), cell(9.7)));
   CHECK(masks.values[static_cast<std::size_t>(cell(9.7) * 200 + cell(0.2))] == 1);
   // The LiDAR's x axis along global y: what was at (9.7, 0.2) is now at (0.2, -9.7).
   const MapMasks turned = draw_masks(map, at(100, 50, pi / 2));
-  CHECK(turned.at(MapClass::drivable_area, cell(0.2), cell(-9.7)));
-  CHECK_FALSE(turned.at(MapClass::drivable_area, cell(9.7), cell(0.2)));
+  CHECK(turned.at("drivable_area", cell(0.2), cell(-9.7)));
+  CHECK_FALSE(turned.at("drivable_area", cell(9.7), cell(0.2)));
   // A flip of x as augmentation.
   Eigen::Matrix3d flip = Eigen::Matrix3d::Identity();
   flip(0, 0) = -1;
   const MapMasks flipped = draw_masks(map, bev_from_global({Eigen::Matrix3d::Identity(), {100, 50, 0}}, flip));
-  CHECK(flipped.at(MapClass::drivable_area, cell(-9.7), cell(0.2)));
-  CHECK_FALSE(flipped.at(MapClass::drivable_area, cell(9.7), cell(0.2)));
+  CHECK(flipped.at("drivable_area", cell(-9.7), cell(0.2)));
+  CHECK_FALSE(flipped.at("drivable_area", cell(9.7), cell(0.2)));
 }
 
 TEST_CASE("dividers are two cells wide", "[map]") {
@@ -134,10 +137,10 @@ TEST_CASE("dividers are two cells wide", "[map]") {
   // 10 m along x at y = 60, on a border between cells: one cell either side, and half a metre beyond each end.
   const MapMasks masks = draw_masks(map, at(105, 60, 0));
   for (int x = 92; x < 108; ++x) {
-    CHECK(masks.at(MapClass::divider, x, 99));
-    CHECK(masks.at(MapClass::divider, x, 100));
-    CHECK_FALSE(masks.at(MapClass::divider, x, 98));
-    CHECK_FALSE(masks.at(MapClass::divider, x, 101));
+    CHECK(masks.at("divider", x, 99));
+    CHECK(masks.at("divider", x, 100));
+    CHECK_FALSE(masks.at("divider", x, 98));
+    CHECK_FALSE(masks.at("divider", x, 101));
   }
 }
 
@@ -156,7 +159,7 @@ TEST_CASE("base maps have row 0 at the largest y", "[map]") {
   CHECK(map.drivable({0.55, 19.95}));
   CHECK_FALSE(map.drivable({-1, 0.05}));
   CHECK_FALSE(map.drivable({15, 20.5}));
-  const MapMasks masks = draw_masks(map, at(15, 0.3, 0));
-  CHECK(masks.labelled == std::array<bool, 6>{true, false, false, false, false, false});
-  CHECK(count(masks, MapClass::drivable_area) == 20);  // cells' centres 0.25 m below: y = 0.05
+  const MapMasks masks = draw_masks(map, standard(), at(15, 0.3, 0));
+  CHECK(masks.labelled == std::vector<bool>{true, false, false, false, false, false});
+  CHECK(count(masks, "drivable_area") == 20);  // cells' centres 0.25 m below: y = 0.05
 }

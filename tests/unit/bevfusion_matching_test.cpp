@@ -403,16 +403,3 @@ TEST_CASE("foreground masks hold the cells whose middle a footprint covers", "[b
   bevfusion::draw_footprint(mask, grid, make_box(1e300, 0, 0, 1, 1, 1, 0));
   CHECK(std::count(values.begin(), values.end(), 1) == 1);
 }
-
-TEST_CASE("classes fall into 1, 3 or 10 foreground masks", "[bevfusion][foreground]") {
-  using bevfusion::DetectionClass;
-  for (const DetectionClass detection_class : bevfusion::detection_classes) {
-    CHECK(bevfusion::foreground_mask(detection_class, 1) == 0);
-    CHECK(bevfusion::foreground_mask(detection_class, 10) == bevfusion::index_of(detection_class));
-  }
-  CHECK(bevfusion::foreground_mask(DetectionClass::trailer, 3) == 0);
-  CHECK(bevfusion::foreground_mask(DetectionClass::bicycle, 3) == 1);
-  CHECK(bevfusion::foreground_mask(DetectionClass::pedestrian, 3) == 1);
-  CHECK(bevfusion::foreground_mask(DetectionClass::traffic_cone, 3) == 2);
-  CHECK_THROWS_AS(bevfusion::foreground_mask(DetectionClass::car, 2), std::invalid_argument);
-}

@@ -229,7 +229,7 @@ TEST_CASE("the five errors of one match", "[bevfusion][detection]") {
   CHECK(errors[4] == 1);
 
   truth.detection_class = DetectionClass::barrier;
-  CHECK(bevfusion::box_errors(truth, prediction)[2] == Approx(0.1));
+  CHECK(bevfusion::box_errors(truth, prediction, /*symmetric=*/true)[2] == Approx(0.1));
   truth.attribute = Attribute::none;
   truth.velocity = {unknown, 0};
   errors = bevfusion::box_errors(truth, prediction);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where things appear in pictures.
+#include "bevfusion/labels/label_sets.hpp"
 #include "bevfusion/nuscenes/image_file.hpp"
 #include "bevfusion/pictures/bev_picture.hpp"
 #include "bevfusion/pictures/camera_picture.hpp"
@@ -50,9 +51,7 @@ TEST_CASE("from above, the car's front is up and its right is right", "[pictures
   picture.draw(std::vector<SweepPoint>{{-20, -40, 1, 0, 0}});
   CHECK_FALSE(is(picture.image(), 60, 180, {255, 255, 255}));
 
-  MapMasks masks;
-  masks.cells = 200;
-  masks.values.assign(6 * 200 * 200, 0);
+  MapMasks masks(label_sets().map.at(standard_map_labels), 200);
   masks.values[static_cast<std::size_t>(150 * 200 + 20)] = 1;  // drivable at x = 25.25, y = -39.75
   BevPicture map({50, 200});
   map.draw(masks);

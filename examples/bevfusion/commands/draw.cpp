@@ -5,6 +5,7 @@
 #include <exception>
 #include <string>
 
+#include "bevfusion/labels/label_sets.hpp"
 #include "bevfusion/map/map_masks.hpp"
 #include "bevfusion/nuscenes/data_error.hpp"
 #include "bevfusion/nuscenes/image_file.hpp"
@@ -16,24 +17,27 @@ namespace {
 
 using namespace bevfusion;
 
-void draw(const std::string& root, const std::string& version, int sample, int sweeps, const std::string& out) {
+void draw(const std::string& root, const std::string& version, int sample, int sweeps, const std::string& box_labels,
+          const std::string& map_labels, const std::string& out) {
   const Tables tables = read_tables(root, version);
   if (sample < 0 || sample >= static_cast<int>(tables.samples.size())) {
     throw DataError("there are samples 0 ... " + std::to_string(tables.samples.size() - 1) + ", not " + std::to_string(sample));
   }
-  const KeyFrame frame = key_frame_of(tables, sample, {sweeps});
+  const DetectionLabels& boxes = label_sets().detection.at(box_labels);
+  const KeyFrame frame = key_frame_of(tables, sample, {sweeps, boxes});
   const Eigen::Matrix3d bev = bev_from_global(frame.global_from_lidar());
+  const MapLabels& labels = label_sets().map.at(map_labels);
   BevPicture picture;
   const std::filesystem::path expansion = tables.root / "maps" / "expansion" / (frame.location + ".json");
   if (std::filesystem::exists(expansion)) {
-    picture.draw(draw_masks(read_map_expansion(expansion), bev));
+    picture.draw(draw_masks(read_map_expansion(expansion, labels), bev));
   } else if (std::filesystem::exists(frame.base_map)) {
-    picture.draw(draw_masks(BaseMap::read(frame.base_map), bev));
+    picture.draw(draw_masks(BaseMap::read(frame.base_map), labels, bev));
   }
   picture.draw(read_points(frame));
-  picture.draw(frame.boxes);
+  picture.draw(frame.boxes, boxes);
   write_png(out + "_bev.png", picture.image());
-  write_png(out + "_cameras.png", six_pictures(read_pictures_with_boxes(frame, frame.boxes), 640));
+  write_png(out + "_cameras.png", six_pictures(read_pictures_with_boxes(frame, frame.boxes, boxes), 640));
   std::printf("scene %s, sample %s: %zu boxes; wrote %s_bev.png and %s_cameras.png\n", frame.scene.c_str(),
               to_string(frame.sample).c_str(), frame.boxes.size(), out.c_str(), out.c_str());
 }
@@ -45,16 +49,20 @@ int main(int argc, char** argv) {
   std::string root;
   std::string version = "v1.0-mini";
   std::string out = "sample";
+  std::string box_labels = standard_detection_labels;
+  std::string map_labels = standard_map_labels;
   int sample = 0;
   int sweeps = 1;
   app.add_option("--data", root, "Folder of the data set")->required();
   app.add_option("--version", version, "Name of the tables' folder")->capture_default_str();
   app.add_option("--sample", sample, "Number of the sample")->capture_default_str();
   app.add_option("--sweeps", sweeps, "LiDAR sweeps to draw")->capture_default_str();
+  app.add_option("--box-labels", box_labels, "Set of labels that boxes are drawn in")->capture_default_str();
+  app.add_option("--map-labels", map_labels, "Set of labels that the map is drawn in")->capture_default_str();
   app.add_option("--out", out, "Beginning of the pictures' names")->capture_default_str();
   CLI11_PARSE(app, argc, argv);
   try {
-    draw(root, version, sample, sweeps, out);
+    draw(root, version, sample, sweeps, box_labels, map_labels, out);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "bevfusion_draw: %s\n", error.what());
     return 1;

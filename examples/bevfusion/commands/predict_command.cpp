@@ -90,13 +90,13 @@ class Gallery {
  private:
   std::string title() const { return "What " + run_.checkpoint.string() + " finds in split " + run_.split; }
 
-  static MapMasks masks_of(const torch::Tensor& masks, const torch::Tensor& labelled) {
-    MapMasks out;
+  MapMasks masks_of(const torch::Tensor& masks, const torch::Tensor& labelled) const {
+    MapMasks out(run_.config.loading.map_labels);
     if (masks.defined()) {
       const torch::Tensor values = masks.to(torch::kByte).contiguous();
       out.cells = static_cast<int>(values.size(1));
       out.values.assign(values.data_ptr<std::uint8_t>(), values.data_ptr<std::uint8_t>() + values.numel());
-      for (std::size_t c = 0; c < map_class_count; ++c) {
+      for (std::size_t c = 0; c < out.labels.size(); ++c) {
         out.labelled[c] = labelled[static_cast<std::int64_t>(c)].item<bool>();
       }
     }
@@ -136,8 +136,9 @@ void predict_run(const PredictArguments& arguments) {
     predict(run.network, run.tables, run.samples, run.config, {}, [&](const SamplePrediction& prediction) {
       if (parts.detection) {
         const KeyFrame frame = key_frame_of(run.tables, prediction.sample);
-        submission.results.emplace_back(to_string(frame.sample),
-                                        submission_boxes(prediction.boxes, frame.ego_from_lidar, frame.global_from_ego));
+        submission.results.emplace_back(
+            to_string(frame.sample),
+            submission_boxes(prediction.boxes, frame.ego_from_lidar, frame.global_from_ego, run.config.loading.box_labels));
       }
       if (drawn.count(done++) > 0) {
         gallery.add(prediction);
@@ -148,7 +149,7 @@ void predict_run(const PredictArguments& arguments) {
   if (parts.detection) {
     const fs::path file = fs::path(arguments.out) / "submission.json";
     std::ofstream out(file);
-    write_submission(out, submission);
+    write_submission(out, submission, evaluated_classes(run.config.loading.box_labels));
     if (!out.flush()) {
       throw std::runtime_error(file.string() + ": cannot be written");
     }

@@ -123,17 +123,17 @@ void check_camera(const ModelConfig& model) {
   }
 }
 
-void check_detection(const ModelConfig& model) {
+void check_detection(const ModelConfig& model, const LabelSets& sets) {
   const FullerDetOptions& detection = model.detection;
   require(detection.channels % detection.heads == 0, "model.detection.heads: ", detection.channels,
           " channels cannot be shared by ", detection.heads, " heads");
   const double cells = 2 * model.bev_range / model.bev_cell;
-  const auto classes = static_cast<double>(detection_labels(model).size());
+  const auto classes = static_cast<double>(detection_labels(model, sets).size());
   require(static_cast<double>(detection.queries) <= classes * cells * cells, "model.detection.queries is ", detection.queries,
           "; there are not so many cells and classes");
 }
 
-void check_segmentation(const ModelConfig& model) {
+void check_segmentation(const ModelConfig& model, const LabelSets& sets) {
   const FullerSegOptions& segmentation = model.segmentation;
   require(segmentation.channels % segmentation.heads == 0 && segmentation.channels % 4 == 0, "model.segmentation.channels is ",
           segmentation.channels, "; a multiple of 4 and of model.segmentation.heads (", segmentation.heads, ") is needed");
@@ -141,7 +141,10 @@ void check_segmentation(const ModelConfig& model) {
   require(alike(segmentation.map_range, model.bev_range), "model.segmentation.map_range is ", segmentation.map_range,
           ", model.bev_range ", model.bev_range, "; they have to be equal");
   const std::int64_t masks = model.foreground_masks;
-  require(masks == 1 || masks == 3 || masks == 10, "model.foreground_masks is ", masks, "; it may be 1, 3 or 10");
+  const auto labels = static_cast<std::int64_t>(box_labels(model, sets).size());
+  const auto groups = static_cast<std::int64_t>(groups_of(box_labels(model, sets)).size());
+  require(!model.parts.foreground || masks == 1 || masks == groups || masks == labels, "model.foreground_masks is ", masks,
+          "; it may be 1, ", groups, " or ", labels);
 }
 
 template <class Names>
@@ -157,16 +160,16 @@ void require_kind(const char* field, const std::string& name, const Names& regis
 }
 
 /// Kinds of parts and the numbers of those that this file knows.
-void check_model(const ModelConfig& model) {
+void check_model(const ModelConfig& model, const LabelSets& sets) {
   require_kind("lidar_backbone", model.lidar_backbone, kinds().lidar_backbones);
   require_kind("image_backbone", model.image_backbone, kinds().image_backbones);
   require_kind("fuser", model.fuser, kinds().fusers);
   require_kind("bev_backbone", model.bev_backbone, kinds().bev_backbones);
   require_kind("detection_head", model.detection_head, kinds().detection_heads);
   require_kind("segmentation_head", model.segmentation_head, kinds().segmentation_heads);
-  detection_labels(model);
-  point_labels(model);
-  map_labels(model);
+  detection_labels(model, sets);
+  point_labels(model, sets);
+  map_labels(model, sets);
   number_of(model, "", 0);
   check_grid(model);
   if (model.parts.lidar && model.lidar_backbone == "voxel_net") {
@@ -179,10 +182,10 @@ void check_model(const ModelConfig& model) {
     check_camera(model);
   }
   if (model.parts.detection && model.detection_head == "fuller_det") {
-    check_detection(model);
+    check_detection(model, sets);
   }
   if ((model.parts.segmentation || model.parts.foreground) && model.segmentation_head == "fuller_seg") {
-    check_segmentation(model);
+    check_segmentation(model, sets);
   }
 }
 
@@ -236,12 +239,12 @@ void check_calibration(const RunConfig& config) {
 
 }  // namespace
 
-void check(const RunConfig& config) {
+void check(const RunConfig& config, const LabelSets& sets) {
   RunConfig copy = config;
   for (const ConfigField& field : fields_of(copy)) {
     std::visit(CheckField{field}, field.value);
   }
-  check_model(config.model);
+  check_model(config.model, sets);
   check_training(config);
   check_calibration(config);
 }

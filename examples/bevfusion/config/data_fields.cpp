@@ -41,7 +41,8 @@ void add_loading_fields(FieldList& list, LoadingOptions& loading) {
   list.add("loading.bev.flip_y", &bev.flip_y, "y becomes -y every other time");
 
   list.add("loading.masks.outline", &loading.masks.outline, "Map areas include the cells of their outline, as OpenCV fills them");
-  list.add("loading.masks.line_width", &loading.masks.line_width, "Width of dividers, cells").within(0, 100);
+  list.add("loading.masks.line_width", &loading.masks.line_width, "Width of lines whose label has none of its own, cells")
+      .within(0, 100);
 }
 
 }  // namespace bevfusion

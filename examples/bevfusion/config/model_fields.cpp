@@ -83,14 +83,20 @@ void add_model_fields(FieldList& list, ModelConfig& model) {
   list.add("model.bev_backbone", &model.bev_backbone, "Network of the fused map: second");
   list.add("model.detection_head", &model.detection_head, "Head of the boxes: fuller_det");
   list.add("model.segmentation_head", &model.segmentation_head, "Head of the masks: fuller_seg");
+  list.add("model.detection_label_set", &model.detection_label_set, "Set of labels of the boxes: nuscenes_boxes");
   list.add("model.detection_classes", &model.detection_classes,
-           "Classes of boxes, in the order of the outputs, parted by commas");
-  list.add("model.point_classes", &model.point_classes, "Those of them whose peaks in the heat map are single cells");
-  list.add("model.map_classes", &model.map_classes, "Map classes, in the order of the outputs, parted by commas");
+           "Those labels of the set that are told apart, in the order of the outputs, parted by commas; all where empty");
+  list.add("model.point_classes", &model.point_classes,
+           "Labels whose peaks in the heat map are single cells; set: those of which the set says so");
+  list.add("model.map_label_set", &model.map_label_set, "Set of labels of the map: bevfusion_map");
+  list.add("model.map_classes", &model.map_classes,
+           "Those labels of the set that are told apart, in the order of the outputs, parted by commas; all where empty");
   list.add("model.numbers", &model.numbers, "Numbers of parts without fields of their own: name.number=value, parted by commas");
   list.add("model.neck", &model.neck, "Channels of the neck behind Swin").at_least(1);
   list.add("model.fused", &model.fused, "Channels behind the fuser").at_least(1);
-  list.add("model.foreground_masks", &model.foreground_masks, "Masks of foreground segmentation: 1, 3 or 10").within(1, 10);
+  list.add("model.foreground_masks", &model.foreground_masks,
+           "Masks of foreground segmentation: 1, one a group (3 of nuScenes) or one a label of boxes")
+      .at_least(1);
   list.add("model.bev_range", &model.bev_range, "Reach of the BEV maps to each side, m").at_least(1e-3);
   list.add("model.bev_cell", &model.bev_cell, "Edge of a BEV cell, m").at_least(1e-3);
   list.add("model.parts.lidar", &model.parts.lidar, "LiDAR branch (VoxelNet)").also("lidar");

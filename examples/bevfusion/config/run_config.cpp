@@ -2,6 +2,7 @@
 #include "bevfusion/config/run_config.hpp"
 
 #include "bevfusion/model/batch.hpp"
+#include "bevfusion/model/labels.hpp"
 
 namespace bevfusion {
 
@@ -31,7 +32,7 @@ RunConfig run_of_size(const std::string& size) {
   return config;
 }
 
-void complete(RunConfig& config) {
+void complete(RunConfig& config, const LabelSets& sets) {
   const ModelConfig& model = config.model;
   config.loading.lidar = model.parts.lidar;
   config.loading.cameras = model.parts.camera;
@@ -39,6 +40,8 @@ void complete(RunConfig& config) {
   config.loading.image.height = static_cast<int>(model.lift_splat.image_height);
   config.loading.grid.reach = model.segmentation.mask.range;
   config.loading.grid.cells = static_cast<int>(model.segmentation.mask.cells);
+  config.loading.box_labels = box_labels(model, sets);
+  config.loading.map_labels = map_labels(model, sets);
   config.loading.seed = config.training.seed;
 }
 

@@ -103,12 +103,14 @@ struct RunConfig {
 /// @throws std::invalid_argument for another name than tiny, small or full.
 RunConfig run_of_size(const std::string& size);
 
-/// Sets the fields that follow from others and cannot be chosen: which sensors are loaded, the sizes of pictures and masks, and
-/// the loader's seed.
-void complete(RunConfig& config);
+/// Sets the fields that follow from others and cannot be chosen: which sensors are loaded, the sizes of pictures and masks, the
+/// labels of masks and boxes, and the loader's seed.
+/// @param sets  the sets of labels that the config may name
+/// @throws std::invalid_argument for labels that are not there
+void complete(RunConfig& config, const LabelSets& sets = label_sets());
 
 /// Looks for what makes no run: unknown names, numbers out of range, sizes that do not fit each other.
 /// @throws std::invalid_argument that names the field and says what it may be.
-void check(const RunConfig& config);
+void check(const RunConfig& config, const LabelSets& sets = label_sets());
 
 }  // namespace bevfusion

@@ -42,16 +42,17 @@ std::vector<ScoredBox> scored_boxes(const Detections& detections, std::int64_t b
 }
 
 std::vector<DetectionBox> submission_boxes(const std::vector<ScoredBox>& boxes, const RigidTransform& ego_from_lidar,
-                                           const RigidTransform& global_from_ego, const DetectionConfig& config) {
+                                           const RigidTransform& global_from_ego, const DetectionLabels& labels,
+                                           std::size_t most) {
   const RigidTransform global_from_lidar = global_from_ego * ego_from_lidar;
   std::vector<DetectionBox> submitted;
   for (const ScoredBox& one : boxes) {
-    if (submitted.size() == config.max_boxes_per_sample) {
+    if (submitted.size() == most) {
       break;
     }
     const Eigen::Vector3d from_ego = ego_from_lidar * one.box.center;
-    if (from_ego.head<2>().norm() <= config.class_range[index_of(one.box.label)]) {
-      submitted.push_back(submitted_box(one.box, one.score, global_from_lidar));
+    if (from_ego.head<2>().norm() <= labels.at(index_of(one.box.label)).range) {
+      submitted.push_back(submitted_box(one.box, one.score, global_from_lidar, labels));
     }
   }
   return submitted;

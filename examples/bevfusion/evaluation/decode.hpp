@@ -7,9 +7,9 @@
 #include "bevfusion/geometry/box.hpp"
 #include "bevfusion/geometry/rigid_transform.hpp"
 #include "bevfusion/heads/detections.hpp"
+#include "bevfusion/labels/label_sets.hpp"
 #include "bevfusion/matching/box_coder.hpp"
 #include "bevfusion/metrics/detection_box.hpp"
-#include "bevfusion/metrics/detection_config.hpp"
 
 namespace bevfusion {
 
@@ -30,7 +30,9 @@ std::vector<ScoredBox> scored_boxes(const Detections& detections, std::int64_t b
 /// Boxes as nuScenes wants them submitted, in the global frame. As in BEVFusion, those farther from the ego vehicle than their
 /// class is evaluated are left out; of the others the surest stay, as many as are allowed.
 /// @param boxes  surest first
+/// @param most   that nuScenes takes of a sample
 std::vector<DetectionBox> submission_boxes(const std::vector<ScoredBox>& boxes, const RigidTransform& ego_from_lidar,
-                                           const RigidTransform& global_from_ego, const DetectionConfig& config = {});
+                                           const RigidTransform& global_from_ego,
+                                           const DetectionLabels& labels = standard_boxes(), std::size_t most = 500);
 
 }  // namespace bevfusion

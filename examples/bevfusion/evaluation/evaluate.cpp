@@ -7,6 +7,7 @@
 
 #include <torch/torch.h>
 
+#include "bevfusion/evaluation/figures_json.hpp"
 #include "bevfusion/evaluation/predict.hpp"
 #include "bevfusion/losses/foreground_target.hpp"
 #include "bevfusion/metrics/detection_evaluation.hpp"
@@ -36,10 +37,10 @@ struct MaskFigures {
   MapIou below;
 };
 
-EvaluationSample detection_sample(const Tables& tables, const SamplePrediction& prediction) {
+EvaluationSample detection_sample(const Tables& tables, const SamplePrediction& prediction, const DetectionLabels& labels) {
   const KeyFrame frame = key_frame_of(tables, prediction.sample);
-  EvaluationSample sample = evaluation_sample(tables, prediction.sample);
-  sample.predictions = submission_boxes(prediction.boxes, frame.ego_from_lidar, frame.global_from_ego);
+  EvaluationSample sample = evaluation_sample(tables, prediction.sample, labels);
+  sample.predictions = submission_boxes(prediction.boxes, frame.ego_from_lidar, frame.global_from_ego, labels);
   return sample;
 }
 
@@ -53,7 +54,8 @@ void add_map(MaskFigures& figures, const SamplePrediction& prediction) {
 }
 
 /// Annotations that no sensor hit are no truth here, as in detection.
-void add_foreground(MaskFigures& figures, const SamplePrediction& prediction, const MaskGrid& grid) {
+void add_foreground(MaskFigures& figures, const SamplePrediction& prediction, const MaskGrid& grid,
+                    const DetectionLabels& labels) {
   std::vector<Box3D> seen;
   for (const Box3D& box : prediction.truth) {
     if (box.lidar_points + box.radar_points > 0) {
@@ -61,7 +63,7 @@ void add_foreground(MaskFigures& figures, const SamplePrediction& prediction, co
     }
   }
   const std::int64_t masks = prediction.foreground.size(0);
-  const torch::Tensor truth = foreground_target({seen}, masks, grid)[0].to(torch::kByte);
+  const torch::Tensor truth = foreground_target({seen}, masks, grid, labels)[0].to(torch::kByte);
   for (std::int64_t m = 0; m < masks; ++m) {
     figures.add(static_cast<std::size_t>(m), prediction.foreground[m], truth[m]);
   }
@@ -72,34 +74,41 @@ void add_foreground(MaskFigures& figures, const SamplePrediction& prediction, co
 EvaluationFigures evaluate(Network& network, const Tables& tables, const std::vector<RowIndex>& samples, const RunConfig& config,
                            const EvaluationOptions& options) {
   const ModelConfig& model = network->config();
+  const DetectionLabels& labels = config.loading.box_labels;
   EvaluationFigures figures;
   std::vector<EvaluationSample> detection;
-  MaskFigures map(map_class_count);
+  MaskFigures map(config.loading.map_labels.size());
   MaskFigures foreground(static_cast<std::size_t>(model.foreground_masks));
   predict(network, tables, samples, config, options.without, [&](const SamplePrediction& prediction) {
     ++figures.samples;
     figures.not_finite += prediction.finite ? 0 : 1;
     if (model.parts.detection) {
-      detection.push_back(detection_sample(tables, prediction));
+      detection.push_back(detection_sample(tables, prediction, labels));
     }
     if (model.parts.segmentation) {
       add_map(map, prediction);
     }
     if (model.parts.foreground) {
-      add_foreground(foreground, prediction, model.segmentation.mask);
+      add_foreground(foreground, prediction, model.segmentation.mask, labels);
     }
     if (options.progress) {
       options.progress(1);
     }
   });
   if (model.parts.detection) {
-    figures.detection = evaluate_detection(std::move(detection)).summary;
+    DetectionConfig protocol;
+    protocol.classes = evaluated_classes(labels);
+    figures.detection = evaluate_detection(std::move(detection), protocol).summary;
   }
   if (model.parts.segmentation) {
+    for (const MapLabel& label : config.loading.map_labels) {
+      figures.map_names.push_back(label.name);
+    }
     figures.segmentation = std::move(map.protocol);
     figures.segmentation_below = std::move(map.below);
   }
   if (model.parts.foreground) {
+    figures.foreground_names = foreground_names(static_cast<std::size_t>(model.foreground_masks), labels);
     figures.foreground = std::move(foreground.protocol);
     figures.foreground_below = std::move(foreground.below);
   }

@@ -26,7 +26,9 @@ struct EvaluationFigures {
   std::size_t not_finite = 0;  ///< samples of which the network said something that is no number; there it found nothing
   std::optional<DetectionSummary> detection;
   std::optional<MapIou> segmentation;
-  std::optional<MapIou> foreground;  ///< of annotations with a LiDAR or radar point, those that nuScenes evaluates
+  std::vector<std::string> map_names;         ///< of segmentation's classes
+  std::optional<MapIou> foreground;           ///< of annotations with a LiDAR or radar point, those that nuScenes evaluates
+  std::vector<std::string> foreground_names;  ///< of foreground's masks
   /// At thresholds 0.20, 0.25, 0.30, below the protocol's. They enter no mIoU, but a class whose IoU is larger here than there is
   /// one that the network is too unsure of.
   std::optional<MapIou> segmentation_below;

@@ -3,7 +3,6 @@
 
 #include <cmath>
 
-#include "bevfusion/map/map_class.hpp"
 #include "bevfusion/metrics/detection_json.hpp"
 
 namespace bevfusion {
@@ -38,14 +37,18 @@ Json masks_json(const MapIou& iou, const std::optional<MapIou>& below, const std
 
 }  // namespace
 
-std::vector<std::string> foreground_names(std::size_t masks) {
+std::vector<std::string> foreground_names(std::size_t masks, const DetectionLabels& labels) {
   if (masks == 1) {
     return {"objects"};
   }
-  if (masks == 3) {
-    return {"vehicles", "cycles and pedestrians", "barriers and cones"};
+  std::vector<std::string> names;
+  if (masks == labels.size()) {
+    for (const DetectionLabel& label : labels) {
+      names.push_back(label.name);
+    }
+    return names;
   }
-  return {detection_class_names.begin(), detection_class_names.end()};
+  return groups_of(labels);
 }
 
 Json headline_json(const EvaluationFigures& figures) {
@@ -71,12 +74,10 @@ Json figures_json(const EvaluationFigures& figures, const std::vector<std::strin
     out["detection"] = metrics_summary(*figures.detection);
   }
   if (figures.segmentation) {
-    out["segmentation"] =
-        masks_json(*figures.segmentation, figures.segmentation_below, {map_class_names.begin(), map_class_names.end()});
+    out["segmentation"] = masks_json(*figures.segmentation, figures.segmentation_below, figures.map_names);
   }
   if (figures.foreground) {
-    out["foreground"] =
-        masks_json(*figures.foreground, figures.foreground_below, foreground_names(figures.foreground->classes()));
+    out["foreground"] = masks_json(*figures.foreground, figures.foreground_below, figures.foreground_names);
   }
   return out;
 }

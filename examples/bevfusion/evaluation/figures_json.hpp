@@ -18,7 +18,7 @@ nlohmann::ordered_json headline_json(const EvaluationFigures& figures);
 /// "segmentation" and "foreground" its IoU, threshold and the IoU at every threshold.
 nlohmann::ordered_json figures_json(const EvaluationFigures& figures, const std::vector<std::string>& without);
 
-/// Names of the masks of foreground segmentation, for 1, 3 or 10 of them.
-std::vector<std::string> foreground_names(std::size_t masks);
+/// Names of the masks of foreground segmentation, for 1, one a group or one a label.
+std::vector<std::string> foreground_names(std::size_t masks, const DetectionLabels& labels);
 
 }  // namespace bevfusion

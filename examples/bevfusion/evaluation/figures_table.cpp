@@ -5,7 +5,6 @@
 #include <cstdio>
 
 #include "bevfusion/evaluation/figures_json.hpp"
-#include "bevfusion/map/map_class.hpp"
 #include "support/text_table.hpp"
 
 namespace bevfusion {
@@ -32,9 +31,8 @@ std::string detection_text(const DetectionSummary& summary) {
   }
   rows[0].emplace_back("annotated");
   std::size_t annotated = 0;
-  for (const DetectionClass detection_class : detection_classes) {
-    const std::size_t c = index_of(detection_class);
-    std::vector<std::string> row = {std::string(name_of(detection_class)), cell(summary.mean_distance_aps[c])};
+  for (std::size_t c = 0; c < summary.config.classes.size(); ++c) {
+    std::vector<std::string> row = {summary.config.classes[c].name, cell(summary.mean_distance_aps[c])};
     for (const double ap : summary.label_aps[c]) {
       row.push_back(cell(ap));
     }
@@ -85,12 +83,10 @@ std::string figures_text(const EvaluationFigures& figures) {
     text += "\n" + detection_text(*figures.detection);
   }
   if (figures.segmentation) {
-    text += "\n" + masks_text("mIoU", *figures.segmentation, *figures.segmentation_below,
-                              {map_class_names.begin(), map_class_names.end()});
+    text += "\n" + masks_text("mIoU", *figures.segmentation, *figures.segmentation_below, figures.map_names);
   }
   if (figures.foreground) {
-    text += "\n" + masks_text("foreground mIoU", *figures.foreground, *figures.foreground_below,
-                              foreground_names(figures.foreground->classes()));
+    text += "\n" + masks_text("foreground mIoU", *figures.foreground, *figures.foreground_below, figures.foreground_names);
   }
   return text;
 }

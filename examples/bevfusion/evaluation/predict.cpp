@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <memory>
+#include <stdexcept>
+#include <string>
 #include <utility>
 
 #include <torch/torch.h>
@@ -10,7 +12,6 @@
 #include "bevfusion/loading/prefetcher.hpp"
 #include "bevfusion/model/autocast.hpp"
 #include "bevfusion/model/batch.hpp"
-#include "bevfusion/model/labels.hpp"
 #include "bevfusion/model/on_device.hpp"
 
 namespace bevfusion {
@@ -54,18 +55,6 @@ torch::Tensor probabilities(const torch::Tensor& logits, std::int64_t b, bool& f
   return torch::nan_to_num(of_sample);
 }
 
-/// The masks of the head's outputs at their classes' places; 0 for a class that it has not.
-torch::Tensor by_map_class(const torch::Tensor& masks, const std::vector<MapClass>& outputs) {
-  if (!masks.defined()) {
-    return {};
-  }
-  torch::Tensor all = torch::zeros({static_cast<std::int64_t>(map_class_count), masks.size(1), masks.size(2)});
-  for (std::size_t m = 0; m < outputs.size(); ++m) {
-    all[static_cast<std::int64_t>(outputs[m])].copy_(masks[static_cast<std::int64_t>(m)]);
-  }
-  return all;
-}
-
 bool is_finite(const Detections& detections, std::int64_t b) {
   const auto all = {detections.class_logits, detections.centre,   detections.height,     detections.size,
                     detections.heading,      detections.velocity, detections.query_score};
@@ -92,17 +81,16 @@ void predict(Network& network, const Tables& tables, const std::vector<RowIndex>
                               }
                               return collate(loaded);
                             });
-  const std::vector<MapClass> outputs_of_map = map_labels(network->config());
-  torch::Tensor told_apart = torch::zeros({static_cast<std::int64_t>(map_class_count)}, torch::kBool);
-  for (const MapClass label : outputs_of_map) {
-    told_apart[static_cast<std::int64_t>(label)] = true;
-  }
   std::size_t done = 0;
   while (auto batch = batches.next()) {
     Outputs outputs;
     {
       const Autocast precision(device, config.training.precision);
       outputs = network->forward(on_device(std::move(batch->input), device), without);
+    }
+    if (outputs.segmentation.defined() && outputs.segmentation.size(1) != batch->masks.size(1)) {
+      throw std::invalid_argument("the network has " + std::to_string(outputs.segmentation.size(1)) + " map outputs, and " +
+                                  std::to_string(batch->masks.size(1)) + " labels of the map are loaded");
     }
     for (std::size_t i = 0; i < batch->boxes.size(); ++i) {
       const auto b = static_cast<std::int64_t>(i);
@@ -112,11 +100,11 @@ void predict(Network& network, const Tables& tables, const std::vector<RowIndex>
         one.finite = is_finite(*outputs.detections, b);
         one.boxes = scored_boxes(*outputs.detections, b, coder);
       }
-      one.segmentation = by_map_class(probabilities(outputs.segmentation, b, one.finite), outputs_of_map);
+      one.segmentation = probabilities(outputs.segmentation, b, one.finite);
       one.foreground = probabilities(outputs.foreground, b, one.finite);
       one.truth = std::move(batch->boxes[i]);
       one.masks = batch->masks[b];
-      one.labelled = batch->labelled[b] & told_apart;
+      one.labelled = batch->labelled[b];
       take(one);
     }
   }

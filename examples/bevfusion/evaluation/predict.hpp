@@ -16,18 +16,19 @@ namespace bevfusion {
 struct SamplePrediction {
   RowIndex sample = -1;
   std::vector<ScoredBox> boxes;  ///< surest first; none without a detection head
-  torch::Tensor segmentation;    ///< [6, X, Y] float probabilities by MapClass; undefined without that head
+  torch::Tensor segmentation;    ///< [labels, X, Y] float probabilities of the map's labels; undefined without that head
   torch::Tensor foreground;      ///< [masks, X, Y] float probabilities; likewise
   bool finite = true;        ///< false where an output was NaN or infinite: such a cell has probability 0, such a box is left out
-  std::vector<Box3D> truth;  ///< every annotated box of the ten classes
-  torch::Tensor masks;       ///< [6, X, Y] float, 0 or 1: the true map
-  torch::Tensor labelled;    ///< [6] bool: which of its classes are known, and told apart by the network
+  std::vector<Box3D> truth;  ///< every annotated box of the labels
+  torch::Tensor masks;       ///< [labels, X, Y] float, 0 or 1: the true map
+  torch::Tensor labelled;    ///< [labels] bool: which of its classes are known
 };
 
 /// Runs the network over the samples, in their order, and hands each to `take`: in evaluation mode, without gradients and
 /// augmentation, with the run's device, precision and batch size, loading ahead. Every module is left in the mode it was in.
 /// @param without  modalities whose BEV maps are replaced by zeros
-/// @throws DataError for files that cannot be read; std::invalid_argument for a modality that the network has not
+/// @throws DataError for files that cannot be read; std::invalid_argument for a modality that the network has not, or map labels
+///   in config.loading that are not its own
 void predict(Network& network, const Tables& tables, const std::vector<RowIndex>& samples, const RunConfig& config,
              const std::vector<std::string>& without, const std::function<void(const SamplePrediction&)>& take);
 

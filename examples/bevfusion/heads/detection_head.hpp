@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <vector>
 
 #include <torch/nn.h>
@@ -9,6 +10,12 @@
 #include "bevfusion/losses/detection_loss.hpp"
 
 namespace bevfusion {
+
+/// What a head's outputs have to know of the classes they stand for.
+struct DetectionOutputs {
+  std::int64_t classes = 0;
+  std::vector<std::int64_t> points;  ///< those whose peaks in the heat map are single cells
+};
 
 /// What finds boxes in the shared representation. A head of another kind is another class of this kind, made by name.
 class DetectionHead : public torch::nn::Module {

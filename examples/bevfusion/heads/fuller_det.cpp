@@ -9,7 +9,6 @@
 #include <torch/torch.h>
 
 #include "bevfusion/model/kinds.hpp"
-#include "bevfusion/model/labels.hpp"
 
 namespace bevfusion {
 namespace {
@@ -123,18 +122,11 @@ Detections FullerDetImpl::forward(const torch::Tensor& shared) {
 }
 
 void register_fuller_det(Kinds& kinds) {
-  kinds.detection_heads.add("fuller_det", [](const ModelConfig& config, std::int64_t inputs) {
-    const std::vector<DetectionClass> labels = detection_labels(config);
-    const std::vector<DetectionClass> points = point_labels(config);
+  kinds.detection_heads.add("fuller_det", [](const ModelConfig& config, std::int64_t inputs, const DetectionOutputs& outputs) {
     FullerDetOptions options = config.detection;
     options.inputs = inputs;
-    options.classes = static_cast<std::int64_t>(labels.size());
-    options.point_classes.clear();
-    for (std::size_t k = 0; k < labels.size(); ++k) {
-      if (std::find(points.begin(), points.end(), labels[k]) != points.end()) {
-        options.point_classes.push_back(static_cast<std::int64_t>(k));
-      }
-    }
+    options.classes = outputs.classes;
+    options.point_classes = outputs.points;
     return std::make_shared<FullerDetImpl>(options);
   });
 }

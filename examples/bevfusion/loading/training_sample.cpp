@@ -19,7 +19,7 @@ const SampleLoader::Place& SampleLoader::place_of(const KeyFrame& frame) const {
   std::call_once(place->read, [&] {
     const std::filesystem::path file = tables_.root / "maps" / "expansion" / (frame.location + ".json");
     if (std::filesystem::exists(file)) {
-      place->expansion = read_map_expansion(file);
+      place->expansion = read_map_expansion(file, options_.map_labels);
     } else if (!frame.base_map.empty() && std::filesystem::exists(frame.base_map)) {
       place->base = BaseMap::read(frame.base_map);
     }
@@ -28,7 +28,7 @@ const SampleLoader::Place& SampleLoader::place_of(const KeyFrame& frame) const {
 }
 
 TrainingSample SampleLoader::load(RowIndex row, std::uint64_t epoch) const {
-  const KeyFrame frame = key_frame_of(tables_, row, {options_.sweeps});
+  const KeyFrame frame = key_frame_of(tables_, row, {options_.sweeps, options_.box_labels});
   Random random({options_.seed, epoch, frame.sample.high, frame.sample.low});
   TrainingSample sample;
   sample.token = frame.sample;
@@ -65,9 +65,9 @@ TrainingSample SampleLoader::load(RowIndex row, std::uint64_t epoch) const {
   if (place.expansion) {
     sample.masks = draw_masks(*place.expansion, plane, options_.grid, options_.masks);
   } else if (place.base) {
-    sample.masks = draw_masks(*place.base, plane, options_.grid);
+    sample.masks = draw_masks(*place.base, options_.map_labels, plane, options_.grid);
   } else {
-    sample.masks = draw_masks(MapExpansion(), plane, options_.grid);  // no layer: all classes unlabelled
+    sample.masks = MapMasks(options_.map_labels, options_.grid.cells);  // no layer: all classes unlabelled
   }
   return sample;
 }

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "bevfusion/labels/label_sets.hpp"
 #include "bevfusion/loading/bev_augmentation.hpp"
 #include "bevfusion/loading/image_augmentation.hpp"
 #include "bevfusion/map/map_masks.hpp"
@@ -27,6 +28,8 @@ struct LoadingOptions {
   ImageAugmentationOptions image;
   BevAugmentationOptions bev;
   MapGrid grid;
+  DetectionLabels box_labels = standard_boxes();
+  MapLabels map_labels = standard_map();  ///< of the masks, in their order: the model's map_labels()
   MaskOptions masks;
 };
 

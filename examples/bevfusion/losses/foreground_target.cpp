@@ -7,7 +7,8 @@
 
 namespace bevfusion {
 
-torch::Tensor foreground_target(const std::vector<std::vector<Box3D>>& boxes, std::int64_t masks, const MaskGrid& grid) {
+torch::Tensor foreground_target(const std::vector<std::vector<Box3D>>& boxes, std::int64_t masks, const MaskGrid& grid,
+                                const DetectionLabels& labels) {
   const auto cells = static_cast<std::size_t>(grid.cells);
   const BevGrid bev{-grid.range, -grid.range, 2 * grid.range / static_cast<double>(grid.cells), cells, cells};
   const torch::Tensor target =
@@ -15,7 +16,7 @@ torch::Tensor foreground_target(const std::vector<std::vector<Box3D>>& boxes, st
   std::uint8_t* const values = target.data_ptr<std::uint8_t>();
   for (std::size_t b = 0; b < boxes.size(); ++b) {
     for (const Box3D& box : boxes[b]) {
-      const std::size_t mask = foreground_mask(box.label, static_cast<std::size_t>(masks));
+      const std::size_t mask = foreground_mask(labels, box.label, static_cast<std::size_t>(masks));
       draw_footprint({values + (b * static_cast<std::size_t>(masks) + mask) * cells * cells, cells, cells}, bev, box);
     }
   }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bevfusion/map/map_expansion.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
 #include <unordered_map>
 
@@ -27,20 +29,14 @@ MapShape::MapShape(std::vector<Chain> all) : chains(std::move(all)) {
 
 namespace {
 
-// The layers of the file that hold shapes, and their class. Dividers are lines, all others polygons.
-struct LayerKind {
-  std::string_view name;
-  MapClass label;
-};
-constexpr LayerKind layer_kinds[] = {
-    {"drivable_area", MapClass::drivable_area}, {"ped_crossing", MapClass::ped_crossing}, {"walkway", MapClass::walkway},
-    {"stop_line", MapClass::stop_line},         {"carpark_area", MapClass::carpark_area}, {"road_divider", MapClass::divider},
-    {"lane_divider", MapClass::divider}};
-
 // Shapes name lines and polygons, which name nodes, in any order in the file: tokens are resolved when all is read.
 class ExpansionReader {
  public:
-  explicit ExpansionReader(std::string file) : file_(std::move(file)) {}
+  ExpansionReader(std::string file, const MapLabels& labels) : file_(std::move(file)), labels_(labels) {
+    for (std::size_t label = 0; label < labels_.size(); ++label) {
+      for (const std::string& layer : labels_[label].layers) members_of_[layer].push_back(label);
+    }
+  }
 
   JsonRowsVisitor visitor() {
     JsonRowsVisitor v;
@@ -56,22 +52,20 @@ class ExpansionReader {
   }
 
   MapExpansion finish() const {
-    MapExpansion map;
+    MapExpansion map(labels_);
     if (canvas_edge_.size() != 2 || !(canvas_edge_[0] > 0) || !(canvas_edge_[1] > 0)) {
       fail(file_, "field 'canvas_edge' is missing, or is not two lengths");
     }
     map.canvas_edge = {canvas_edge_[0], canvas_edge_[1]};
-    for (const LayerKind& kind : layer_kinds) {
-      if (present_.count(kind.name) == 0) continue;
-      if (kind.label == MapClass::divider && (present_.count("road_divider") == 0 || present_.count("lane_divider") == 0))
-        continue;
-      auto& shapes = map.layers[static_cast<std::size_t>(kind.label)];
-      if (!shapes) shapes.emplace();
+    for (std::size_t label = 0; label < labels_.size(); ++label) {
+      const std::vector<std::string>& layers = labels_[label].layers;
+      const auto is_there = [this](const std::string& layer) { return present_.count(layer) > 0; };
+      if (std::all_of(layers.begin(), layers.end(), is_there)) map.shapes[label].emplace();
     }
     for (const Member& member : members_) {
-      auto& shapes = map.layers[static_cast<std::size_t>(member.label)];
+      auto& shapes = map.shapes[member.label];
       if (!shapes) continue;
-      const auto& table = member.label == MapClass::divider ? lines_ : polygons_;
+      const auto& table = labels_[member.label].shapes == MapShapes::lines ? lines_ : polygons_;
       const auto found = table.find(member.shape);
       if (found == table.end())
         fail(file_, "layer " + member.layer + " refers to a shape that is not there: " + to_string(member.shape));
@@ -84,7 +78,7 @@ class ExpansionReader {
 
  private:
   struct Member {
-    MapClass label;
+    std::size_t label;
     Token shape;
     std::string layer;
   };
@@ -105,19 +99,21 @@ class ExpansionReader {
       }
       polygons_.emplace(row.required_token("token"), std::move(rings));
     } else {
-      for (const LayerKind& kind : layer_kinds) {
-        if (kind.name == layer) take_member(row, kind);
-      }
+      const auto found = members_of_.find(layer);
+      if (found == members_of_.end()) return;
+      for (const std::size_t label : found->second) take_member(row, label);
     }
   }
 
-  void take_member(const JsonRow& row, const LayerKind& kind) {
-    if (kind.label == MapClass::drivable_area) {
-      for (const Token polygon : row.tokens("polygon_tokens")) members_.push_back({kind.label, polygon, row.layer()});
+  void take_member(const JsonRow& row, std::size_t label) {
+    const bool areas = labels_[label].shapes == MapShapes::areas;
+    // A drivable area is several polygons, every other row a single shape or none.
+    if (areas && row.has("polygon_tokens")) {
+      for (const Token polygon : row.tokens("polygon_tokens")) members_.push_back({label, polygon, row.layer()});
       return;
     }
-    const Token shape = row.token(kind.label == MapClass::divider ? "line_token" : "polygon_token");
-    if (!shape.empty()) members_.push_back({kind.label, shape, row.layer()});
+    const Token shape = row.token(areas ? "polygon_token" : "line_token");
+    if (!shape.empty()) members_.push_back({label, shape, row.layer()});
   }
 
   Chain chain_of(const std::vector<Token>& nodes, Token shape) const {
@@ -133,6 +129,8 @@ class ExpansionReader {
   }
 
   std::string file_;
+  const MapLabels& labels_;
+  std::map<std::string, std::vector<std::size_t>, std::less<>> members_of_;  // the labels that a layer is part of
   std::vector<double> canvas_edge_;
   std::set<std::string, std::less<>> present_;
   std::unordered_map<Token, Eigen::Vector2d> nodes_;
@@ -143,16 +141,16 @@ class ExpansionReader {
 
 }  // namespace
 
-MapExpansion read_map_expansion(std::istream& stream, const std::string& file) {
-  ExpansionReader reader(file);
+MapExpansion read_map_expansion(std::istream& stream, const std::string& file, const MapLabels& labels) {
+  ExpansionReader reader(file, labels);
   visit_json_rows(stream, file, reader.visitor());
   return reader.finish();
 }
 
-MapExpansion read_map_expansion(const std::filesystem::path& file) {
+MapExpansion read_map_expansion(const std::filesystem::path& file, const MapLabels& labels) {
   const std::unique_ptr<std::istream> stream = open_buffered(file);
   if (!stream) fail(file.string(), "cannot be opened");
-  return read_map_expansion(*stream, file.string());
+  return read_map_expansion(*stream, file.string(), labels);
 }
 
 }  // namespace bevfusion

@@ -2,14 +2,14 @@
 #pragma once
 
 #include <Eigen/Core>
-#include <array>
 #include <filesystem>
 #include <istream>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "bevfusion/map/map_class.hpp"
+#include "bevfusion/labels/map_label.hpp"
 
 namespace bevfusion {
 
@@ -26,17 +26,21 @@ struct MapShape {
   explicit MapShape(std::vector<Chain> all);
 };
 
-/// The parts of a nuScenes map expansion (v1.3) that the six classes come from. A layer that the file has not is unlabelled,
-/// which is not the same as empty.
+/// The parts of a nuScenes map expansion (v1.3) that some labels are made of.
 struct MapExpansion {
   Eigen::Vector2d canvas_edge = Eigen::Vector2d::Zero();  ///< size of the whole map, m
-  /// Areas, or lines for divider. No value: unlabelled; for divider, where either of its two layers is absent.
-  std::array<std::optional<std::vector<MapShape>>, map_class_count> layers;
+  MapLabels labels;
+  /// Areas or lines of each label. No value: unlabelled, because the file has not all of its layers, which is not the same as
+  /// empty.
+  std::vector<std::optional<std::vector<MapShape>>> shapes;
+
+  /// No map at all: every label is unlabelled.
+  explicit MapExpansion(MapLabels of = {}) : labels(std::move(of)), shapes(labels.size()) {}
 };
 
-/// Streams a map expansion; throws DataError where it is no JSON, lacks canvas_edge, or refers to a node, polygon or line that is
-/// not there. `file` is what errors call it.
-MapExpansion read_map_expansion(std::istream& stream, const std::string& file);
-MapExpansion read_map_expansion(const std::filesystem::path& file);
+/// Streams the labels' layers of a map expansion; throws DataError where it is no JSON, lacks canvas_edge, or one of these layers
+/// refers to a node, polygon or line that is not there. `file` is what errors call it.
+MapExpansion read_map_expansion(std::istream& stream, const std::string& file, const MapLabels& labels);
+MapExpansion read_map_expansion(const std::filesystem::path& file, const MapLabels& labels);
 
 }  // namespace bevfusion

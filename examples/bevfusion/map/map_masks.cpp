@@ -9,13 +9,6 @@ namespace bevfusion {
 
 namespace {
 
-MapMasks empty_masks(const MapGrid& grid) {
-  MapMasks masks;
-  masks.cells = grid.cells;
-  masks.values.assign(map_class_count * static_cast<std::size_t>(grid.cells) * static_cast<std::size_t>(grid.cells), 0);
-  return masks;
-}
-
 std::uint8_t* plane(MapMasks& masks, std::size_t label) {
   return masks.values.data() + label * static_cast<std::size_t>(masks.cells) * static_cast<std::size_t>(masks.cells);
 }
@@ -32,7 +25,7 @@ Eigen::Matrix3d bev_from_global(const RigidTransform& global_from_lidar, const E
 
 MapMasks draw_masks(const MapExpansion& map, const Eigen::Matrix3d& bev_from_global, const MapGrid& grid,
                     const MaskOptions& options) {
-  MapMasks masks = empty_masks(grid);
+  MapMasks masks(map.labels, grid.cells);
   // Global to cells.
   Eigen::Matrix3d to_cells = Eigen::Matrix3d::Identity();
   to_cells.topLeftCorner<2, 2>() /= grid.cell();
@@ -43,20 +36,22 @@ MapMasks draw_masks(const MapExpansion& map, const Eigen::Matrix3d& bev_from_glo
   const auto place = [&](const Eigen::Vector2d& p) -> Eigen::Vector2d {
     return to_cells.topLeftCorner<2, 2>() * p + to_cells.topRightCorner<2, 1>();
   };
-  for (std::size_t label = 0; label < map_class_count; ++label) {
-    if (!map.layers[label]) continue;
+  for (std::size_t label = 0; label < map.labels.size(); ++label) {
+    if (!map.shapes[label]) continue;
     masks.labelled[label] = true;
+    const bool lines = map.labels[label].shapes == MapShapes::lines;
+    const double width = map.labels[label].line_width > 0 ? map.labels[label].line_width : options.line_width;
     std::uint8_t* mask = plane(masks, label);
     const auto set = [&](int x, int y) { mask[x * grid.cells + y] = 1; };
-    for (const MapShape& shape : *map.layers[label]) {
-      const double reach = shape.radius * scale + options.line_width + 0.7072 * grid.cells;
+    for (const MapShape& shape : *map.shapes[label]) {
+      const double reach = shape.radius * scale + width + 0.7072 * grid.cells;
       if ((place(shape.center) - middle).squaredNorm() > reach * reach) continue;
       std::vector<Chain> chains = shape.chains;
       for (Chain& chain : chains) {
         for (Eigen::Vector2d& p : chain) p = place(p);
       }
-      if (static_cast<MapClass>(label) == MapClass::divider) {
-        for (const Chain& chain : chains) draw_chain(chain, options.line_width, grid.cells, grid.cells, set);
+      if (lines) {
+        for (const Chain& chain : chains) draw_chain(chain, width, grid.cells, grid.cells, set);
         continue;
       }
       fill_rings(chains, grid.cells, grid.cells, [&](int x, int first, int last) {
@@ -68,16 +63,18 @@ MapMasks draw_masks(const MapExpansion& map, const Eigen::Matrix3d& bev_from_glo
   return masks;
 }
 
-MapMasks draw_masks(const BaseMap& map, const Eigen::Matrix3d& bev_from_global, const MapGrid& grid) {
-  MapMasks masks = empty_masks(grid);
-  const auto label = static_cast<std::size_t>(MapClass::drivable_area);
-  masks.labelled[label] = true;
-  std::uint8_t* mask = plane(masks, label);
+MapMasks draw_masks(const BaseMap& map, const MapLabels& labels, const Eigen::Matrix3d& bev_from_global, const MapGrid& grid) {
+  MapMasks masks(labels, grid.cells);
   const Eigen::Matrix3d global_from_bev = bev_from_global.inverse();
-  for (int x = 0; x < grid.cells; ++x) {
-    for (int y = 0; y < grid.cells; ++y) {
-      const Eigen::Vector3d global = global_from_bev * Eigen::Vector3d(grid.center(x), grid.center(y), 1);
-      mask[x * grid.cells + y] = map.drivable(global.head<2>()) ? 1 : 0;
+  for (std::size_t label = 0; label < labels.size(); ++label) {
+    if (!labels[label].base_map) continue;
+    masks.labelled[label] = true;
+    std::uint8_t* mask = plane(masks, label);
+    for (int x = 0; x < grid.cells; ++x) {
+      for (int y = 0; y < grid.cells; ++y) {
+        const Eigen::Vector3d global = global_from_bev * Eigen::Vector3d(grid.center(x), grid.center(y), 1);
+        mask[x * grid.cells + y] = map.drivable(global.head<2>()) ? 1 : 0;
+      }
     }
   }
   return masks;

@@ -2,8 +2,9 @@
 #pragma once
 
 #include <Eigen/Core>
-#include <array>
 #include <cstdint>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "bevfusion/geometry/rigid_transform.hpp"
@@ -21,24 +22,32 @@ struct MapGrid {
   double center(int index) const { return -reach + (index + 0.5) * cell(); }
 };
 
-/// Masks of the six map classes.
+/// Masks of map classes.
 struct MapMasks {
   int cells = 0;
-  std::array<bool, map_class_count> labelled{};  ///< a class without a layer is unlabelled: it enters neither loss nor metric
-  std::vector<std::uint8_t> values;              ///< [class, x, y], 0 or 1; 0 throughout an unlabelled class
+  MapLabels labels;                  ///< what the classes are
+  std::vector<bool> labelled;        ///< a class without its layers is unlabelled: it enters neither loss nor metric
+  std::vector<std::uint8_t> values;  ///< [class, x, y], 0 or 1; 0 throughout an unlabelled class
 
-  bool at(MapClass label, int x, int y) const {
+  /// All empty and unlabelled.
+  explicit MapMasks(MapLabels of = {}, int cells_of_side = 0)
+      : cells(cells_of_side),
+        labels(std::move(of)),
+        labelled(labels.size(), false),
+        values(labels.size() * static_cast<std::size_t>(cells) * static_cast<std::size_t>(cells), 0) {}
+
+  bool at(std::size_t label, int x, int y) const {
     const auto side = static_cast<std::size_t>(cells);
-    return values[(static_cast<std::size_t>(label) * side + static_cast<std::size_t>(x)) * side + static_cast<std::size_t>(y)] !=
-           0;
+    return values[(label * side + static_cast<std::size_t>(x)) * side + static_cast<std::size_t>(y)] != 0;
   }
+  bool at(std::string_view label, int x, int y) const { return at(index_of(labels, label), x, y); }
 };
 
 struct MaskOptions {
   /// Also set every cell that an area's edge passes through. nuScenes' devkit fills areas with OpenCV, outline included; without
   /// it (the pixel-centre rule) an area neither grows nor shrinks on average.
   bool outline = false;
-  double line_width = 2;  ///< of dividers, in cells
+  double line_width = 2;  ///< in cells, of lines whose label has no width of its own
 };
 
 /// The change of plane from global x, y to the BEV plane of the LiDAR, homogeneous 3 x 3: the LiDAR's place goes to 0, the
@@ -47,12 +56,13 @@ struct MaskOptions {
 Eigen::Matrix3d bev_from_global(const RigidTransform& global_from_lidar,
                                 const Eigen::Matrix3d& augmentation = Eigen::Matrix3d::Identity());
 
-/// Draws the layers that the map has; the others stay unlabelled.
+/// Draws the map's labels that it has the layers of; the others stay unlabelled.
 MapMasks draw_masks(const MapExpansion& map, const Eigen::Matrix3d& bev_from_global, const MapGrid& grid = {},
                     const MaskOptions& options = {});
 
-/// Samples the drivable area at the cells' centres from the base map, where there is no expansion; all other classes stay
-/// unlabelled.
-MapMasks draw_masks(const BaseMap& map, const Eigen::Matrix3d& bev_from_global, const MapGrid& grid = {});
+/// Samples the base map at the cells' centres, where there is no expansion, for the labels that it can stand in for; the others
+/// stay unlabelled.
+MapMasks draw_masks(const BaseMap& map, const MapLabels& labels, const Eigen::Matrix3d& bev_from_global,
+                    const MapGrid& grid = {});
 
 }  // namespace bevfusion

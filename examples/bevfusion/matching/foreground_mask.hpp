@@ -6,42 +6,33 @@
 #include <cstddef>
 #include <cstdint>
 #include <stdexcept>
+#include <string>
+#include <vector>
 
 #include "bevfusion/geometry/box.hpp"
+#include "bevfusion/labels/detection_label.hpp"
 #include "bevfusion/matching/bev_grid.hpp"
-#include "bevfusion/metrics/per_class.hpp"
 
 namespace bevfusion {
 
-/// Which mask of foreground segmentation a class belongs to, for 1 mask (all objects), 3 (vehicles; two-wheelers and pedestrians;
-/// barriers and cones) or 10 (one a class). FULLER says only "foreground objects"; three is this model's reading. Throws
-/// std::invalid_argument for another number.
-inline std::size_t foreground_mask(DetectionClass detection_class, std::size_t masks) {
+/// Which mask of foreground segmentation a class belongs to, for 1 mask (all objects), one a class, or one a group of classes
+/// (of nuScenes' there are 3: vehicles; two-wheelers and pedestrians; barriers and cones). FULLER says only "foreground objects";
+/// three is this model's reading. Throws std::invalid_argument for another number.
+inline std::size_t foreground_mask(const DetectionLabels& labels, DetectionClass detection_class, std::size_t masks) {
   if (masks == 1) {
     return 0;
   }
-  if (masks == detection_class_count) {
+  if (masks == labels.size()) {
     return index_of(detection_class);
   }
-  if (masks != 3) {
-    throw std::invalid_argument("foreground segmentation: 1, 3 or 10 masks");
+  const std::vector<std::string> groups = groups_of(labels);
+  if (masks != groups.size()) {
+    throw std::invalid_argument("foreground segmentation: 1, " + std::to_string(groups.size()) + " or " +
+                                std::to_string(labels.size()) + " masks");
   }
-  switch (detection_class) {
-    case DetectionClass::pedestrian:
-    case DetectionClass::motorcycle:
-    case DetectionClass::bicycle:
-      return 1;
-    case DetectionClass::traffic_cone:
-    case DetectionClass::barrier:
-      return 2;
-    case DetectionClass::car:
-    case DetectionClass::truck:
-    case DetectionClass::bus:
-    case DetectionClass::trailer:
-    case DetectionClass::construction_vehicle:
-      break;
-  }
-  return 0;
+  const DetectionLabel& label = labels.at(index_of(detection_class));
+  const auto group = std::find(groups.begin(), groups.end(), label.group.empty() ? label.name : label.group);
+  return static_cast<std::size_t>(group - groups.begin());
 }
 
 /// Sets the cells to 1 whose middle lies on the box's footprint, and the cell its centre lies in, so that no cone falls between

@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "bevfusion/metrics/detection_box.hpp"
+#include "bevfusion/metrics/evaluated_class.hpp"
 
 namespace bevfusion {
 
@@ -61,10 +62,11 @@ inline double heading_difference(double a, double b, double period) {
 }
 
 /// The errors of a prediction against the annotation it matched: metres, 1 - IoU, rad, m/s, 0 or 1. Velocity is NaN where
-/// either is unknown, attribute NaN where the annotation has none. A barrier's front and back are alike.
-inline PerError<double> box_errors(const DetectionBox& truth, const DetectionBox& prediction) {
+/// either is unknown, attribute NaN where the annotation has none.
+/// @param symmetric  whether front and back of the boxes' class are alike, as a barrier's
+inline PerError<double> box_errors(const DetectionBox& truth, const DetectionBox& prediction, bool symmetric = false) {
   constexpr double half_turn = 3.14159265358979323846;
-  const double period = truth.detection_class == DetectionClass::barrier ? half_turn : 2 * half_turn;
+  const double period = symmetric ? half_turn : 2 * half_turn;
   const double dvx = truth.velocity[0] - prediction.velocity[0];
   const double dvy = truth.velocity[1] - prediction.velocity[1];
   return {centre_distance(truth, prediction), 1 - scale_iou(truth.size, prediction.size),
@@ -74,18 +76,17 @@ inline PerError<double> box_errors(const DetectionBox& truth, const DetectionBox
                                              : static_cast<double>(truth.attribute != prediction.attribute)};
 }
 
-/// Whether nuScenes gives a class this error: a cone has no heading, and neither cones nor barriers move or have attributes.
-constexpr bool has_error(DetectionClass detection_class, BoxError error) {
-  const bool moves = detection_class != DetectionClass::traffic_cone && detection_class != DetectionClass::barrier;
+/// Whether a class has this error: in nuScenes a cone has no heading, and neither cones nor barriers move or have attributes.
+inline bool has_error(const EvaluatedClass& of, BoxError error) {
   switch (error) {
     case BoxError::translation:
     case BoxError::scale:
       return true;
     case BoxError::orientation:
-      return detection_class != DetectionClass::traffic_cone;
+      return of.has_heading;
     case BoxError::velocity:
     case BoxError::attribute:
-      return moves;
+      return of.moves;
   }
   return true;
 }

@@ -6,14 +6,14 @@
 #include <stdexcept>
 #include <vector>
 
+#include "bevfusion/metrics/evaluated_class.hpp"
 #include "bevfusion/metrics/per_class.hpp"
 
 namespace bevfusion {
 
 /// What the evaluation leaves open; the defaults are nuScenes' `detection_cvpr_2019`, which every published figure uses.
 struct DetectionConfig {
-  /// Boxes nearer to the ego vehicle than this are evaluated, m, in the order of `DetectionClass`.
-  PerClass<double> class_range = {50, 50, 50, 50, 50, 40, 40, 40, 30, 30};
+  std::vector<EvaluatedClass> classes = nuscenes_classes();  ///< a DetectionClass is a position here
   std::vector<double> distance_thresholds = {0.5, 1, 2, 4};  ///< of matching, m
   double error_threshold = 2;                                ///< the one of them whose matches give the five errors, m
   double min_recall = 0.1;
@@ -23,6 +23,9 @@ struct DetectionConfig {
 
   /// Throws std::invalid_argument for values that no evaluation can have.
   void check() const {
+    if (classes.empty()) {
+      throw std::invalid_argument("detection config: there must be a class");
+    }
     if (error_threshold_index() == distance_thresholds.size()) {
       throw std::invalid_argument("detection config: error_threshold must be one of distance_thresholds");
     }

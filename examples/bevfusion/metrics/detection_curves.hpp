@@ -12,6 +12,7 @@
 
 #include "bevfusion/metrics/box_errors.hpp"
 #include "bevfusion/metrics/detection_box.hpp"
+#include "bevfusion/metrics/detection_config.hpp"
 #include "bevfusion/metrics/sequences.hpp"
 
 namespace bevfusion {
@@ -79,7 +80,8 @@ inline std::size_t nearest_free(const DetectionBox& prediction, const std::vecto
 
 /// Lets every prediction of the class, surest first, take the nearest free annotation of its class and sample, if it is nearer
 /// than `threshold`. Of equal scores the later prediction goes first, as nuScenes sorts upwards and reverses.
-inline Matches match(const std::vector<EvaluationSample>& samples, DetectionClass detection_class, double threshold) {
+inline Matches match(const std::vector<EvaluationSample>& samples, DetectionClass detection_class, double threshold,
+                     bool symmetric) {
   struct Candidate {
     const DetectionBox* box;
     std::size_t sample;
@@ -116,7 +118,7 @@ inline Matches match(const std::vector<EvaluationSample>& samples, DetectionClas
     }
     taken[s][nearest] = true;
     out.match_scores.push_back(candidate.box->score);
-    const PerError<double> errors = box_errors(*truth[s][nearest], *candidate.box);
+    const PerError<double> errors = box_errors(*truth[s][nearest], *candidate.box, symmetric);
     for (std::size_t k = 0; k < box_error_count; ++k) {
       out.match_errors[k].push_back(errors[k]);
     }
@@ -131,9 +133,10 @@ inline Matches match(const std::vector<EvaluationSample>& samples, DetectionClas
 ///
 /// Equal scores are taken last first over samples and boxes in their order. Throws std::invalid_argument where a matched box has
 /// a size <= 0, or scores below 0 make the confidence rise with recall, which the devkit refuses too.
-inline DetectionCurves accumulate(const std::vector<EvaluationSample>& samples, DetectionClass detection_class,
-                                  double threshold) {
-  detail::Matches matches = detail::match(samples, detection_class, threshold);
+inline DetectionCurves accumulate(const std::vector<EvaluationSample>& samples, const DetectionConfig& config,
+                                  DetectionClass detection_class, double threshold) {
+  const EvaluatedClass& of = config.classes.at(index_of(detection_class));
+  detail::Matches matches = detail::match(samples, detection_class, threshold, of.symmetric);
   if (matches.match_scores.empty()) {
     return DetectionCurves::without_matches();
   }
@@ -151,7 +154,7 @@ inline DetectionCurves accumulate(const std::vector<EvaluationSample>& samples, 
     curves.precision[bin] = interpolate(r, recall, precision, precision.front(), 0);
     curves.confidence[bin] = interpolate(r, recall, matches.scores, matches.scores.front(), 0);
     if (bin > 0 && curves.confidence[bin] > curves.confidence[bin - 1]) {
-      throw std::invalid_argument("class " + std::string(name_of(detection_class)) + ": scores below 0 cannot be evaluated");
+      throw std::invalid_argument("class " + of.name + ": scores below 0 cannot be evaluated");
     }
   }
   std::reverse(matches.match_scores.begin(), matches.match_scores.end());

@@ -33,9 +33,10 @@ inline DetectionEvaluation evaluate_detection(std::vector<EvaluationSample> samp
   }
   samples = evaluated_only(std::move(samples), config);
   DetectionEvaluation out;
-  for (const DetectionClass detection_class : detection_classes) {
+  out.curves.resize(config.classes.size());
+  for (std::size_t c = 0; c < config.classes.size(); ++c) {
     for (const double threshold : config.distance_thresholds) {
-      out.curves[index_of(detection_class)].push_back(accumulate(samples, detection_class, threshold));
+      out.curves[c].push_back(accumulate(samples, config, static_cast<DetectionClass>(c), threshold));
     }
   }
   out.summary = summarise(out.curves, config);

@@ -24,14 +24,16 @@ inline bool contains(const BicycleRack& rack, const std::array<double, 3>& point
 }
 
 /// Whether nuScenes evaluates a box of this sample: strictly within its class's range of the ego vehicle (in the ground plane),
-/// not known to be without LiDAR and radar points, and no bicycle or motorcycle whose centre lies in a rack.
+/// not known to be without LiDAR and radar points, and not two-wheeled with its centre in a rack. Throws std::out_of_range for a
+/// class that the config has not.
 inline bool is_evaluated(const DetectionBox& box, const EvaluationSample& sample, const DetectionConfig& config) {
+  const EvaluatedClass& of = config.classes.at(index_of(box.detection_class));
   const double dx = box.translation[0] - sample.ego[0];
   const double dy = box.translation[1] - sample.ego[1];
-  if (!(std::sqrt(dx * dx + dy * dy) < config.class_range[index_of(box.detection_class)]) || box.point_count == 0) {
+  if (!(std::sqrt(dx * dx + dy * dy) < of.range) || box.point_count == 0) {
     return false;
   }
-  if (box.detection_class != DetectionClass::bicycle && box.detection_class != DetectionClass::motorcycle) {
+  if (!of.two_wheeled) {
     return true;
   }
   return std::none_of(sample.bicycle_racks.begin(), sample.bicycle_racks.end(),

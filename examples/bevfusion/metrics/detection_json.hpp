@@ -29,8 +29,8 @@ inline std::string distance_key(double distance) { return OrderedJson(distance).
 
 inline OrderedJson to_json(const DetectionConfig& config) {
   OrderedJson ranges = OrderedJson::object();
-  for (const DetectionClass detection_class : detection_classes) {
-    ranges[std::string(name_of(detection_class))] = config.class_range[index_of(detection_class)];
+  for (const EvaluatedClass& of : config.classes) {
+    ranges[of.name] = of.range;
   }
   return {{"class_range", ranges},
           {"dist_fcn", "center_distance"},
@@ -51,9 +51,8 @@ inline nlohmann::ordered_json metrics_summary(const DetectionSummary& summary,
   nlohmann::ordered_json aps = nlohmann::ordered_json::object();
   nlohmann::ordered_json mean_aps = nlohmann::ordered_json::object();
   nlohmann::ordered_json errors = nlohmann::ordered_json::object();
-  for (const DetectionClass detection_class : detection_classes) {
-    const std::size_t c = index_of(detection_class);
-    const std::string key(name_of(detection_class));
+  for (std::size_t c = 0; c < summary.config.classes.size(); ++c) {
+    const std::string& key = summary.config.classes[c].name;
     for (std::size_t d = 0; d < summary.label_aps[c].size(); ++d) {
       aps[key][detail::distance_key(summary.config.distance_thresholds[d])] = summary.label_aps[c][d];
     }
@@ -79,14 +78,14 @@ inline nlohmann::ordered_json metrics_details(const DetectionEvaluation& evaluat
     recall[bin] = DetectionCurves::recall(bin);
   }
   nlohmann::ordered_json out = nlohmann::ordered_json::object();
-  for (const DetectionClass detection_class : detection_classes) {
-    const auto& of_class = evaluation.curves[index_of(detection_class)];
+  for (std::size_t c = 0; c < evaluation.curves.size(); ++c) {
+    const auto& of_class = evaluation.curves[c];
     for (std::size_t d = 0; d < of_class.size(); ++d) {
       nlohmann::ordered_json entry = {
           {"recall", recall}, {"precision", of_class[d].precision}, {"confidence", of_class[d].confidence}};
       entry.update(detail::named_errors(of_class[d].errors));
       const double distance = evaluation.summary.config.distance_thresholds[d];
-      out[std::string(name_of(detection_class)) + ":" + detail::distance_key(distance)] = std::move(entry);
+      out[evaluation.summary.config.classes[c].name + ":" + detail::distance_key(distance)] = std::move(entry);
     }
   }
   return out;

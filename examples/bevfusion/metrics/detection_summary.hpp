@@ -16,23 +16,23 @@ namespace bevfusion {
 
 /// The figures of nuScenes' `metrics_summary.json`. NaN marks an error that a class does not have.
 struct DetectionSummary {
-  PerClass<std::vector<double>> label_aps;    ///< AP, per matching distance
-  PerClass<double> mean_distance_aps{};       ///< mean of it over the distances
-  double mean_ap = 0;                         ///< mean of that over all ten classes
-  PerClass<PerError<double>> label_errors{};  ///< m, 1 - IoU, rad, m/s, 1 - accuracy
-  PerError<double> errors{};                  ///< mean over the classes that have the error
-  PerError<double> error_scores{};            ///< max(0, 1 - error)
-  double nd_score = 0;                        ///< NDS
-  double seconds = 0;                         ///< spent evaluating
+  PerClass<std::vector<double>> label_aps;  ///< AP, per matching distance
+  PerClass<double> mean_distance_aps;       ///< mean of it over the distances
+  double mean_ap = 0;                       ///< mean of that over all classes
+  PerClass<PerError<double>> label_errors;  ///< m, 1 - IoU, rad, m/s, 1 - accuracy
+  PerError<double> errors{};                ///< mean over the classes that have the error
+  PerError<double> error_scores{};          ///< max(0, 1 - error)
+  double nd_score = 0;                      ///< NDS
+  double seconds = 0;                       ///< spent evaluating
   DetectionConfig config;
-  PerClass<std::size_t> truth_counts{};  ///< evaluated annotations; not one of nuScenes' figures
+  PerClass<std::size_t> truth_counts;  ///< evaluated annotations; not one of nuScenes' figures
 
   /// Mean AP over the classes that have an annotation, NaN if none has: for data sets that lack classes, beside `mean_ap`,
   /// which counts those as 0.
   double mean_ap_of_present_classes() const {
     double sum = 0;
     double count = 0;
-    for (std::size_t c = 0; c < detection_class_count; ++c) {
+    for (std::size_t c = 0; c < truth_counts.size(); ++c) {
       if (truth_counts[c] > 0) {
         sum += mean_distance_aps[c];
         count += 1;
@@ -102,20 +102,24 @@ inline double mean_over_classes(const PerClass<PerError<double>>& label_errors, 
 inline DetectionSummary summarise(const PerClass<std::vector<DetectionCurves>>& curves, const DetectionConfig& config) {
   DetectionSummary out;
   out.config = config;
-  for (const DetectionClass detection_class : detection_classes) {
-    const std::size_t c = index_of(detection_class);
+  const std::size_t classes = config.classes.size();
+  out.label_aps.resize(classes);
+  out.mean_distance_aps.resize(classes);
+  out.label_errors.resize(classes);
+  out.truth_counts.resize(classes);
+  for (std::size_t c = 0; c < classes; ++c) {
     double sum = 0;
     for (const DetectionCurves& at_distance : curves[c]) {
       out.label_aps[c].push_back(average_precision(at_distance, config.min_recall, config.min_precision));
       sum += out.label_aps[c].back();
     }
     out.mean_distance_aps[c] = sum / static_cast<double>(curves[c].size());
-    out.mean_ap += out.mean_distance_aps[c] / static_cast<double>(detection_class_count);
+    out.mean_ap += out.mean_distance_aps[c] / static_cast<double>(classes);
     const DetectionCurves& of_errors = curves[c][config.error_threshold_index()];
     for (std::size_t k = 0; k < box_error_count; ++k) {
       const auto error = static_cast<BoxError>(k);
-      out.label_errors[c][k] = has_error(detection_class, error) ? mean_error(of_errors, error, config.min_recall)
-                                                                 : std::numeric_limits<double>::quiet_NaN();
+      out.label_errors[c][k] = has_error(config.classes[c], error) ? mean_error(of_errors, error, config.min_recall)
+                                                                   : std::numeric_limits<double>::quiet_NaN();
     }
   }
   for (std::size_t k = 0; k < box_error_count; ++k) {

@@ -47,9 +47,9 @@ inline void print_detection(std::ostream& out, const DetectionSummary& summary) 
     out << '\t' << detail::text_cell(title, 6);
   }
   out << '\n';
-  for (const DetectionClass detection_class : detection_classes) {
-    const std::size_t c = index_of(detection_class);
-    out << detail::text_cell(name_of(detection_class), 20) << '\t' << detail::number_cell(summary.mean_distance_aps[c], 3, 6);
+  for (std::size_t c = 0; c < summary.config.classes.size(); ++c) {
+    out << detail::text_cell(summary.config.classes[c].name, 20) << '\t'
+        << detail::number_cell(summary.mean_distance_aps[c], 3, 6);
     for (const double error : summary.label_errors[c]) {
       out << '\t' << detail::number_cell(error, 3, 6);
     }

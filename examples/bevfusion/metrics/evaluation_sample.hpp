@@ -10,6 +10,7 @@
 
 #include "bevfusion/geometry/box.hpp"
 #include "bevfusion/geometry/rigid_transform.hpp"
+#include "bevfusion/labels/label_sets.hpp"
 #include "bevfusion/metrics/detection_box.hpp"
 #include "bevfusion/nuscenes/data_error.hpp"
 #include "bevfusion/nuscenes/tables.hpp"
@@ -25,9 +26,10 @@ std::array<double, 3> array_of(const Vector& v) {
 
 }  // namespace detail
 
-/// What nuScenes evaluates a sample against: its annotations of the ten classes in the file's order, its bicycle racks, and where
+/// What nuScenes evaluates a sample against: its annotations that are labels, in the file's order, its bicycle racks, and where
 /// the ego vehicle was. Predictions are left empty. Throws DataError for a sample without a LIDAR_TOP key frame.
-inline EvaluationSample evaluation_sample(const Tables& tables, RowIndex sample) {
+inline EvaluationSample evaluation_sample(const Tables& tables, RowIndex sample,
+                                          const DetectionLabels& labels = standard_boxes()) {
   const SampleRow& row = tables.samples.at(static_cast<std::size_t>(sample));
   EvaluationSample out;
   out.token = to_string(row.token);
@@ -45,7 +47,7 @@ inline EvaluationSample evaluation_sample(const Tables& tables, RowIndex sample)
       out.bicycle_racks.push_back(
           {detail::array_of(annotation.translation), detail::array_of(annotation.size), quaternion_of(annotation.rotation)});
     }
-    const auto detection_class = class_of_category(category);
+    const auto detection_class = class_of_category(labels, category);
     if (!detection_class) {
       continue;
     }
@@ -65,7 +67,8 @@ inline EvaluationSample evaluation_sample(const Tables& tables, RowIndex sample)
 
 /// A predicted box of the LIDAR_TOP frame in the global frame, as nuScenes wants it submitted. A box without an attribute gets
 /// the one that its class and speed suggest.
-inline DetectionBox submitted_box(const Box3D& box, double score, const RigidTransform& global_from_lidar) {
+inline DetectionBox submitted_box(const Box3D& box, double score, const RigidTransform& global_from_lidar,
+                                  const DetectionLabels& labels = standard_boxes()) {
   const Eigen::Vector3d velocity = global_from_lidar.rotation * Eigen::Vector3d(box.velocity.x(), box.velocity.y(), 0);
   DetectionBox out;
   out.translation = detail::array_of(global_from_lidar * box.center);
@@ -73,7 +76,8 @@ inline DetectionBox submitted_box(const Box3D& box, double score, const RigidTra
   out.rotation = quaternion_of(global_from_lidar.rotation * rotation_about_z(box.yaw));
   out.velocity = {velocity.x(), velocity.y()};
   out.detection_class = box.label;
-  out.attribute = box.attribute == Attribute::none ? attribute_by_speed(box.label, box.velocity.norm()) : box.attribute;
+  out.attribute =
+      box.attribute == Attribute::none ? attribute_by_speed(labels.at(index_of(box.label)), box.velocity.norm()) : box.attribute;
   out.score = score;
   return out;
 }

@@ -19,6 +19,7 @@
 #include <nlohmann/json.hpp>
 
 #include "bevfusion/metrics/detection_box.hpp"
+#include "bevfusion/metrics/evaluated_class.hpp"
 #include "bevfusion/nuscenes/data_error.hpp"
 
 namespace bevfusion {
@@ -41,7 +42,8 @@ class SubmissionReader {
  public:
   using Json = nlohmann::json;
 
-  explicit SubmissionReader(std::string source) : source_(std::move(source)) {}
+  SubmissionReader(std::string source, const std::vector<EvaluatedClass>& classes)
+      : source_(std::move(source)), classes_(classes) {}
 
   Submission read(std::istream& in) {
     Json root;
@@ -101,11 +103,12 @@ class SubmissionReader {
     out.rotation = numbers<4>(json, field, "rotation", false);
     out.velocity = numbers<2>(json, field, "velocity", true);
     const std::string class_name = text(json, field, "detection_name");
-    const auto known_class = std::find(detection_class_names.begin(), detection_class_names.end(), class_name);
-    if (known_class == detection_class_names.end()) {
+    const auto known_class = std::find_if(classes_.begin(), classes_.end(),
+                                          [&class_name](const EvaluatedClass& known) { return known.name == class_name; });
+    if (known_class == classes_.end()) {
       reject(field + "/detection_name", "is no detection class: '" + class_name + "'");
     }
-    out.detection_class = static_cast<DetectionClass>(known_class - detection_class_names.begin());
+    out.detection_class = static_cast<DetectionClass>(known_class - classes_.begin());
     const std::string attribute_name = text(json, field, "attribute_name");
     const auto known_attribute = std::find(attribute_names.begin(), attribute_names.end(), attribute_name);
     if (known_attribute == attribute_names.end()) {
@@ -158,6 +161,7 @@ class SubmissionReader {
   }
 
   std::string source_;
+  const std::vector<EvaluatedClass>& classes_;
   std::string section_;
   std::set<std::string> sections_;
   std::set<std::string> tokens_;
@@ -169,12 +173,14 @@ class SubmissionReader {
 /// Reads a nuScenes detection submission. A velocity of null is unknown (NaN, which JSON does not have). Throws
 /// std::runtime_error that names `source` and the field for anything that is malformed, lacking, of the wrong type or there
 /// twice.
-inline Submission read_submission(std::istream& in, const std::string& source) {
-  return detail::SubmissionReader(source).read(in);
+inline Submission read_submission(std::istream& in, const std::string& source,
+                                  const std::vector<EvaluatedClass>& classes = nuscenes_classes()) {
+  return detail::SubmissionReader(source, classes).read(in);
 }
 
 /// Writes a nuScenes detection submission, one sample a line; unknown velocities as null.
-inline void write_submission(std::ostream& out, const Submission& submission) {
+inline void write_submission(std::ostream& out, const Submission& submission,
+                             const std::vector<EvaluatedClass>& classes = nuscenes_classes()) {
   using OrderedJson = nlohmann::ordered_json;
   const OrderedJson meta = {{"use_camera", submission.use_camera},
                             {"use_lidar", submission.use_lidar},
@@ -191,7 +197,7 @@ inline void write_submission(std::ostream& out, const Submission& submission) {
                         {"size", box.size},
                         {"rotation", box.rotation},
                         {"velocity", box.velocity},
-                        {"detection_name", std::string(name_of(box.detection_class))},
+                        {"detection_name", classes.at(index_of(box.detection_class)).name},
                         {"detection_score", box.score},
                         {"attribute_name", std::string(name_of(box.attribute))}});
     }

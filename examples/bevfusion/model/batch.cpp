@@ -5,6 +5,8 @@
 
 #include <torch/torch.h>
 
+#include "bevfusion/model/labels.hpp"
+
 namespace bevfusion {
 namespace {
 
@@ -68,7 +70,7 @@ void add_cameras(const TrainingSample& sample, std::int64_t height, std::int64_t
 
 }  // namespace
 
-Batch collate(const std::vector<TrainingSample>& samples, const std::vector<MapClass>& map_classes) {
+Batch collate(const std::vector<TrainingSample>& samples) {
   if (samples.empty()) {
     throw std::invalid_argument("collate: a batch needs a sample");
   }
@@ -90,7 +92,7 @@ Batch collate(const std::vector<TrainingSample>& samples, const std::vector<MapC
   std::vector<torch::Tensor> poses;
   std::vector<torch::Tensor> image_augmentations;
   std::vector<torch::Tensor> lidar_augmentations;
-  constexpr auto classes = static_cast<std::int64_t>(map_class_count);
+  const auto classes = static_cast<std::int64_t>(samples.front().masks.labels.size());
   batch.masks = torch::zeros({count, classes, cells, cells});
   batch.labelled = torch::zeros({count, classes}, torch::kBool);
   for (std::int64_t b = 0; b < count; ++b) {
@@ -99,8 +101,9 @@ Batch collate(const std::vector<TrainingSample>& samples, const std::vector<MapC
     batch.boxes.push_back(sample.boxes);
     lidar_augmentations.push_back(to_tensor(sample.lidar_augmentation));
     add_cameras(sample, height, width, pictures, intrinsics, poses, image_augmentations);
-    if (sample.masks.cells != cells) {
-      throw std::invalid_argument("collate: masks of different sizes; load all samples of a batch with the same options");
+    if (sample.masks.cells != cells || sample.masks.labels.size() != samples.front().masks.labels.size()) {
+      throw std::invalid_argument(
+          "collate: masks of different sizes or labels; load all samples of a batch with the same options");
     }
     if (!sample.masks.values.empty()) {
       batch.masks[b].copy_(
@@ -115,19 +118,10 @@ Batch collate(const std::vector<TrainingSample>& samples, const std::vector<MapC
   batch.input.geometry.camera_to_lidar = torch::stack(poses).view({count, cameras, 4, 4});
   batch.input.geometry.image_augmentation = torch::stack(image_augmentations).view({count, cameras, 4, 4});
   batch.input.geometry.lidar_augmentation = torch::stack(lidar_augmentations);
-  if (!map_classes.empty()) {
-    std::vector<std::int64_t> rows;
-    for (const MapClass label : map_classes) {
-      rows.push_back(static_cast<std::int64_t>(label));
-    }
-    const torch::Tensor chosen = torch::tensor(rows, torch::kLong);
-    batch.masks = batch.masks.index_select(1, chosen);
-    batch.labelled = batch.labelled.index_select(1, chosen);
-  }
   return batch;
 }
 
-LoadingOptions loading_options(const ModelConfig& config) {
+LoadingOptions loading_options(const ModelConfig& config, const LabelSets& sets) {
   LoadingOptions options;
   options.lidar = config.parts.lidar;
   options.cameras = config.parts.camera;
@@ -140,6 +134,8 @@ LoadingOptions loading_options(const ModelConfig& config) {
   options.image.fixed_resize *= share;
   options.grid.reach = config.segmentation.mask.range;
   options.grid.cells = static_cast<int>(config.segmentation.mask.cells);
+  options.box_labels = box_labels(config, sets);
+  options.map_labels = map_labels(config, sets);
   return options;
 }
 

@@ -27,11 +27,10 @@ struct Batch {
 /// Brings samples together.
 ///
 /// A camera that is absent is a picture of the mean colour that looks nowhere: its rays end outside of every grid.
-/// @param map_classes  of the masks, in their order: the model's map_labels(); all where empty
 /// @throws std::invalid_argument for no samples, or pictures or masks of different sizes.
-Batch collate(const std::vector<TrainingSample>& samples, const std::vector<MapClass>& map_classes = {});
+Batch collate(const std::vector<TrainingSample>& samples);
 
-/// How a model's samples are to be loaded: by the sensors it has, pictures and maps of the sizes it takes.
-LoadingOptions loading_options(const ModelConfig& config);
+/// How a model's samples are to be loaded: by the sensors it has, pictures and maps of the sizes it takes, maps of its labels.
+LoadingOptions loading_options(const ModelConfig& config, const LabelSets& sets = label_sets());
 
 }  // namespace bevfusion

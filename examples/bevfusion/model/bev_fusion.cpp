@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bevfusion/model/bev_fusion.hpp"
 
+#include <algorithm>
 #include <stdexcept>
 #include <utility>
 
@@ -11,7 +12,7 @@
 namespace bevfusion {
 
 BevFusionImpl::BevFusionImpl(ModelConfig config, const Kinds& kinds)
-    : config_(std::move(config)), detection_labels_(detection_labels(config_)) {
+    : config_(std::move(config)), detection_labels_(detection_labels(config_, kinds.labels)) {
   const ModelParts& parts = config_.parts;
   if (!parts.lidar && !parts.camera) {
     throw std::invalid_argument("a model needs a branch: parts.lidar, parts.camera, or both");
@@ -30,14 +31,25 @@ BevFusionImpl::BevFusionImpl(ModelConfig config, const Kinds& kinds)
   }
   fuser_ = register_module("fuser", kinds.fusers.make(config_.fuser, config_, widths));
   bev_ = register_module("bev", kinds.bev_backbones.make(config_.bev_backbone, config_, fuser_->channels()));
+  const auto outputs = [&] {
+    const std::vector<DetectionClass> points = point_labels(config_, kinds.labels);
+    DetectionOutputs of{static_cast<std::int64_t>(detection_labels_.size()), {}};
+    for (std::size_t k = 0; k < detection_labels_.size(); ++k) {
+      if (std::find(points.begin(), points.end(), detection_labels_[k]) != points.end()) {
+        of.points.push_back(static_cast<std::int64_t>(k));
+      }
+    }
+    return of;
+  };
   if (parts.detection) {
-    detection_ = register_module("detection", kinds.detection_heads.make(config_.detection_head, config_, bev_->channels()));
+    detection_ =
+        register_module("detection", kinds.detection_heads.make(config_.detection_head, config_, bev_->channels(), outputs()));
   }
   const auto masks = [&](std::int64_t count) {
     return kinds.segmentation_heads.make(config_.segmentation_head, config_, bev_->channels(), count);
   };
   if (parts.segmentation) {
-    segmentation_ = register_module("segmentation", masks(static_cast<std::int64_t>(map_labels(config_).size())));
+    segmentation_ = register_module("segmentation", masks(static_cast<std::int64_t>(map_labels(config_, kinds.labels).size())));
   }
   if (parts.foreground) {
     foreground_ = register_module("foreground", masks(config_.foreground_masks));

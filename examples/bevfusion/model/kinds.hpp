@@ -9,6 +9,7 @@
 #include "bevfusion/fusion/fuser.hpp"
 #include "bevfusion/heads/detection_head.hpp"
 #include "bevfusion/heads/segmentation_head.hpp"
+#include "bevfusion/labels/label_sets.hpp"
 #include "bevfusion/lidar/lidar_backbone.hpp"
 #include "bevfusion/model/registry.hpp"
 
@@ -17,15 +18,18 @@ namespace bevfusion {
 /// Every kind of every part that a model can be made of.
 ///
 /// A kind is one file, `<name>.cpp`, with its class behind the part's interface and `void register_<name>(Kinds&)`, and a line in
-/// the list of kinds in model.cmake. Numbers of its own it takes from ModelConfig::numbers.
+/// the list of kinds in model.cmake. Numbers of its own it takes from ModelConfig::numbers. What heads may tell apart comes with
+/// it.
 struct Kinds {
   Registry<LidarBackbone> lidar_backbones{"lidar_backbone"};
   Registry<ImageBackbone> image_backbones{"image_backbone"};
-  Registry<Fuser, std::vector<std::int64_t>> fusers{"fuser"};               ///< channels of the branches
-  Registry<BevBackbone, std::int64_t> bev_backbones{"bev_backbone"};        ///< channels in front of it
-  Registry<DetectionHead, std::int64_t> detection_heads{"detection_head"};  ///< channels in front of it
+  Registry<Fuser, std::vector<std::int64_t>> fusers{"fuser"};         ///< channels of the branches
+  Registry<BevBackbone, std::int64_t> bev_backbones{"bev_backbone"};  ///< channels in front of it
+  /// Channels in front of it, and what its outputs are.
+  Registry<DetectionHead, std::int64_t, DetectionOutputs> detection_heads{"detection_head"};
   /// Channels in front of it, and masks.
   Registry<SegmentationHead, std::int64_t, std::int64_t> segmentation_heads{"segmentation_head"};
+  LabelSets labels = label_sets();
 };
 
 /// The kinds of model.cmake's list.

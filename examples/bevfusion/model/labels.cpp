@@ -2,57 +2,77 @@
 #include "bevfusion/model/labels.hpp"
 
 #include <algorithm>
-#include <array>
 #include <stdexcept>
 #include <string>
-#include <string_view>
+#include <vector>
 
 namespace bevfusion {
 namespace {
 
-template <class Label, std::size_t count>
-std::vector<Label> labels_of(const std::string& field, const std::string& list,
-                             const std::array<std::string_view, count>& known) {
-  std::vector<Label> labels;
+/// Where the labels that a list names stand in their set; all of them for an empty list.
+template <class Position = DetectionClass, class Label>
+std::vector<Position> positions(const std::string& field, const std::string& list, const std::vector<Label>& set) {
+  std::vector<Position> found;
+  if (list.empty()) {
+    for (std::size_t i = 0; i < set.size(); ++i) {
+      found.push_back(static_cast<Position>(i));
+    }
+    return found;
+  }
   for (const std::string& name : names_in(list)) {
-    const auto found = std::find(known.begin(), known.end(), name);
-    if (found == known.end()) {
+    const auto called = [&name](const Label& label) { return label.name == name; };
+    const auto at = std::find_if(set.begin(), set.end(), called);
+    if (at == set.end()) {
       std::string all;
-      for (const std::string_view each : known) {
-        all += (all.empty() ? "" : ", ") + std::string(each);
+      for (const Label& label : set) {
+        all += (all.empty() ? "" : ", ") + label.name;
       }
       throw std::invalid_argument("model." + field + " names '" + name + "'; there are: " + all);
     }
-    const auto label = static_cast<Label>(found - known.begin());
-    if (std::find(labels.begin(), labels.end(), label) != labels.end()) {
+    const auto position = static_cast<Position>(at - set.begin());
+    if (std::find(found.begin(), found.end(), position) != found.end()) {
       throw std::invalid_argument("model." + field + " names '" + name + "' twice");
     }
-    labels.push_back(label);
+    found.push_back(position);
   }
-  return labels;
-}
-
-template <class Label>
-std::vector<Label> some(const std::string& field, std::vector<Label> labels) {
-  if (labels.empty()) {
+  if (found.empty()) {
     throw std::invalid_argument("model." + field + " names no class");
   }
-  return labels;
+  return found;
 }
 
 }  // namespace
 
-std::vector<DetectionClass> detection_labels(const ModelConfig& config) {
-  return some("detection_classes",
-              labels_of<DetectionClass>("detection_classes", config.detection_classes, detection_class_names));
+const DetectionLabels& box_labels(const ModelConfig& config, const LabelSets& sets) {
+  return sets.detection.at(config.detection_label_set);
 }
 
-std::vector<DetectionClass> point_labels(const ModelConfig& config) {
-  return labels_of<DetectionClass>("point_classes", config.point_classes, detection_class_names);
+std::vector<DetectionClass> detection_labels(const ModelConfig& config, const LabelSets& sets) {
+  return positions("detection_classes", config.detection_classes, box_labels(config, sets));
 }
 
-std::vector<MapClass> map_labels(const ModelConfig& config) {
-  return some("map_classes", labels_of<MapClass>("map_classes", config.map_classes, map_class_names));
+std::vector<DetectionClass> point_labels(const ModelConfig& config, const LabelSets& sets) {
+  const DetectionLabels& labels = box_labels(config, sets);
+  std::vector<DetectionClass> points;
+  if (config.point_classes == "set") {
+    for (std::size_t i = 0; i < labels.size(); ++i) {
+      if (labels[i].point) {
+        points.push_back(static_cast<DetectionClass>(i));
+      }
+    }
+  } else if (!names_in(config.point_classes).empty()) {
+    points = positions("point_classes", config.point_classes, labels);
+  }
+  return points;
+}
+
+MapLabels map_labels(const ModelConfig& config, const LabelSets& sets) {
+  const MapLabels& set = sets.map.at(config.map_label_set);
+  MapLabels labels;
+  for (const std::size_t position : positions<std::size_t>("map_classes", config.map_classes, set)) {
+    labels.push_back(set[position]);
+  }
+  return labels;
 }
 
 }  // namespace bevfusion

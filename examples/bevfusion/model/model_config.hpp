@@ -10,6 +10,7 @@
 #include "bevfusion/fusion/second.hpp"
 #include "bevfusion/heads/fuller_det.hpp"
 #include "bevfusion/heads/fuller_seg.hpp"
+#include "bevfusion/labels/label_sets.hpp"
 #include "bevfusion/lidar/pillars.hpp"
 #include "bevfusion/lidar/voxel_net.hpp"
 #include "bevfusion/lidar/voxels.hpp"
@@ -40,12 +41,14 @@ struct ModelConfig {
   std::string detection_head = "fuller_det";
   std::string segmentation_head = "fuller_seg";  ///< of map and foreground masks
 
-  /// What the detection head tells apart, in the order of its outputs; names of DetectionClass, parted by commas.
-  std::string detection_classes = "car,truck,bus,trailer,construction_vehicle,pedestrian,motorcycle,bicycle,traffic_cone,barrier";
-  /// Those of them whose peaks in the heat map are single cells.
-  std::string point_classes = "pedestrian,traffic_cone";
-  /// What the segmentation head tells apart, in the order of its outputs; names of MapClass, parted by commas.
-  std::string map_classes = "drivable_area,ped_crossing,walkway,stop_line,carpark_area,divider";
+  std::string detection_label_set = standard_detection_labels;  ///< what the detection head may tell apart
+  /// Those labels of the set that it does tell apart, in the order of its outputs, parted by commas; the whole set where empty.
+  std::string detection_classes;
+  /// Those of the set whose peaks in the heat map are single cells, parted by commas; `set`: those of which the set says so.
+  std::string point_classes = "set";
+  std::string map_label_set = standard_map_labels;  ///< what the segmentation head may tell apart (labels/label_sets.hpp)
+  /// Those labels of the set that it does tell apart, in the order of its outputs, parted by commas; the whole set where empty.
+  std::string map_classes;
 
   /// Numbers of parts that have no fields here, as `name.number=value` parted by commas; see number_of().
   std::string numbers;

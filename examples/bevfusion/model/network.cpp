@@ -28,7 +28,7 @@ std::vector<ModelParts> tower_parts(const ModelConfig& config) {
 
 }  // namespace
 
-NetworkImpl::NetworkImpl(const ModelConfig& config) : config_(config) {
+NetworkImpl::NetworkImpl(const ModelConfig& config, const Kinds& kinds) : config_(config) {
   const std::vector<ModelParts> towers = tower_parts(config);
   for (const ModelParts& parts : towers) {
     ModelConfig of_tower = config;
@@ -37,7 +37,7 @@ NetworkImpl::NetworkImpl(const ModelConfig& config) : config_(config) {
                              : parts.detection    ? "detection_tower"
                              : parts.segmentation ? "segmentation_tower"
                                                   : "foreground_tower";
-    towers_.push_back(register_module(name, BevFusion(of_tower)));
+    towers_.push_back(register_module(name, BevFusion(of_tower, kinds)));
   }
 }
 

@@ -22,7 +22,8 @@ struct Outputs {
 /// The network of a run: one BevFusion for all tasks, or one tower for each task that shares nothing with the others.
 class NetworkImpl : public torch::nn::Module {
  public:
-  explicit NetworkImpl(const ModelConfig& config);
+  /// @param kinds  the parts that the config may name
+  explicit NetworkImpl(const ModelConfig& config, const Kinds& kinds = bevfusion::kinds());
 
   const std::vector<BevFusion>& towers() const { return towers_; }
   const ModelConfig& config() const { return config_; }

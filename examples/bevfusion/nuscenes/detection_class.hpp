@@ -3,12 +3,12 @@
 
 #include <array>
 #include <cstddef>
-#include <optional>
 #include <string_view>
 
 namespace bevfusion {
 
-/// The ten classes of the nuScenes detection task, in the order of its configuration.
+/// Position of a class in a set of labels. The names are those of the standard set: the ten classes of the nuScenes detection
+/// task, in the order of its configuration.
 enum class DetectionClass {
   car,
   truck,
@@ -27,13 +27,6 @@ inline constexpr std::array<std::string_view, detection_class_count> detection_c
     "car", "truck", "bus", "trailer", "construction_vehicle", "pedestrian", "motorcycle", "bicycle", "traffic_cone", "barrier"};
 
 inline std::string_view name_of(DetectionClass label) { return detection_class_names[static_cast<std::size_t>(label)]; }
-
-/// Class of a nuScenes category name ("vehicle.bus.rigid"), or nothing for those that the detection task leaves out. A class of
-/// the benchmark's may stand for several categories.
-std::optional<DetectionClass> class_of_category(std::string_view category);
-
-/// A category that belongs to the class (the first one, where there are several).
-std::string_view category_of_class(DetectionClass label);
 
 enum class Attribute {
   none,
@@ -62,8 +55,5 @@ inline std::string_view name_of(Attribute attribute) { return attribute_names[st
 
 /// Attribute of that name; none for one that is unknown.
 Attribute attribute_of(std::string_view name);
-
-/// The attribute that class and speed (m/s) suggest: moving above 0.2 m/s, as BEVFusion submits it; none for cones and barriers.
-Attribute attribute_by_speed(DetectionClass label, double speed);
 
 }  // namespace bevfusion

@@ -83,7 +83,7 @@ KeyFrame key_frame_of(const Tables& tables, RowIndex sample, const KeyFrameOptio
 
   for (RowIndex i = row.first_annotation; i < row.first_annotation + row.annotation_count; ++i) {
     const InstanceRow& instance = at(tables.instances, at(tables.annotations, i).instance);
-    const auto label = class_of_category(at(tables.categories, instance.category));
+    const auto label = class_of_category(options.labels, at(tables.categories, instance.category));
     if (label) frame.boxes.push_back(box_of(tables, i, *label, lidar_from_global));
   }
   return frame;

@@ -9,6 +9,7 @@
 
 #include "bevfusion/geometry/box.hpp"
 #include "bevfusion/geometry/camera_view.hpp"
+#include "bevfusion/labels/label_sets.hpp"
 #include "bevfusion/nuscenes/tables.hpp"
 
 namespace bevfusion {
@@ -47,6 +48,7 @@ struct KeyFrame {
 
 struct KeyFrameOptions {
   int sweeps = 1;  ///< LiDAR sweeps at most, the key frame's own included; the first sample of a scene has fewer
+  DetectionLabels labels = standard_boxes();  ///< of the boxes
 };
 
 /// Collects what the tables say about a sample; opens no file. Throws DataError where the sample has no LIDAR_TOP key frame.

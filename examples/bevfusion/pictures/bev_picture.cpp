@@ -25,9 +25,8 @@ void BevPicture::draw(const MapMasks& masks, const MapGrid& grid) {
       const double i = std::floor((x + grid.reach) / grid.cell());
       const double j = std::floor((y + grid.reach) / grid.cell());
       if (i < 0 || j < 0 || i >= grid.cells || j >= grid.cells) continue;
-      for (std::size_t c = 0; c < map_class_count; ++c) {
-        const auto label = static_cast<MapClass>(c);
-        if (masks.at(label, static_cast<int>(i), static_cast<int>(j))) blend(image_, u, v, colour_of(label), 0.75);
+      for (std::size_t c = 0; c < masks.labels.size(); ++c) {
+        if (masks.at(c, static_cast<int>(i), static_cast<int>(j))) blend(image_, u, v, masks.labels[c].colour, 0.75);
       }
     }
   }
@@ -42,8 +41,8 @@ void BevPicture::draw(const std::vector<SweepPoint>& points) {
   }
 }
 
-void BevPicture::draw(const std::vector<Box3D>& boxes, double width) {
-  for (const Box3D& box : boxes) outline(box, colour_of(box.label), width);
+void BevPicture::draw(const std::vector<Box3D>& boxes, const DetectionLabels& labels, double width) {
+  for (const Box3D& box : boxes) outline(box, labels.at(index_of(box.label)).colour, width);
 }
 
 void BevPicture::draw(const std::vector<Box3D>& boxes, Colour colour, double width) {

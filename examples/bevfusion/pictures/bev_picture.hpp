@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "bevfusion/geometry/box.hpp"
+#include "bevfusion/labels/detection_label.hpp"
 #include "bevfusion/map/map_masks.hpp"
 #include "bevfusion/nuscenes/key_frame.hpp"
 #include "bevfusion/pictures/image.hpp"
@@ -20,12 +21,13 @@ class BevPicture {
  public:
   explicit BevPicture(const BevPictureOptions& options = {});
 
-  /// Map classes as areas of their colours, later classes above earlier ones.
+  /// Map classes as areas of their labels' colours, later classes above earlier ones.
   void draw(const MapMasks& masks, const MapGrid& grid = {});
   /// Points, the higher the darker.
   void draw(const std::vector<SweepPoint>& points);
   /// Outlines with a line from the middle to the front, and velocity as a thin line of two seconds' way where it is known.
-  void draw(const std::vector<Box3D>& boxes, double width = 2);
+  /// In the colours of their labels.
+  void draw(const std::vector<Box3D>& boxes, const DetectionLabels& labels, double width = 2);
   /// The same in one colour, to tell predictions from truth.
   void draw(const std::vector<Box3D>& boxes, Colour colour, double width);
 

@@ -34,8 +34,9 @@ void draw_box(Image& image, const CameraView& view, const Box3D& box, Colour col
 
 }  // namespace
 
-void draw_boxes(Image& image, const CameraView& view, const std::vector<Box3D>& boxes, double width) {
-  for (const Box3D& box : boxes) draw_box(image, view, box, colour_of(box.label), width);
+void draw_boxes(Image& image, const CameraView& view, const std::vector<Box3D>& boxes, const DetectionLabels& labels,
+                double width) {
+  for (const Box3D& box : boxes) draw_box(image, view, box, labels.at(index_of(box.label)).colour, width);
 }
 
 void draw_boxes(Image& image, const CameraView& view, const std::vector<Box3D>& boxes, Colour colour, double width) {
@@ -78,13 +79,14 @@ Image six_pictures(const std::array<Image, camera_count>& images, int width) {
   return sheet;
 }
 
-std::array<Image, camera_count> read_pictures_with_boxes(const KeyFrame& frame, const std::vector<Box3D>& boxes) {
+std::array<Image, camera_count> read_pictures_with_boxes(const KeyFrame& frame, const std::vector<Box3D>& boxes,
+                                                         const DetectionLabels& labels) {
   std::array<Image, camera_count> images;
   for (std::size_t c = 0; c < camera_count; ++c) {
     const CameraFrame& camera = frame.cameras[c];
     if (!camera.present) continue;
     images[c] = read_image(camera.file);
-    draw_boxes(images[c], camera.view, boxes, std::max(1.0, camera.view.width / 800.0));
+    draw_boxes(images[c], camera.view, boxes, labels, std::max(1.0, camera.view.width / 800.0));
   }
   return images;
 }

@@ -6,6 +6,7 @@
 
 #include "bevfusion/geometry/box.hpp"
 #include "bevfusion/geometry/camera_view.hpp"
+#include "bevfusion/labels/detection_label.hpp"
 #include "bevfusion/nuscenes/key_frame.hpp"
 #include "bevfusion/pictures/image.hpp"
 
@@ -13,14 +14,16 @@ namespace bevfusion {
 
 /// Draws boxes (frame of the LiDAR) into a camera's picture, edges cut off just before the camera; the front face is crossed. The
 /// view's pixels are those of the picture: scale its intrinsic matrix where the picture was scaled.
-void draw_boxes(Image& image, const CameraView& view, const std::vector<Box3D>& boxes, double width = 2);
+void draw_boxes(Image& image, const CameraView& view, const std::vector<Box3D>& boxes, const DetectionLabels& labels,
+                double width = 2);
 void draw_boxes(Image& image, const CameraView& view, const std::vector<Box3D>& boxes, Colour colour, double width);
 
 /// Six pictures side by side in two rows: front left, front, front right above back right, back, back left; each `width` pixels
 /// wide. A camera that is absent leaves its place grey.
 Image six_pictures(const std::array<Image, camera_count>& images, int width);
 
-/// Reads the six pictures of a key frame with its boxes drawn in.
-std::array<Image, camera_count> read_pictures_with_boxes(const KeyFrame& frame, const std::vector<Box3D>& boxes);
+/// Reads the six pictures of a key frame with its boxes drawn in, in the colours of their labels.
+std::array<Image, camera_count> read_pictures_with_boxes(const KeyFrame& frame, const std::vector<Box3D>& boxes,
+                                                         const DetectionLabels& labels);
 
 }  // namespace bevfusion

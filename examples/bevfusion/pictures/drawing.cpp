@@ -48,24 +48,4 @@ void blend(Image& image, int x, int y, Colour colour, double share) {
     pixel[c] = static_cast<std::uint8_t>(std::lround((1 - share) * pixel[c] + share * colour[c]));
 }
 
-Colour colour_of(DetectionClass label) {
-  static constexpr std::array<Colour, detection_class_count> colours = {{{255, 158, 0},
-                                                                         {255, 99, 71},
-                                                                         {255, 127, 80},
-                                                                         {255, 140, 0},
-                                                                         {233, 150, 70},
-                                                                         {60, 120, 255},
-                                                                         {255, 61, 99},
-                                                                         {220, 20, 60},
-                                                                         {0, 207, 191},
-                                                                         {175, 120, 220}}};
-  return colours[static_cast<std::size_t>(label)];
-}
-
-Colour colour_of(MapClass label) {
-  static constexpr std::array<Colour, map_class_count> colours = {
-      {{166, 206, 227}, {251, 154, 153}, {178, 223, 138}, {227, 26, 28}, {255, 180, 90}, {106, 61, 154}}};
-  return colours[static_cast<std::size_t>(label)];
-}
-
 }  // namespace bevfusion

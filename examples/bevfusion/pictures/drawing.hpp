@@ -3,8 +3,6 @@
 
 #include <Eigen/Core>
 
-#include "bevfusion/map/map_class.hpp"
-#include "bevfusion/nuscenes/detection_class.hpp"
 #include "bevfusion/pictures/image.hpp"
 
 namespace bevfusion {
@@ -14,8 +12,5 @@ void draw_line(Image& image, Eigen::Vector2d from, Eigen::Vector2d to, Colour co
 
 /// Mixes a colour into a pixel: `share` of the new one.
 void blend(Image& image, int x, int y, Colour colour, double share);
-
-Colour colour_of(DetectionClass label);
-Colour colour_of(MapClass label);
 
 }  // namespace bevfusion

@@ -49,15 +49,15 @@ Return ground_along(const Town& town, const Eigen::Vector3d& origin, const Eigen
     // On the walkway's raised top, or else on its edge, the road or the terrain below.
     found.distance = (curb - origin.z()) / ray.z();
     found.ground = at(found.distance);
-    if (found.ground.is(MapClass::walkway)) return found;
+    if (found.ground.is(GroundClass::walkway)) return found;
   }
   double before = found.distance;
   found.distance = -origin.z() / ray.z();
   found.ground = at(found.distance);
-  if (curb > 0 && found.ground.is(MapClass::walkway)) {
+  if (curb > 0 && found.ground.is(GroundClass::walkway)) {
     for (int halving = 0; halving < 8; ++halving) {  // the edge lies between the two
       const double middle = 0.5 * (before + found.distance);
-      (at(middle).is(MapClass::walkway) ? found.distance : before) = middle;
+      (at(middle).is(GroundClass::walkway) ? found.distance : before) = middle;
     }
   }
   return found;

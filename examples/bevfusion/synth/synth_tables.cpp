@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "bevfusion/labels/label_sets.hpp"
 #include "bevfusion/nuscenes/detection_class.hpp"
 #include "bevfusion/synth/json_table.hpp"
 #include "bevfusion/synth/sensor_rig.hpp"
@@ -56,9 +57,7 @@ class TablesWriter {
   void names() {
     table("category", [&](auto row) {
       for (std::size_t i = 0; i < detection_class_count; ++i) {
-        row(token(TokenKind::category, i))
-            .field("name", category_of_class(static_cast<DetectionClass>(i)))
-            .field("description", "");
+        row(token(TokenKind::category, i)).field("name", standard_boxes()[i].categories.front()).field("description", "");
       }
     });
     table("attribute", [&](auto row) {
@@ -243,7 +242,7 @@ class TablesWriter {
     const TrafficObject& object = scene.traffic.objects[o];
     const GroundPose pose = object.motion.at(0.5 * sample);
     const auto place = std::find(track.begin(), track.end(), sample);
-    const Attribute attribute = attribute_by_speed(object.label, std::abs(object.motion.speed));
+    const Attribute attribute = attribute_by_speed(standard_boxes()[index_of(object.label)], std::abs(object.motion.speed));
     std::vector<Token> attributes;
     if (attribute != Attribute::none) attributes.push_back(token(TokenKind::attribute, static_cast<std::uint64_t>(attribute)));
     row(annotation(scene, o, sample))

@@ -33,16 +33,16 @@ RoadLayout lay_out(const Road& road, const std::vector<Stretch>& gaps, Random& r
   const double right = road.right_edge();
   const double left = road.left_edge();
   std::vector<Ribbon>& ribbons = layout.ribbons;
-  ribbons.push_back({MapClass::drivable_area, 0, road.length, right, left});
+  ribbons.push_back({GroundClass::drivable_area, 0, road.length, right, left});
   for (const Stretch& stretch : between(gaps, road.length)) {
-    ribbons.push_back({MapClass::walkway, stretch.from, stretch.to, right - road.walkway, right});
-    ribbons.push_back({MapClass::walkway, stretch.from, stretch.to, left, left + road.walkway});
+    ribbons.push_back({GroundClass::walkway, stretch.from, stretch.to, right - road.walkway, right});
+    ribbons.push_back({GroundClass::walkway, stretch.from, stretch.to, left, left + road.walkway});
   }
   for (const Stretch& gap : gaps) {
-    if (random.chance(0.85)) ribbons.push_back({MapClass::ped_crossing, gap.from - 4.0, gap.from - 0.5, right, left});
-    if (random.chance(0.85)) ribbons.push_back({MapClass::ped_crossing, gap.to + 0.5, gap.to + 4.0, right, left});
-    ribbons.push_back({MapClass::stop_line, gap.from - 6.0, gap.from - 4.8, right, 0, true});
-    ribbons.push_back({MapClass::stop_line, gap.to + 4.8, gap.to + 6.0, 0, left, false});
+    if (random.chance(0.85)) ribbons.push_back({GroundClass::ped_crossing, gap.from - 4.0, gap.from - 0.5, right, left});
+    if (random.chance(0.85)) ribbons.push_back({GroundClass::ped_crossing, gap.to + 0.5, gap.to + 4.0, right, left});
+    ribbons.push_back({GroundClass::stop_line, gap.from - 6.0, gap.from - 4.8, right, 0, true});
+    ribbons.push_back({GroundClass::stop_line, gap.to + 4.8, gap.to + 6.0, 0, left, false});
   }
   std::vector<Stretch> unlined;
   for (const Stretch& gap : gaps) unlined.push_back({gap.from - 6.0, gap.to + 6.0});
@@ -66,7 +66,7 @@ void add_carparks(RoadLayout& layout, const std::vector<Stretch>& gaps, Random& 
       const bool on_right = random.chance(0.5);
       const double near = on_right ? road.right_edge() - road.walkway : road.left_edge() + road.walkway;
       layout.ribbons.push_back(
-          {MapClass::carpark_area, s, s + length, on_right ? near - depth : near, on_right ? near : near + depth});
+          {GroundClass::carpark_area, s, s + length, on_right ? near - depth : near, on_right ? near : near + depth});
     }
   }
 }
@@ -144,7 +144,7 @@ Town make_town(double travel, const SynthOptions& options, Random& random) {
 Ground Town::classify(const Eigen::Vector2d& global, double half_divider) const {
   Ground ground;
   bool painted = false;
-  const auto add = [&](MapClass label) {
+  const auto add = [&](GroundClass label) {
     ground.classes = static_cast<std::uint8_t>(ground.classes | 1U << static_cast<unsigned>(label));
   };
   for (const RoadLayout& layout : roads) {
@@ -154,28 +154,28 @@ Ground Town::classify(const Eigen::Vector2d& global, double half_divider) const 
     for (const Ribbon& r : layout.ribbons) {
       if (p.s < r.s0 || p.s > r.s1 || p.d < r.d0 || p.d > r.d1) continue;
       add(r.label);
-      if (r.label == MapClass::ped_crossing) {
+      if (r.label == GroundClass::ped_crossing) {
         painted = painted || remainder_of(p.d, 1.2) < 0.6;
-      } else if (r.label == MapClass::stop_line) {
+      } else if (r.label == GroundClass::stop_line) {
         painted = painted || (r.front_at_end ? r.s1 - p.s : p.s - r.s0) < 0.4;
-      } else if (r.label == MapClass::carpark_area) {
+      } else if (r.label == GroundClass::carpark_area) {
         painted = painted || remainder_of(p.s - r.s0, 2.6) < 0.12;
       }
     }
     for (const Divider& divider : layout.dividers) {
       if (p.s < divider.s0 || p.s > divider.s1) continue;
       const double away = std::abs(p.d - divider.d);
-      if (away <= half_divider) add(MapClass::divider);
+      if (away <= half_divider) add(GroundClass::divider);
       painted = painted || (away <= 0.1 && (divider.middle || remainder_of(p.s, 6.0) < 3.0));
     }
   }
   if (painted) {
     ground.surface = Surface::paint;
-  } else if (ground.is(MapClass::drivable_area)) {
+  } else if (ground.is(GroundClass::drivable_area)) {
     ground.surface = Surface::asphalt;
-  } else if (ground.is(MapClass::walkway)) {
+  } else if (ground.is(GroundClass::walkway)) {
     ground.surface = Surface::walkway;
-  } else if (ground.is(MapClass::carpark_area)) {
+  } else if (ground.is(GroundClass::carpark_area)) {
     ground.surface = Surface::carpark;
   }
   return ground;

@@ -7,6 +7,7 @@
 
 #include "bevfusion/map/base_map.hpp"
 #include "bevfusion/map/map_expansion.hpp"
+#include "bevfusion/synth/ground_class.hpp"
 #include "bevfusion/synth/random.hpp"
 #include "bevfusion/synth/road.hpp"
 #include "bevfusion/synth/synth_options.hpp"
@@ -18,15 +19,15 @@ enum class Surface : std::uint8_t { terrain, asphalt, walkway, carpark, paint };
 
 /// A point of the ground.
 struct Ground {
-  std::uint8_t classes = 0;  ///< bit c: the point belongs to map class c
+  std::uint8_t classes = 0;  ///< bit c: the point belongs to class c
   Surface surface = Surface::terrain;
 
-  bool is(MapClass label) const { return (classes >> static_cast<unsigned>(label) & 1U) != 0; }
+  bool is(GroundClass label) const { return (classes >> static_cast<unsigned>(label) & 1U) != 0; }
 };
 
 /// An area along a road: from s0 to s1, from d0 to d1.
 struct Ribbon {
-  MapClass label = MapClass::drivable_area;
+  GroundClass label = GroundClass::drivable_area;
   double s0 = 0;
   double s1 = 0;
   double d0 = 0;

@@ -28,8 +28,8 @@ Chain outline_of(const Road& road, const Ribbon& r) {
 
 TownShapes shapes_of(const Town& town) {
   TownShapes shapes;
-  for (const MapClass label :
-       {MapClass::drivable_area, MapClass::ped_crossing, MapClass::walkway, MapClass::stop_line, MapClass::carpark_area}) {
+  for (const GroundClass label : {GroundClass::drivable_area, GroundClass::ped_crossing, GroundClass::walkway,
+                                  GroundClass::stop_line, GroundClass::carpark_area}) {
     TownShapes::Layer layer{std::string(name_of(label)), {}};
     for (const RoadLayout& layout : town.roads) {
       for (const Ribbon& ribbon : layout.ribbons) {
@@ -57,7 +57,7 @@ BitImage base_map_of(const Town& town) {
                  static_cast<int>(std::lround(town.canvas_edge.y() * 10)));
   for (const RoadLayout& layout : town.roads) {
     for (const Ribbon& ribbon : layout.ribbons) {
-      if (ribbon.label != MapClass::drivable_area) continue;
+      if (ribbon.label != GroundClass::drivable_area) continue;
       std::vector<Chain> rings = {outline_of(layout.road, ribbon)};
       for (Eigen::Vector2d& p : rings[0]) p = Eigen::Vector2d(10 * (town.canvas_edge.y() - p.y()), 10 * p.x());
       fill_rings(rings, image.height, image.width, [&](int row, int first, int last) {

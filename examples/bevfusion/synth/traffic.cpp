@@ -149,7 +149,7 @@ class Filler {
     std::vector<const Ribbon*> parks;
     for (const Ribbon& ribbon : layout.ribbons) {
       const bool near = ribbon.s0 > from_ - reach_ && ribbon.s1 < to_ + reach_;  // only the main road has car parks
-      if (ribbon.label == MapClass::carpark_area && near && ribbon.d1 - ribbon.d0 > 5.2) parks.push_back(&ribbon);
+      if (ribbon.label == GroundClass::carpark_area && near && ribbon.d1 - ribbon.d0 > 5.2) parks.push_back(&ribbon);
     }
     if (parks.empty()) return false;
     const Ribbon& park = *parks[static_cast<std::size_t>(random_.integer(0, static_cast<int>(parks.size()) - 1))];

@@ -44,7 +44,8 @@ LabelledDetections labelled_detections(const Detections& all, const TrainingBatc
 
 torch::Tensor foreground_loss(const torch::Tensor& logits, const TrainingBatch& batch, const RunConfig& config) {
   const std::int64_t masks = config.model.foreground_masks;
-  const torch::Tensor target = foreground_target(batch.batch.boxes, masks, config.model.segmentation.mask);
+  const torch::Tensor target =
+      foreground_target(batch.batch.boxes, masks, config.model.segmentation.mask, config.loading.box_labels);
   torch::Tensor labelled = torch::zeros({target.size(0), masks}, torch::kBool);
   for (std::size_t b = 0; b < batch.boxes_labelled.size(); ++b) {
     labelled[static_cast<std::int64_t>(b)].fill_(static_cast<bool>(batch.boxes_labelled[b]));

@@ -98,9 +98,9 @@ class LossMeans {
 
 }  // namespace
 
-Network make_network(const RunConfig& config) {
+Network make_network(const RunConfig& config, const Kinds& kinds) {
   torch::manual_seed(config.training.seed);
-  return Network(config.model);
+  return Network(config.model, kinds);
 }
 
 Trainer::Trainer(const RunConfig& config, Network network, const Tables& tables, std::vector<RowIndex> samples,

@@ -23,7 +23,8 @@ class Progress;
 namespace bevfusion {
 
 /// The network of a run, fresh: its weights depend on the config alone.
-Network make_network(const RunConfig& config);
+/// @param kinds  the parts and labels that the config may name
+Network make_network(const RunConfig& config, const Kinds& kinds = bevfusion::kinds());
 
 /// What a training is to do beside its config.
 struct TrainerOptions {

@@ -6,8 +6,6 @@
 
 #include <torch/torch.h>
 
-#include "bevfusion/model/labels.hpp"
-
 namespace bevfusion {
 
 TrainingData::TrainingData(const Tables& tables, std::vector<RowIndex> samples, const RunConfig& config)
@@ -15,7 +13,6 @@ TrainingData::TrainingData(const Tables& tables, std::vector<RowIndex> samples, 
       loader_(tables, config.loading),
       sampler_(samples_.size(), config.training.batch, config.training.seed),
       labels_(assign_labels(samples_.size(), config.data.labels, config.training.seed)),
-      map_classes_(config.model.parts.segmentation ? map_labels(config.model) : std::vector<MapClass>()),
       config_(config.data),
       epochs_(config.training.epochs) {}
 
@@ -31,7 +28,7 @@ TrainingBatch TrainingData::load(std::int64_t epoch, std::size_t batch) const {
     loaded.push_back(std::move(sample));
     out.boxes_labelled.push_back(labels_[member].detection);
   }
-  out.batch = collate(loaded, map_classes_);
+  out.batch = collate(loaded);
   for (std::size_t b = 0; b < members.size(); ++b) {
     if (!labels_[members[b]].segmentation) {
       out.batch.labelled[static_cast<std::int64_t>(b)].fill_(false);

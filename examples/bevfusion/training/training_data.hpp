@@ -8,7 +8,6 @@
 
 #include "bevfusion/config/run_config.hpp"
 #include "bevfusion/loading/prefetcher.hpp"
-#include "bevfusion/map/map_class.hpp"
 #include "bevfusion/model/batch.hpp"
 #include "bevfusion/training/sampler.hpp"
 
@@ -44,7 +43,6 @@ class TrainingData {
   SampleLoader loader_;
   Sampler sampler_;
   std::vector<SampleLabels> labels_;
-  std::vector<MapClass> map_classes_;
   DataConfig config_;
   std::int64_t epochs_;
 };

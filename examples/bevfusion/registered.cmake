@@ -1,0 +1,15 @@
+# bevfusion_registered(<type> <header> <function> <variable> FILE...): writes <function>.cpp, which calls register_<name> of every
+# <folder>/<name>, and sets <variable> to the sources of the list and that file.
+function(bevfusion_registered type header function variable)
+  set(sources "")
+  set(declarations "")
+  set(calls "")
+  foreach(file IN LISTS ARGN)
+    get_filename_component(name "${file}" NAME)
+    list(APPEND sources "${file}.cpp")
+    string(APPEND declarations "void register_${name}(${type}& all);\n")
+    string(APPEND calls "    register_${name}(all_of_list);\n")
+  endforeach()
+  configure_file("${CMAKE_CURRENT_SOURCE_DIR}/registered.cpp.in" "${CMAKE_CURRENT_BINARY_DIR}/${function}.cpp" @ONLY)
+  set(${variable} ${sources} "${CMAKE_CURRENT_BINARY_DIR}/${function}.cpp" PARENT_SCOPE)
+endfunction()
