@@ -137,7 +137,7 @@ TEST_CASE("a loaded sample's parts fit together", "[loading]") {
     const TrainingSample sample = loader.load(i, 0);
     const SynthScene scene = make_scene(set.options, i / 3);
     const KeyFrame frame = key_frame_of(set.tables, i);
-    CHECK(sample.masks.labelled == std::array<bool, 6>{true, true, true, true, true, true});
+    CHECK(sample.masks.labelled == std::vector<bool>(6, true));
     const Eigen::Matrix4d back = sample.lidar_augmentation.inverse();
     // Masks: a cell's centre, back to the ground, is what the town says.
     const MapGrid grid;
@@ -204,7 +204,7 @@ TEST_CASE("a place without maps is unlabelled", "[loading]") {
     log.location = "nowhere";
     log.base_map.clear();
   }
-  CHECK(SampleLoader(tables, small_loading()).load(0, 0).masks.labelled == std::array<bool, 6>{});
+  CHECK(SampleLoader(tables, small_loading()).load(0, 0).masks.labelled == std::vector<bool>(6, false));
 }
 
 TEST_CASE("items come in order, however long each takes", "[loading]") {
