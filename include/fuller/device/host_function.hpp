@@ -106,12 +106,12 @@ class HostRoundTrip {
  public:
   /// @param numbers  doubles, contiguous; their addresses, and those of the pinned copy, are in what is captured
   /// @param answer   called with a question and the pinned numbers, in a thread of the driver's, one call at a time
-  HostRoundTrip(HostLauncher launcher, at::Tensor numbers, std::function<void(const Question&, double*)> answer)
+  HostRoundTrip(HostLauncher launcher, const at::Tensor& numbers, std::function<void(const Question&, double*)> answer)
       : launcher_(std::move(launcher)), work_(std::make_unique<Work>()) {
     keep_until_done(nullptr);
     work_->pinned = at::empty(numbers.sizes(), numbers.options().device(at::kCPU).pinned_memory(!numbers.device().is_cpu()));
     work_->data = work_->pinned.template data_ptr<double>();
-    work_->numbers = std::move(numbers);
+    work_->numbers = numbers;
     work_->answer = std::move(answer);
   }
   HostRoundTrip(const HostRoundTrip&) = delete;

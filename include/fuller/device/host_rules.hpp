@@ -34,7 +34,7 @@ namespace detail {
 /// types are multiplied as float.
 inline at::Tensor scaled_by_aten(const at::Tensor& tensor, const at::Tensor& factor) {
   if (tensor.is_sparse()) {
-    const at::Tensor own = tensor.clone();
+    at::Tensor own = tensor.clone();
     own._values().copy_(scaled_by_aten(own._values(), factor));
     return own;
   }

@@ -136,15 +136,16 @@ const std::string& kernel_name(const char* kernel) {
 
 template <class... Elements>
 std::vector<std::string> kernel_names(Elements*... /*types*/) {
-  using namespace cuda::detail;
-  std::vector<std::string> names{kernel_name<FewTasks<2>>("gram_kernel"),    kernel_name<FewTasks<3>>("gram_kernel"),
-                                 kernel_name<FewTasks<4>>("gram_kernel"),    kernel_name<ManyTasks>("gram_kernel"),
-                                 kernel_name<cuda::RuleCall>("call_kernel"), kernel_name<cuda::GateCall>("call_kernel")};
+  namespace kernels = cuda::detail;
+  std::vector<std::string> names{
+      kernel_name<kernels::FewTasks<2>>("gram_kernel"), kernel_name<kernels::FewTasks<3>>("gram_kernel"),
+      kernel_name<kernels::FewTasks<4>>("gram_kernel"), kernel_name<kernels::ManyTasks>("gram_kernel"),
+      kernel_name<cuda::RuleCall>("call_kernel"),       kernel_name<cuda::GateCall>("call_kernel")};
   const auto add = [&](const std::string& name) { names.push_back(name); };
-  (add(kernel_name<SliceNorms<2, Elements>>("norm_kernel")), ...);
-  (add(kernel_name<SliceNorms<8, Elements>>("norm_kernel")), ...);
-  (add(kernel_name<WeightedSum<Elements>>("sum_kernel")), ...);
-  (add(kernel_name<SliceScales<Elements>>("scale_kernel")), ...);
+  (add(kernel_name<kernels::SliceNorms<2, Elements>>("norm_kernel")), ...);
+  (add(kernel_name<kernels::SliceNorms<8, Elements>>("norm_kernel")), ...);
+  (add(kernel_name<kernels::WeightedSum<Elements>>("sum_kernel")), ...);
+  (add(kernel_name<kernels::SliceScales<Elements>>("scale_kernel")), ...);
   return names;
 }
 
@@ -163,9 +164,9 @@ std::string expect_sizes() {
 /// What kernels are given, and what they find in device memory.
 template <class... Rules>
 std::string expect_sizes(cuda::RuleList<Rules...> /*rules*/) {
-  using namespace cuda::detail;
-  return expect_sizes<GramArguments, NormArguments, SumArguments, ScaleArguments, cuda::RuleCall, cuda::GateCall,
-                      Weighting<Rules>...>();
+  namespace kernels = cuda::detail;
+  return expect_sizes<kernels::GramArguments, kernels::NormArguments, kernels::SumArguments, kernels::ScaleArguments,
+                      cuda::RuleCall, cuda::GateCall, Weighting<Rules>...>();
 }
 
 /// Machine code, and what each kernel is called in it.
