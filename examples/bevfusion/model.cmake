@@ -18,6 +18,7 @@ add_library(bevfusion_model STATIC
   camera/splat.cpp
   camera/swin.cpp
   heads/attention_layer.cpp
+  heads/inference_attention.cpp
   heads/mask_grid.cpp
   lidar/voxels.cpp
   losses/detection_loss.cpp
@@ -45,7 +46,7 @@ if(FULLER_BUILD_TESTS)
   set(tests "${PROJECT_SOURCE_DIR}/tests")
   fuller_add_test(bevfusion_model_test
                   SOURCES "${tests}/bevfusion/sparse_convolution_test.cpp" "${tests}/bevfusion/layers_test.cpp"
-                          "${tests}/bevfusion/model_test.cpp" "${tests}/bevfusion/losses_test.cpp"
+                          "${tests}/bevfusion/model_test.cpp" "${tests}/bevfusion/losses_test.cpp" "${tests}/bevfusion/attention_test.cpp"
                   TORCH LABELS bevfusion integration LIBRARIES bevfusion_model)
   fuller_add_test(bevfusion_parts_test
                   SOURCES "${tests}/bevfusion/parts_test.cpp" "${tests}/bevfusion/pillars_test.cpp"

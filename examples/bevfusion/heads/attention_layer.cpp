@@ -3,6 +3,7 @@
 
 #include <torch/torch.h>
 
+#include "bevfusion/heads/inference_attention.hpp"
 #include "bevfusion/model/layer_norm.hpp"
 
 namespace bevfusion {
@@ -34,10 +35,12 @@ torch::Tensor DecoderLayerImpl::forward(const torch::Tensor& queries, const torc
     at = at + dropout_->forward(mixed);
   }
   at = normalised(self_norm_, at);
-  const torch::Tensor placed_keys = keys + key_position;
   const torch::Tensor placed_queries = at + query_position;
-  const torch::Tensor read =
-      std::get<0>(cross_->forward(placed_queries, placed_keys, position_in_values ? placed_keys : keys, {}, false));
+  torch::Tensor read = inference_attention(cross_, placed_queries, keys, key_position, position_in_values);
+  if (!read.defined()) {
+    const torch::Tensor placed_keys = keys + key_position;
+    read = std::get<0>(cross_->forward(placed_queries, placed_keys, position_in_values ? placed_keys : keys, {}, false));
+  }
   at = normalised(cross_norm_, at + dropout_->forward(read));
   const torch::Tensor passed = narrow_->forward(dropout_->forward(torch::relu(widen_->forward(at))));
   return normalised(mlp_norm_, at + dropout_->forward(passed));
