@@ -20,7 +20,7 @@ using at::Tensor;
 using fuller::testing::operators_of;
 using fuller::testing::waits;
 
-const fuller::DeviceKernels kernels = fuller::testing::emulated_kernels;
+const fuller::DeviceKernels emulated = fuller::testing::emulated_kernels;
 
 Tensor doubles(const std::vector<double>& values) { return torch::tensor(values, torch::kDouble); }
 
@@ -57,7 +57,7 @@ void check(const Rule& rule, int tasks) {
     }
     const Tensor on_device = doubles(losses);
     device.set_epoch(step);
-    const auto operators = operators_of([&] { device.weigh(kernels, gradients, on_device, scale); });
+    const auto operators = operators_of([&] { device.weigh(emulated, gradients, on_device, scale); });
     REQUIRE_FALSE(waits(operators));
 
     std::vector<double> gram(T * T);
@@ -106,9 +106,9 @@ TEST_CASE("a calibrator on a device: every rule, without an operator that waits"
 TEST_CASE("a step on a device keeps its addresses, and allocates for views alone once it has run", "[cuda]") {
   fuller::DeviceCalibrator device(fuller::IMTL_G(), 2, at::kCPU);
   const std::vector<std::vector<Tensor>> gradients{{torch::randn({50})}, {torch::randn({50})}};
-  device.weigh(kernels, gradients);
+  device.weigh(emulated, gradients);
   const void* shared = device.shared_weights().data_ptr();
-  const auto operators = operators_of([&] { device.weigh(kernels, gradients); });
+  const auto operators = operators_of([&] { device.weigh(emulated, gradients); });
   REQUIRE(operators.count("aten::empty") == 0);
   REQUIRE(operators.count("aten::zeros") == 0);
   REQUIRE(operators.count("aten::copy_") == 0);
@@ -123,20 +123,20 @@ TEST_CASE("weighted sums with weights on the device", "[cuda]") {
     const Tensor c = torch::full({3, 4, 5}, std::numeric_limits<double>::quiet_NaN()).to(type);
     const std::vector<double> weights{0.5, 3, -2, 0};
     const std::vector<Tensor> cotangents{a, Tensor(), b, c};
-    const Tensor found = fuller::weighted_sum(kernels, cotangents, doubles(weights));
+    const Tensor found = fuller::weighted_sum(emulated, cotangents, doubles(weights));
     const Tensor right = fuller::weighted_sum(cotangents, weights.data());
     REQUIRE(found.scalar_type() == type);
     REQUIRE(torch::allclose(found, right, 1e-6, 1e-6));
     Tensor scaled = a.clone();
     const double third = 0.25;
-    fuller::scale_in_place(kernels, scaled, &third);
+    fuller::scale_in_place(emulated, scaled, &third);
     REQUIRE(torch::equal(scaled, a * 0.25));
     const double none = 0;
     Tensor cleared = c.clone();
-    fuller::scale_in_place(kernels, cleared, &none);
+    fuller::scale_in_place(emulated, cleared, &none);
     REQUIRE(torch::equal(cleared, torch::zeros_like(c)));
   }
-  REQUIRE_FALSE(fuller::weighted_sum(kernels, std::vector<Tensor>(2), doubles({1, 1})).defined());
+  REQUIRE_FALSE(fuller::weighted_sum(emulated, std::vector<Tensor>(2), doubles({1, 1})).defined());
   // More dimensions with gaps than a kernel's table takes: copied first.
   const Tensor bent = torch::randn({4, 4, 4, 4, 4, 4})
                           .slice(0, 0, 4, 2)
@@ -145,9 +145,9 @@ TEST_CASE("weighted sums with weights on the device", "[cuda]") {
                           .slice(3, 0, 4, 2)
                           .slice(4, 0, 4, 2)
                           .slice(5, 0, 4, 2);
-  REQUIRE(torch::equal(fuller::weighted_sum(kernels, std::vector<Tensor>{bent, bent}, doubles({0.5, 0.25})), bent * 0.75));
+  REQUIRE(torch::equal(fuller::weighted_sum(emulated, std::vector<Tensor>{bent, bent}, doubles({0.5, 0.25})), bent * 0.75));
   fuller::DeviceCalibrator device(fuller::Uniform(), 2, at::kCPU);
-  device.weigh(kernels, {{bent}, {bent * 2}});
+  device.weigh(emulated, {{bent}, {bent * 2}});
   const double square = bent.to(torch::kDouble).square().sum().item<double>();
   REQUIRE(std::abs(device.gram()[0][1].item<double>() - 2 * square) <= 1e-12 * 2 * square);
 }
@@ -164,7 +164,7 @@ TEST_CASE("a gate on a device", "[cuda]") {
     if (step == 2) {
       gradient = gradient.contiguous(at::MemoryFormat::ChannelsLast);
     }
-    const auto operators = operators_of([&] { device.weigh(kernels, gradient, widths); });
+    const auto operators = operators_of([&] { device.weigh(emulated, gradient, widths); });
     REQUIRE_FALSE(waits(operators));
     std::vector<double> norms(3);
     fuller::slice_squared_norms(gradient, widths, 1, norms.data());
@@ -186,17 +186,17 @@ TEST_CASE("a gate on a device", "[cuda]") {
     REQUIRE(torch::equal(device.scales(), doubles(scales)));
     REQUIRE(torch::equal(device.state(), doubles(state)));
   }
-  REQUIRE_THROWS_AS(device.weigh(kernels, torch::randn({5, 4}), {1, 2, 2}), fuller::Error);
+  REQUIRE_THROWS_AS(device.weigh(emulated, torch::randn({5, 4}), {1, 2, 2}), fuller::Error);
 }
 
 TEST_CASE("what does not belong together is refused in words", "[cuda]") {
   fuller::DeviceCalibrator device(fuller::GradNorm(), 2, at::kCPU);
   const Tensor g = torch::randn({4});
-  REQUIRE_THROWS_AS(device.weigh(kernels, {{g}, {g}}), fuller::Error);  // GradNorm asks for losses
-  REQUIRE_THROWS_AS(device.weigh(kernels, {{g}}, doubles({1, 1})), fuller::Error);
-  REQUIRE_THROWS_AS(device.weigh(kernels, {{g}, {torch::randn({5})}}, doubles({1, 1})), fuller::Error);
-  REQUIRE_THROWS_AS(device.weigh(kernels, {{g}, {g, g}}, doubles({1, 1})), fuller::Error);
-  REQUIRE_THROWS_AS(device.weigh(kernels, {{g}, {g}}, torch::ones({2})), fuller::Error);
+  REQUIRE_THROWS_AS(device.weigh(emulated, {{g}, {g}}), fuller::Error);  // GradNorm asks for losses
+  REQUIRE_THROWS_AS(device.weigh(emulated, {{g}}, doubles({1, 1})), fuller::Error);
+  REQUIRE_THROWS_AS(device.weigh(emulated, {{g}, {torch::randn({5})}}, doubles({1, 1})), fuller::Error);
+  REQUIRE_THROWS_AS(device.weigh(emulated, {{g}, {g, g}}, doubles({1, 1})), fuller::Error);
+  REQUIRE_THROWS_AS(device.weigh(emulated, {{g}, {g}}, torch::ones({2})), fuller::Error);
   REQUIRE(device.counters()[0].item<std::int64_t>() == 0);
 }
 
