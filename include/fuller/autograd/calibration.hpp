@@ -109,6 +109,9 @@ class Calibration {
   /// exception; that step itself went as under NonFinite::skip, and tasks with a zero gradient as ever. Null: back to the host.
   /// @throws Error, and changes nothing, for what the device cannot do: options.ranks, and by kernels rules of one's own.
   void use(const std::shared_ptr<const StepsOnDevice>& steps) {
+    if (steps && state_->options.ranks.average) {
+      detail::fail("options.ranks averages on the host: a calibration of several ranks cannot run its steps on a device");
+    }
     std::shared_ptr<detail::TasksOnDevice> of_tasks = steps ? steps->tasks(*state_) : nullptr;
     std::shared_ptr<detail::GatesOnDevice> of_gates =
         steps && modalities_ ? steps->gates(modalities_->gate, static_cast<int>(modalities_->names.size())) : nullptr;

@@ -335,9 +335,6 @@ class HostRuleSteps final : public StepsOnDevice {
   HostRuleSteps(HostLauncher launcher, at::Device device) : launcher_(std::move(launcher)), device_(device) {}
 
   std::shared_ptr<TasksOnDevice> tasks(const State& state) const override {
-    if (state.options.ranks.average) {
-      fail("options.ranks averages on the host: a calibration of several ranks cannot run its steps on a device");
-    }
     return std::make_shared<HostRuleTasks>(launcher_, state, device_);
   }
   std::shared_ptr<GatesOnDevice> gates(const ModalityGate& gate, int branches) const override {

@@ -220,9 +220,6 @@ class KernelSteps final : public StepsOnDevice {
   KernelSteps(KernelSource kernels, at::Device device) : kernels_(std::move(kernels)), device_(device) {}
 
   std::shared_ptr<TasksOnDevice> tasks(const State& state) const override {
-    if (state.options.ranks.average) {
-      fail("options.ranks averages on the host: a calibration of several ranks cannot run its steps on a device");
-    }
     if (state.tasks.size() > static_cast<std::size_t>(cuda::max_tasks)) {
       fail("the kernels take ", cuda::max_tasks, " tasks, this calibration has ", state.tasks.size());
     }
