@@ -167,10 +167,13 @@ TEST_CASE("a map of other layers is drawn from the same files", "[bevfusion][lab
   const std::vector<MapMasks> wide = masks_of(config.loading);
   config.loading.masks.line_width = 2;
   const std::vector<MapMasks> narrow = masks_of(config.loading);
+  std::int64_t narrow_rail = 0;
   for (std::size_t i = 0; i < other.size(); ++i) {
     CHECK((plane(wide[i], "rail") == plane(other[i], "rail")));
-    CHECK(ones(plane(narrow[i], "rail")) <= ones(plane(wide[i], "rail")));
+    narrow_rail += ones(plane(narrow[i], "rail"));
   }
+  CHECK(narrow_rail > 0);
+  CHECK(narrow_rail < rail);
   config.loading.map_labels[1].layers = {"tram_track", "canal"};
   CHECK_FALSE(masks_of(config.loading)[0].labelled[1]);  // half of its layers is no label
 }
