@@ -2,6 +2,7 @@
 // The model's layers: published parameter counts, shapes, and the geometry that is easy to get silently wrong.
 #include <cmath>
 #include <string>
+#include <utility>
 
 #include <torch/torch.h>
 
@@ -153,6 +154,45 @@ TEST_CASE("resampling keeps x and y apart and covers the smaller square", "[bevf
   const torch::Tensor wanted = (torch::arange(4, torch::kDouble) + 0.5) / 2 - 1;
   const torch::Tensor expected = 10 * wanted.view({-1, 1}) + wanted.view({1, -1});
   CHECK((sampled[0][0] - expected).abs().max().item<double>() < 1e-12);
+}
+
+TEST_CASE("rows of a resampled map are those of the whole, zeros beyond the mask, also where the mask is the larger",
+          "[bevfusion][model]") {
+  const torch::NoGradGuard no_grad;
+  const torch::Tensor map = torch::randn({2, 3, 7, 9}, torch::kDouble);
+  bevfusion::MaskGrid grid;
+  grid.cells = 6;
+  for (const double range : {1.7, 2.0, 2.6}) {
+    grid.range = range;
+    const torch::Tensor whole = torch::constant_pad_nd(bevfusion::resample(map, 2.0, grid), {0, 0, 2, 1});
+    for (const auto& [first, last] : {std::pair(-2, 1), std::pair(1, 4), std::pair(3, 7), std::pair(-2, 7)}) {
+      const torch::Tensor rows = bevfusion::resample_rows(map, 2.0, grid, first, last);
+      CAPTURE(range, first, last);
+      CHECK((rows - whole.slice(2, first + 2, last + 2)).abs().max().item<double>() < 1e-12);
+    }
+  }
+}
+
+TEST_CASE("Fuller-seg's masks are the same without gradients, where it reads the map in strips", "[bevfusion][model]") {
+  const torch::TensorOptions exact = torch::kDouble;
+  for (const std::int64_t kernel : {1, 3, 5}) {
+    bevfusion::FullerSegOptions options;
+    options.inputs = 96;
+    options.channels = 8;
+    options.kernel = kernel;
+    options.feed_forward = 16;
+    options.heads = 2;
+    options.mask.cells = 160;  // strips of 136 rows and of 24
+    bevfusion::FullerSeg head(options);
+    head->to(torch::kDouble);
+    head->eval();
+    const torch::Tensor shared = torch::randn({1, options.inputs, 24, 24}, exact);
+    const torch::Tensor whole = head->forward(shared).detach();
+    const torch::NoGradGuard no_grad;
+    const torch::Tensor in_strips = head->forward(shared);
+    CAPTURE(kernel);
+    CHECK((in_strips - whole).abs().max().item<double>() < 1e-12 * whole.abs().max().item<double>());
+  }
 }
 
 TEST_CASE("peaks are local maxima, single cells for point classes", "[bevfusion][model]") {

@@ -1,26 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bevfusion/heads/attention_layer.hpp"
 
-#include <algorithm>
-#include <cstdint>
-
 #include <torch/torch.h>
 
 #include "bevfusion/heads/inference_attention.hpp"
 #include "bevfusion/model/layer_norm.hpp"
 
 namespace bevfusion {
-namespace {
-
-/// Whether the module's own way makes large tables, of keys and values or of scores: 64 MiB of single precision or more. Smaller
-/// ones are not what a network's peak memory and time are made of.
-bool large_tables(const torch::nn::MultiheadAttention& attention, const torch::Tensor& queries, const torch::Tensor& keys) {
-  constexpr std::int64_t large = 1 << 24;
-  return std::max(2 * keys.numel(), attention->options.num_heads() * queries.size(0) * keys.size(0) * keys.size(1)) >= large;
-}
-
-}  // namespace
-
 DecoderLayerImpl::DecoderLayerImpl(const DecoderLayerOptions& options) {
   const auto attention = [&] {
     return torch::nn::MultiheadAttention(
@@ -49,10 +35,7 @@ torch::Tensor DecoderLayerImpl::forward(const torch::Tensor& queries, const torc
   }
   at = normalised(self_norm_, at);
   const torch::Tensor placed_queries = at + query_position;
-  torch::Tensor read;
-  if (large_tables(cross_, queries, keys)) {
-    read = inference_attention(cross_, placed_queries, keys, key_position, position_in_values);
-  }
+  torch::Tensor read = inference_attention(cross_, placed_queries, keys, key_position, position_in_values);
   if (!read.defined()) {
     const torch::Tensor placed_keys = keys + key_position;
     read = std::get<0>(cross_->forward(placed_queries, placed_keys, position_in_values ? placed_keys : keys, {}, false));

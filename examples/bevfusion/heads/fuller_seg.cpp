@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bevfusion/heads/fuller_seg.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <utility>
@@ -44,11 +45,40 @@ FullerSegImpl::FullerSegImpl(FullerSegOptions options) : options_(std::move(opti
                                                           torch::nn::Linear(channels, channels)));
 }
 
+torch::Tensor FullerSegImpl::features(const torch::Tensor& shared) {
+  if (options_.kernel == 1) {  // commutes with resampling, and is cheaper on the smaller map
+    return resample(project_->forward(shared), options_.map_range, options_.mask);
+  }
+  if (!torch::GradMode::is_enabled() && shared.is_cpu()) {
+    return features_in_strips(shared);
+  }
+  return project_->forward(resample(shared, options_.map_range, options_.mask));
+}
+
+/// Without gradients nobody keeps the resampled map, the largest tensor of the head: some rows of it at a time are made and
+/// convolved, and stay in the cache between.
+torch::Tensor FullerSegImpl::features_in_strips(const torch::Tensor& shared) const {
+  constexpr std::int64_t strip = 1 << 21;  // numbers in one
+  const std::int64_t cells = options_.mask.cells;
+  const std::int64_t reach = options_.kernel / 2;
+  const std::int64_t rows = std::clamp<std::int64_t>(strip / (shared.size(0) * shared.size(1) * cells), 1, cells);
+  torch::Tensor features;
+  for (std::int64_t first = 0; first < cells; first += rows) {
+    const std::int64_t last = std::min(first + rows, cells);
+    const torch::Tensor read = resample_rows(shared, options_.map_range, options_.mask, first - reach, last + reach);
+    const torch::Tensor projected =
+        torch::conv2d(read, project_->weight, project_->bias, /*stride=*/1, torch::IntArrayRef({0, reach}));
+    if (!features.defined()) {
+      features = torch::empty({shared.size(0), options_.channels, cells, cells}, projected.options());
+    }
+    features.narrow(2, first, last - first).copy_(projected);
+  }
+  return features;
+}
+
 torch::Tensor FullerSegImpl::forward(const torch::Tensor& shared) {
   const std::int64_t batch = shared.size(0);
-  // A 1 x 1 convolution commutes with resampling, and is cheaper on the smaller map.
-  torch::Tensor features = options_.kernel == 1 ? resample(project_->forward(shared), options_.map_range, options_.mask)
-                                                : project_->forward(resample(shared, options_.map_range, options_.mask));
+  const torch::Tensor features = this->features(shared);
   const torch::Tensor keys = features.flatten(2).permute({2, 0, 1});  // [cells^2, B, C]
   // Reckoned in single precision at least: bfloat16 would give neighbouring cells one place.
   const auto exact = keys.options().dtype(c10::promoteTypes(keys.scalar_type(), torch::kFloat)).requires_grad(false);

@@ -32,6 +32,10 @@ class FullerSegImpl : public SegmentationHead {
   torch::Tensor forward(const torch::Tensor& shared) override;
 
  private:
+  /// The shared representation at the mask's cells, projected: [B, channels, cells, cells].
+  torch::Tensor features(const torch::Tensor& shared);
+  torch::Tensor features_in_strips(const torch::Tensor& shared) const;
+
   FullerSegOptions options_;
   torch::nn::Linear query_{nullptr};
   torch::nn::Conv2d project_{nullptr};

@@ -39,6 +39,15 @@ struct Projections {
   torch::Tensor query_bias, key_bias, value_bias;
 };
 
+/// Makes scores [.., L] softmax's weights before their division, in place.
+/// @return what they add up to, [.., 1], by which what was read with them is divided instead
+torch::Tensor weigh(torch::Tensor& scores) {
+  // Denormal numbers take a processor many times as long. A weight of exp(-69), 1e-30, is lost in the sum as well.
+  constexpr double lowest = -69;
+  scores.sub_(scores.amax(1, /*keepdim=*/true)).clamp_min_(lowest).exp_();
+  return scores.sum(1, /*keepdim=*/true);
+}
+
 /// Of one sample, [Q, C] before the last projection. A key's bias adds the same to all scores of a query, so softmax does
 /// without; weights add up to 1, so a value's bias is added behind.
 torch::Tensor of_few(const Projections& of, const torch::Tensor& queries, const torch::Tensor& keys,
@@ -48,11 +57,13 @@ torch::Tensor of_few(const Projections& of, const torch::Tensor& queries, const 
   const std::int64_t width = channels / of.heads;
   const torch::Tensor seeking =
       torch::bmm(of.scaled_queries(queries), of.key.view({of.heads, width, channels})).view({of.heads * count, channels});
-  const torch::Tensor weights = torch::addmm(torch::mm(seeking, position.t()), seeking, keys.t()).softmax(1);
+  torch::Tensor weights = torch::mm(seeking, position.t()).addmm_(seeking, keys.t());
+  const torch::Tensor sum = weigh(weights);
   torch::Tensor read = torch::mm(weights, keys);
   if (position_in_values) {
-    read = torch::addmm(read, weights, position);
+    read.addmm_(weights, position);
   }
+  read.div_(sum);
   const torch::Tensor values =
       torch::bmm(read.view({of.heads, count, channels}), of.value.view({of.heads, width, channels}).transpose(1, 2));
   return values.transpose(0, 1).reshape({count, channels}) + of.value_bias;
@@ -62,7 +73,6 @@ torch::Tensor of_few(const Projections& of, const torch::Tensor& queries, const 
 torch::Tensor of_many(const Projections& of, const torch::Tensor& queries, const torch::Tensor& keys,
                       const torch::Tensor& position, bool position_in_values) {
   constexpr std::int64_t cached = 1 << 18;  // scores at a time
-  constexpr double smallest = 1e-30;
   const std::int64_t count = queries.size(0);
   const std::int64_t channels = keys.size(1);
   const std::int64_t width = channels / of.heads;
@@ -72,21 +82,18 @@ torch::Tensor of_many(const Projections& of, const torch::Tensor& queries, const
   const torch::Tensor sought = torch::addmm(of.key_bias.unsqueeze(1), of.key, placed);
   const torch::Tensor values = torch::addmm(of.value_bias.unsqueeze(1), of.value, position_in_values ? placed : keys.t());
   const torch::Tensor scores = torch::empty({turn, keys.size(0)}, keys.options());
-  const torch::Tensor weights = torch::empty_like(scores);
   torch::Tensor read = torch::empty({of.heads, count, width}, keys.options());
   for (std::int64_t head = 0; head < of.heads; ++head) {
     const torch::Tensor own_sought = sought.narrow(0, head * width, width);
     const torch::Tensor own_values = values.narrow(0, head * width, width).t();
     for (std::int64_t first = 0; first < count; first += turn) {
       const std::int64_t some = std::min(turn, count - first);
-      torch::Tensor of_turn = scores.narrow(0, 0, some);
-      torch::Tensor shares = weights.narrow(0, 0, some);
+      torch::Tensor weights = scores.narrow(0, 0, some);
       torch::Tensor into = read[head].narrow(0, first, some);
-      torch::mm_out(of_turn, seeking[head].narrow(0, first, some), own_sought);
-      at::_softmax_out(shares, of_turn, 1, /*half_to_float=*/false);
-      // Products with denormal numbers take a processor many times as long, and are lost in the sums.
-      torch::threshold_(shares, smallest, 0);
-      torch::mm_out(into, shares, own_values);
+      torch::mm_out(weights, seeking[head].narrow(0, first, some), own_sought);
+      const torch::Tensor sum = weigh(weights);
+      torch::mm_out(into, weights, own_values);
+      into.div_(sum);
     }
   }
   return read.transpose(0, 1).reshape({count, channels});
