@@ -47,7 +47,8 @@ namespace fuller {
 /// optimisers fused into backward, and `autograd::grad` to head parameters see the gradient of the unweighted loss.
 ///
 /// One thread at a time. On CPU tensors nothing is allocated that outlives the step. On CUDA tensors the evidence is brought to
-/// the host, where the rule runs, one wait a step; after use() all of it stays on the device, and a step waits for nothing.
+/// the host, where the rule runs, for a few waits a step; after use() all of it stays on the device, and a step waits for
+/// nothing.
 class Calibration {
  public:
   using Tensor = at::Tensor;
@@ -106,7 +107,8 @@ class Calibration {
   /// What was done so far is taken along, and may be loaded or saved at any time. diagnostics(), steps(), save() and load() wait
   /// for the device. So does a step of Surface::all_shared whose losses share more than the trunk, once, for its weights. Under
   /// NonFinite::throw_error diagnostics() throws, once, for the first step since it was last called that would have ended with an
-  /// exception; that step itself went as under NonFinite::skip, and tasks with a zero gradient as ever. Null: back to the host.
+  /// exception; that step itself went as under NonFinite::skip, and tasks with a zero gradient as ever. A step of
+  /// Surface::all_shared that waits throws itself. Null: back to the host.
   /// @throws Error, and changes nothing, for what the device cannot do: options.ranks, and by kernels rules of one's own.
   void use(const std::shared_ptr<const StepsOnDevice>& steps) {
     if (steps && state_->options.ranks.average) {
