@@ -24,7 +24,7 @@ function(fuller_add_consumer_test name)
     COMMAND "${CMAKE_CTEST_COMMAND}" --build-and-test "${PROJECT_SOURCE_DIR}/tests/consumer" "${PROJECT_BINARY_DIR}/consumer/${name}"
             --build-generator "${CMAKE_GENERATOR}" --build-noclean --build-options ${options}
             --test-command "${CMAKE_CTEST_COMMAND}" --output-on-failure)
-  set_tests_properties(consumer_${name} PROPERTIES LABELS consumer TIMEOUT 900)
+  set_tests_properties(consumer_${name} PROPERTIES LABELS consumer TIMEOUT 900 COST 30)
   if(arg_PACKAGE)
     set_tests_properties(consumer_${name} PROPERTIES FIXTURES_REQUIRED installed)
   endif()

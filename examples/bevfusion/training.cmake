@@ -26,4 +26,5 @@ if(FULLER_BUILD_TESTS)
   target_compile_definitions(bevfusion_training_test PRIVATE FULLER_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
                              BEVFUSION_PROGRAM="$<TARGET_FILE:bevfusion>")
   add_dependencies(bevfusion_training_test bevfusion)
+  set_tests_properties(bevfusion_training_test PROPERTIES COST 90)  # seconds: begun early, others run beside it
 endif()
