@@ -105,14 +105,21 @@ constexpr ApplyTo apply_to_of() {
 ///     };
 ///     fuller::EigenRule rule{InverseNorms{}};
 ///
-/// The call operator writes T weights; what it writes for absent tasks is overruled with 0. Every present task's evidence is
-/// finite, its norm positive. A rule with state has `int state_size(int tasks) const` and a third argument,
-/// `Eigen::Ref<Eigen::VectorXd> state`, which starts at 0 or as `void initialise(int tasks, Eigen::Ref<Eigen::VectorXd> state)
-/// const` says; it is saved and loaded with the rest. Optional members, as in a rule: `needs` (default: Gram matrix and losses),
-/// `name`, `default_surface` (last shared layer), `default_apply_to` (all), `heads_may_ascend()` (false). Nothing here allocates;
-/// what F does is its own affair. Host only.
+/// The call operator writes T weights, which are NaN until it does; what it writes for absent tasks is overruled with 0. Every
+/// present task's evidence is finite, its norm positive. A rule with state has `int state_size(int tasks) const` and a third
+/// argument, `Eigen::Ref<Eigen::VectorXd> state`, which starts at 0 or as `void initialise(int tasks, Eigen::Ref<Eigen::VectorXd>
+/// state) const` says; it is saved and loaded with the rest. Optional members, as in a rule: `needs` (default: Gram matrix and
+/// losses), `name`, `default_surface` (last shared layer), `default_apply_to` (all), `heads_may_ascend()` (false). Nothing here
+/// allocates; what F does is its own affair. Host only.
 template <class F>
 class EigenRule {
+  using Vector = Eigen::Map<Eigen::VectorXd>;
+  static_assert(
+      std::is_invocable_v<const F&, const EigenEvidence&, Vector&> ||
+          std::is_invocable_v<const F&, const EigenEvidence&, Vector&, Vector&>,
+      "an Eigen rule needs void operator()(const fuller::EigenEvidence&, Eigen::Ref<Eigen::VectorXd> weights) const, with "
+      "Eigen::Ref<Eigen::VectorXd> state as a third argument where it has state");
+
  public:
   static constexpr const char* name = detail::name_of<F>();
   static constexpr Needs needs = detail::needs_of<F>();
@@ -159,6 +166,7 @@ class EigenRule {
         T,          {seen.gram, rows, rows}, {seen.losses, needs.losses ? T : 0}, {seen.present, T}, seen.step,
         seen.epoch, seen.loss_scale};
     Eigen::Map<Eigen::VectorXd> out(weights, T);
+    out.setConstant(detail::quiet_nan);  // a weight that the rule forgets is to show
     if constexpr (std::is_invocable_v<const F&, const EigenEvidence&, Eigen::Map<Eigen::VectorXd>&,
                                       Eigen::Map<Eigen::VectorXd>&>) {
       Eigen::Map<Eigen::VectorXd> kept(state, state_size(T));

@@ -7,7 +7,9 @@
 #include <vector>
 
 #include <torch/torch.h>
+#include <Eigen/Core>
 
+#include <fuller/eigen.hpp>
 #include <fuller/fuller.hpp>
 
 #include "support/calibrated.hpp"
@@ -46,6 +48,17 @@ std::vector<NamedRule> rules(int tasks) {
           {"PCGrad", [=](const CalibrationOptions& o) { return Calibration(fuller::PCGrad(), names, o); }},
           {"wPCGrad", [=](const CalibrationOptions& o) { return Calibration(fuller::WPCGrad<>(), names, o); }}};
 }
+
+/// Forgets the second weight from the second step on.
+struct Forgets {
+  static constexpr const char* name = "Forgets";
+  void operator()(const fuller::EigenEvidence& e, Eigen::Ref<Eigen::VectorXd> weights) const {
+    weights[0] = 1;
+    if (e.step == 0) {
+      weights[1] = 1;
+    }
+  }
+};
 
 /// The losses with task 1's broken: `value` reaches its head and the trunk, or, `behind_head`, the trunk alone.
 Tensor broken_loss(Calibration& calibration, Network& net, const Tensor& x, double value, bool behind_head) {
@@ -227,6 +240,23 @@ TEST_CASE("throw: names the task, changes nothing") {
       CHECK(equal(calibrated_gradients(calibration, net, y), expected));
     }
   }
+}
+
+TEST_CASE("A rule of one's own that gives no number: shown in the gradients, or thrown for") {
+  Network net = conv_network(2);
+  const Tensor x = net.input(1);
+  Calibration shown(fuller::EigenRule<Forgets>(), task_names(2));
+  CHECK(all_finite(calibrated_gradients(shown, net, x)));
+  calibrated_gradients(shown, net, x);
+  CHECK(torch::isnan(net.last[0].grad()).all().item<bool>());
+
+  CalibrationOptions options;
+  options.non_finite = NonFinite::throw_error;
+  Calibration thrown(fuller::EigenRule<Forgets>(), task_names(2), options);
+  calibrated_gradients(thrown, net, x);
+  const std::string said = thrown_by([&] { calibrated_loss(thrown, net, x).backward(); });
+  CHECK(contains(said, "in step 1 the rule 'Forgets' gives task 't1' the weight nan"));
+  CHECK(thrown.steps() == 1);
 }
 
 TEST_CASE("propagate: the step shows what it is, and the next one is sound") {

@@ -121,6 +121,42 @@ TEST_CASE("Named parameters are the surface: one tensor, several, further back")
   expect_surface("before an activation", {q[2]}, [&] { return wide.features(rows).front().tanh(); });
 }
 
+TEST_CASE("A linear layer whose weight's gradient is not inputs times cotangents: used twice, made from the leaf, scaled") {
+  // Few rows of many features: such layers are compared without forming their gradients where that is right.
+  torch::manual_seed(11);
+  const auto wide = torch::TensorOptions(torch::kDouble).requires_grad(true);
+  const Tensor weight = torch::randn({24, 24}, wide);
+  const Tensor bias = torch::randn({24}, wide);
+  const Tensor x = torch::randn({3, 24}, torch::kDouble);
+  const auto check = [&](const char* what, const auto& build) {
+    expect_surface(what, {weight}, build);
+    expect_surface(what, {weight}, build, {}, {weight});
+  };
+  check("once", [&] { return x.mm(weight.t()); });
+  check("without a transposition", [&] { return x.mm(weight); });
+  check("twice", [&] { return torch::linear(torch::tanh(torch::linear(x, weight, bias)), weight, bias); });
+  check("twice through one transposition", [&] {
+    const Tensor transposed = weight.t();
+    return torch::tanh(x.mm(transposed)).mm(transposed);
+  });
+  check("tied to an embedding", [&] {
+    const Tensor rows = weight.index_select(0, torch::tensor({1, 7, 7}));
+    return torch::linear(torch::tanh(rows), weight);
+  });
+  check("twice, the product read twice", [&] {
+    const Tensor once = x.mm(weight.t());
+    return torch::tanh(once * once.sin()).mm(weight.t());
+  });
+  check("of a function of the leaf", [&] { return x.mm(torch::tanh(weight).t()); });
+  check("of a slice of the leaf", [&] { return x.mm(weight.slice(1, 3, 20)); });
+  check("scaled", [&] { return torch::addmm(bias, x, weight.t(), 1, 3); });
+  const Tensor before = torch::randn({24, 24}, wide);
+  const Tensor flat = torch::randn({3, 24}, wide);
+  expect_surface("from the left", {flat}, [&] { return flat.mm(x.mm(before).t()); });
+  expect_surface("from the left, with a bias", {flat},
+                 [&] { return torch::addmm(bias.narrow(0, 0, 3).unsqueeze(1), flat, torch::tanh(x.mm(before)).t()); });
+}
+
 TEST_CASE("Where the last layer cannot be told, fork() says how to name it") {
   Network net = conv_network(2);
   const Tensor x = net.input(3);

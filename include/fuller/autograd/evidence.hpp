@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <iterator>
 #include <string>
@@ -28,7 +29,7 @@ inline bool any_defined(const std::vector<at::Tensor>& tensors) {
 /// The Gram matrix of a linear layer's weight gradients without those gradients; false, and nothing done, where forming them is
 /// cheaper.
 inline bool gram_of_linear(State& state, const Step& step, const TaskTensors& cotangents) {
-  if (!step.linear.function || step.roots.size() != 1 || state.options.ranks.average) {
+  if (!step.linear.function || state.options.ranks.average) {
     return false;
   }
   const at::Tensor x = linear_input(*step.linear.function);
@@ -156,6 +157,11 @@ inline void weigh(State& state, Step& step) {
       if (is_failure(condition)) {
         state.rule.state = before;  // the rule itself does not stand still for a zero gradient
         throw_failure(state.step, state.tasks[i], condition);
+      }
+      if (condition == Condition::used && !std::isfinite(state.rule.verdict.shared[i])) {
+        state.rule.state = before;
+        throw NonFiniteError(message("in step ", state.step, " the rule '", state.rule.name, "' gives task '", state.tasks[i],
+                                     "' the weight ", state.rule.verdict.shared[i], " for gradients and losses that are finite"));
       }
     }
   }

@@ -17,6 +17,8 @@ struct LastLayer {
   at::Tensor weight;
   at::Tensor bias;  ///< undefined where the layer has none
   Edge output;      ///< where the gradient of the layer's output arrives: at the node that multiplies by the weight
+  /// The nodes from the product x W^T to W itself; empty where this is another operation, or reads something made from W.
+  std::vector<const Node*> way_to_weight;
 };
 
 /// The leaf at the end of a chain of nodes with one input each (a transposition, a cast), or null.
@@ -32,6 +34,23 @@ inline const at::Tensor* leaf_behind(const Edge& edge) {
     node = node->next_edge(0).function.get();
   }
   return nullptr;
+}
+
+/// The nodes from where a product reads its weight to the leaf, where at most transpositions lie between; else none.
+inline std::vector<const Node*> transposed_way(const Edge& edge) {
+  std::vector<const Node*> way;
+  for (const Node* node = edge.function.get(); node != nullptr; node = node->next_edge(0).function.get()) {
+    way.push_back(node);
+    if (leaf_of(node) != nullptr) {
+      return way;
+    }
+    const std::string name = node->name();
+    const bool is_transposition = name.rfind("TBackward", 0) == 0 || name.rfind("TransposeBackward", 0) == 0;
+    if (!is_transposition || node->num_outputs() != 1) {
+      break;
+    }
+  }
+  return {};
 }
 
 /// The positions of input, weight and bias among a node's edges, for the nodes whose order is known; -1 where there is none.
@@ -94,7 +113,8 @@ inline LastLayer last_layer(const at::Tensor& z) {
     if (known_layer(name, known)) {
       if (at::Tensor weight = leaf_at(known.weight); weight.defined()) {
         const at::Tensor bias = leaf_at(known.bias);
-        return {std::move(weight), bias.defined() ? bias : added_bias, at};
+        std::vector<const Node*> way = transposed_way(node.next_edge(static_cast<std::size_t>(known.weight)));
+        return {std::move(weight), bias.defined() ? bias : added_bias, at, std::move(way)};
       }
     }
     std::vector<Edge> ways;
@@ -106,7 +126,7 @@ inline LastLayer last_layer(const at::Tensor& z) {
       if (leaf == nullptr) {
         ways.push_back(edge);
       } else if (leaf->dim() >= 2 && !is_normalisation(name) && !is_elementwise(name)) {
-        return {*leaf, added_bias, at};
+        return {*leaf, added_bias, at, {}};
       } else if (leaf->dim() == 1 && name.rfind("AddBackward", 0) == 0) {
         added_bias = *leaf;
       }

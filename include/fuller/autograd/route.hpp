@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <memory>
 #include <sstream>
 #include <string>
@@ -43,15 +45,37 @@ inline std::shared_ptr<Step> step_of(State& state, const std::vector<Edge>& loss
   return found;
 }
 
+/// The forks of this calibration's other open steps.
+inline std::vector<const Node*> other_forks(const State& state, const Step& step) {
+  std::vector<const Node*> forks;
+  for (const auto& open : state.open_steps) {
+    const auto other = open.lock();
+    if (other && other.get() != &step) {
+      forks.push_back(other->fork);
+    }
+  }
+  return forks;
+}
+
 /// Finds what each loss reaches on its way back to the fork: its head's nodes and parameters.
 ///
 /// @return what forbids weights at the fork, in words, with the way out; empty if nothing does: each loss reaches the fork's
 /// output for its own task, the trunk through the fork alone, and no parameter of another head.
+/// @throws Error for a loss behind two forks.
 inline std::string explore_heads(const State& state, Step& step, const std::vector<Edge>& loss_edges) {
   NodeSet trunk;
+  const std::vector<const Node*>& way = step.linear_way;
+  std::size_t entries = 0;
   for (const Edge& root : step.roots) {
-    walk(root, trunk, [](const Edge&) { return true; });
+    walk(root, trunk, [&](const Edge& edge) {
+      entries += static_cast<std::size_t>(std::count(way.begin(), way.end(), edge.function.get()));
+      return true;
+    });
   }
+  if (entries > way.size()) {
+    step.linear = {};  // the weight is used again further back, so its gradient is not that of this product alone
+  }
+  const std::vector<const Node*> elsewhere = other_forks(state, step);
   std::unordered_map<const void*, std::size_t> owners;
   const char* or_all_shared =
       ", or, for losses that share more than the trunk (several of one head, a skip connection), set options.surface = "
@@ -73,6 +97,10 @@ inline std::string explore_heads(const State& state, Step& step, const std::vect
         }
         reached = true;
         return false;
+      }
+      if (std::find(elsewhere.begin(), elsewhere.end(), node) != elsewhere.end()) {
+        fail("the loss of '", state.tasks[task], "' depends on two calls of fork(); go backward from a sum() for each of them, ",
+             "or join the inputs of both along the batch");
       }
       if (trunk.contains(node)) {
         problem << "the loss of '" << state.tasks[task] << "' reaches the shared trunk past the fork, at " << node->name()

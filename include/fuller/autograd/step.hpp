@@ -35,11 +35,12 @@ struct Step {
   at::Tensor device_scale;           ///< a copy of it on the device, a double, where the step runs there
   std::uint64_t nodes_at_start = 0;  ///< nodes_made() when the backward reached the loss sum
 
-  const Node* fork = nullptr;       ///< the fork's node; null for a sum without a fork
-  std::vector<Edge> roots;          ///< gradient edges of the K levels of z
-  std::vector<at::Tensor> surface;  ///< parameters whose task gradients are compared
-  std::vector<Edge> surface_edges;  ///< and where their gradients arrive
-  Edge linear;                      ///< the product, where the surface is the weight of a linear layer alone
+  const Node* fork = nullptr;           ///< the fork's node; null for a sum without a fork
+  std::vector<Edge> roots;              ///< gradient edges of the K levels of z
+  std::vector<at::Tensor> surface;      ///< parameters whose task gradients are compared
+  std::vector<Edge> surface_edges;      ///< and where their gradients arrive
+  Edge linear;                          ///< the product x W^T, where W alone is the surface and nothing else reads it
+  std::vector<const Node*> linear_way;  ///< from there to W
 
   const Node* sum = nullptr;       ///< the loss sum's node
   int sums = 0;                    ///< how often sum() was called; what follows is the last call's

@@ -30,6 +30,14 @@ inline std::vector<at::Tensor> leaves_behind(const std::vector<Edge>& roots) {
   return leaves;
 }
 
+/// Notes the product whose weight alone the surface is, if the layer is one.
+inline void note_linear(Step& step, LastLayer& layer) {
+  if (!layer.way_to_weight.empty()) {
+    step.linear = layer.output;
+    step.linear_way = std::move(layer.way_to_weight);
+  }
+}
+
 /// Makes the last layer behind each level the surface, and notes a linear layer whose weight alone it is.
 inline void use_last_layers(const State& state, Step& step, const std::vector<at::Tensor>& levels) {
   std::unordered_set<const void*> seen;
@@ -41,19 +49,18 @@ inline void use_last_layers(const State& state, Step& step, const std::vector<at
         step.surface.push_back(layer.bias);
       }
     }
-    step.linear = layer.output;
-  }
-  if (step.surface.size() != 1) {
-    step.linear = {};
+    if (levels.size() == 1 && step.surface.size() == 1) {
+      note_linear(step, layer);
+    }
   }
 }
 
 /// Notes whether the one named parameter is the weight of the last layer.
 inline void recognise_last_layer(Step& step, const at::Tensor& z) {
   try {
-    const LastLayer layer = last_layer(z);
+    LastLayer layer = last_layer(z);
     if (step.surface.front().is_same(layer.weight)) {
-      step.linear = layer.output;
+      note_linear(step, layer);
     }
   } catch (const Error&) {
     // A layer that is named need not be one that can be found.
