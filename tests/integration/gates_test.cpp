@@ -244,6 +244,20 @@ TEST_CASE("What a gate cannot do it refuses in words") {
   features = calibration.gate(net.features(), weight);
   const Tensor loss = net.loss(0, net.shared(net.fuse(features)));
   CHECK(contains(thrown_by([&] { torch::autograd::grad({loss}, net.branches[0]->parameters()); }), "fusion weight"));
+  // One weight for two branches that are equally wide.
+  const Tensor one = torch::randn({4, 3, 1, 1}, torch::dtype(torch::kDouble).requires_grad(true));
+  const Tensor narrow = net.features()[0];
+  CHECK(contains(thrown_by([&] { calibration.gate({narrow, narrow}, Tensors{one, one}); }), "'m0' and 'm1'"));
+  // A branch that goes past its gate.
+  features = net.features();
+  const Tensors through = calibration.gate(features, weight);
+  CHECK(contains(thrown_by([&] {
+                   net.loss(0, net.shared(net.fuse({through[0], features[1]}))).backward();
+                 }),
+                 "what gate() gave for 'm1' was not used"));
+  // Two calls in one step.
+  const auto gated_loss = [&] { return net.loss(0, net.shared(net.fuse(calibration.gate(net.features(), weight)))); };
+  CHECK(contains(thrown_by([&] { (gated_loss() + gated_loss()).backward(); }), "by a second call of gate()"));
   // create_graph would gate twice.
   features = calibration.gate(net.features(), weight);
   CHECK(contains(thrown_by([&] { net.loss(0, net.shared(net.fuse(features))).backward({}, true, true); }), "create_graph"));
@@ -256,6 +270,27 @@ TEST_CASE("What a gate cannot do it refuses in words") {
   loss_of(net, &calibration).backward();
   expect_gated(net, plain, scales);
   CHECK(largest_difference(calibration.diagnostics().gates, scales) < 1e-12);
+}
+
+TEST_CASE("Branches that the fusion layer reads in another order than gate() got them are refused") {
+  for (const FusionKind kind : {FusionKind::conv2d, FusionKind::conv3d, FusionKind::linear, FusionKind::sequence}) {
+    for (const bool channels_last : {false, true}) {
+      if (channels_last && kind != FusionKind::conv2d) {
+        continue;
+      }
+      Fusion net = make_fusion(kind, 3, true, false);
+      Calibration calibration = gating(3);
+      const auto loss_in_order = [&](const std::vector<std::size_t>& order) {
+        const Tensors through = calibration.gate(net.features(), net.weights().front());
+        Tensor joined = torch::cat({through[order[0]], through[order[1]], through[order[2]]}, net.channels);
+        joined = channels_last ? joined.contiguous(at::MemoryFormat::ChannelsLast) : joined;
+        return net.loss(0, net.shared(net.readers[0]->forward(joined)));
+      };
+      CHECK(contains(thrown_by([&] { loss_in_order({1, 0, 2}).backward(); }), "reads 'm1' before 'm0'"));
+      CHECK(contains(thrown_by([&] { loss_in_order({0, 2, 1}).backward(); }), "concatenate the branches in the order of gate()"));
+      CHECK(thrown_by([&] { loss_in_order({0, 1, 2}).backward(); }).empty());
+    }
+  }
 }
 
 TEST_CASE("Another backward through the fusion weight leaves the gates alone") {

@@ -86,6 +86,24 @@ TEST_CASE("Losses that do not come through the fork as they should") {
   SECTION("no fork at all") {
     CHECK(contains(thrown_by([&] { s.calibration.sum(plain_losses(s.net, s.x)); }), "no loss depends on an output of fork()"));
   }
+  SECTION("two forwards in one sum") {
+    const auto again = s.calibration.fork<3>(s.net.features(s.x).front());
+    const Tensor both = s.losses[0] + s.net.loss(0, {again[0]});
+    CHECK(contains(s.refused([&] {
+      return s.calibration.sum({both, s.losses[1], s.losses[2]});
+    }),
+                   "the loss of 't0' depends on two calls of fork()"));
+  }
+  SECTION("two forwards in one backward") {
+    const auto again = s.calibration.fork<3>(s.net.features(s.x).front());
+    const Tensor first = s.calibration.sum(s.losses);
+    const Tensor second = s.calibration.sum({s.net.loss(0, {again[0]}), s.net.loss(1, {again[1]}), s.net.loss(2, {again[2]})});
+    CHECK(contains(s.refused([&] { return first + second; }), "two sums of losses are in one backward"));
+  }
+  SECTION("one forward summed twice") {
+    const Tensor first = s.calibration.sum(s.losses);
+    CHECK(contains(s.refused([&] { return first + s.calibration.sum(s.losses); }), "behind one fork() on the last alone"));
+  }
   SECTION("the sum left out") {
     CHECK(contains(s.refused([&] { return s.losses[0] + s.losses[1] + s.losses[2]; }), "calibration.sum("));
   }
@@ -98,7 +116,7 @@ TEST_CASE("Losses that do not come through the fork as they should") {
     CHECK(contains(thrown_by([&] { s.calibration.sum({s.losses[0], s.losses[1], s.v[2]}); }), "scalar"));
     CHECK(contains(thrown_by([&] { Calibration(fuller::IMTL_G(), {}); }), "at least one"));
     CHECK(contains(thrown_by([&] { Calibration(fuller::IMTL_G(), {"a", "a"}); }), "twice"));
-    CHECK(contains(thrown_by([&] { s.calibration.head("nobody", {}); }), "nobody"));
+    CHECK(contains(thrown_by([&] { s.calibration.head("nobody", {}); }), "'nobody'; there are 't0', 't1', 't2'"));
     CalibrationOptions negative;
     negative.measure_every = -1;
     CHECK(contains(thrown_by([&] { Calibration(fuller::IMTL_G(), {"a"}, negative); }), "measure_every"));
@@ -113,7 +131,7 @@ TEST_CASE("A term beside the sum that would be weighted with it is refused, wher
   Step s;
   const Tensor head = s.net.head_parameters(0)[0];
   SECTION("a head parameter") {
-    CHECK(contains(s.refused([&] { return s.calibration.sum(s.losses) + 0.01 * head.pow(2).sum(); }), "head parameter of shape"));
+    CHECK(contains(s.refused([&] { return s.calibration.sum(s.losses) + 0.01 * head.pow(2).sum(); }), "of the head of 't0'"));
   }
   SECTION("an output of the fork") {
     CHECK(contains(s.refused([&] { return s.calibration.sum(s.losses) + s.v[1].mean(); }), "output of fork()"));
@@ -130,7 +148,7 @@ TEST_CASE("A term beside the sum that would be weighted with it is refused, wher
   SECTION("something made of a head parameter alone") {
     const Tensor doubled = head * 2;
     const Tensor total = s.calibration.sum({s.losses[0] + doubled.sum(), s.losses[1], s.losses[2]}) + doubled.pow(2).sum();
-    CHECK(contains(thrown_by([&] { total.backward(); }), "head parameter of shape"));
+    CHECK(contains(thrown_by([&] { total.backward(); }), "of the head of 't0'"));
   }
   for (const Tensor& parameter : s.net.parameters()) {
     CHECK_FALSE(parameter.grad().defined());

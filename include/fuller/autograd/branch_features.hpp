@@ -89,6 +89,13 @@ inline std::vector<at::Tensor> gated(const std::shared_ptr<State>& state, const 
     }
   }
   for (std::size_t m = 0; m < fusion.size(); ++m) {
+    for (std::size_t k = 0; k < m; ++k) {
+      if (fusion[m].defined() && fusion[m].is_same(fusion[k])) {
+        fail("gate() got one fusion weight for '", modalities->names[k], "' and '", modalities->names[m],
+             "', whose gradients cannot be told apart in it; give each branch a weight of its own, or join them along the "
+             "channels");
+      }
+    }
     const bool is_read = fusion.size() == 1 || branches[m].defined();
     step->weights.push_back(is_read ? hooked(modalities, fusion[m]) : nullptr);
   }

@@ -175,6 +175,8 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
     Modalities& modalities = *step->modalities;
     if (step->state->nested == 0) {
       expect_all_weights(*step);
+      expect_all_branches(*step, cotangents);
+      expect_order(*step, cotangents);
       step->weights_seen = 0;
       if (step->state->options.ranks.average) {
         take_norms_of_all_ranks(*step);
@@ -204,10 +206,40 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
       expected += weight == nullptr ? 0 : 1;
     }
     if (step.weights_seen < expected) {
-      fail("the gate of '", step.modalities->names.front(),
-           "' and the other branches ran before the gradient of the fusion weight was ",
-           "known: the weight is frozen, used a second time further back, or inside a checkpoint that does not hold the branches "
-           "too; gate with the weight that reads the branches and nothing else");
+      fail(
+          "the gate of '", step.modalities->names.front(),
+          "' and the other branches ran before the gradient of the fusion weight was ",
+          "known: the weight is frozen, used a second time (further back, or by a second call of gate(): join the inputs of both "
+          "along the batch instead), or inside a checkpoint that does not hold the branches too; gate with the weight that reads "
+          "the branches and nothing else");
+    }
+  }
+
+  /// A branch whose gated features nothing reads, while others' are read, went past its gate.
+  static void expect_all_branches(const GateStep& step, const torch::autograd::variable_list& cotangents) {
+    for (std::size_t k = 0; k < step.through.size(); ++k) {
+      if (!cotangents[k].defined()) {
+        fail("what gate() gave for '", step.modalities->names[step.through[k]],
+             "' was not used: pass its outputs on to the fusion layer, in place of the features it was given, and give it an ",
+             "undefined tensor for a modality that is absent");
+      }
+    }
+  }
+
+  /// Where a concatenation reads the branches directly, their cotangents are views of one tensor, in its order: that must be the
+  /// order in which gate() got them, since the weight's slices are told apart by it.
+  static void expect_order(const GateStep& step, const torch::autograd::variable_list& cotangents) {
+    const auto is_view = [](const at::Tensor& cotangent) {
+      return cotangent.layout() == at::kStrided && cotangent.has_storage();
+    };
+    for (std::size_t k = 1; k < step.through.size() && step.fusion.size() == 1; ++k) {
+      const at::Tensor& before = cotangents[k - 1];
+      const at::Tensor& after = cotangents[k];
+      if (is_view(before) && is_view(after) && before.is_alias_of(after) && before.storage_offset() > after.storage_offset()) {
+        fail("the fusion layer reads '", step.modalities->names[step.through[k]], "' before '",
+             step.modalities->names[step.through[k - 1]], "', gate() got them the other way round; ",
+             "concatenate the branches in the order of gate()");
+      }
     }
   }
 

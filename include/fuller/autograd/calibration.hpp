@@ -283,8 +283,12 @@ class Calibration {
   }
 
   /// gate() for M branches known when compiling: `auto [lidar, camera] = calibration.gate<2>({a, b}, fuse->weight);`
-  template <std::size_t M, class Fusion>
-  std::array<Tensor, M> gate(const std::array<Tensor, M>& branches, const Fusion& fusion) {
+  template <std::size_t M>
+  std::array<Tensor, M> gate(const std::array<Tensor, M>& branches, const Tensor& fusion) {
+    return to_array<M>(gate(Tensors(branches.begin(), branches.end()), fusion));
+  }
+  template <std::size_t M>
+  std::array<Tensor, M> gate(const std::array<Tensor, M>& branches, const Tensors& fusion) {
     return to_array<M>(gate(Tensors(branches.begin(), branches.end()), fusion));
   }
 
@@ -414,7 +418,7 @@ class Calibration {
         return i;
       }
     }
-    detail::fail("no task is called '", task, "'");
+    detail::fail("no task is called '", task, "'; there are ", detail::listed(detail::joined(state_->tasks)));
   }
 
   template <class List>

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <memory>
-#include <unordered_set>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -66,7 +66,7 @@ struct LossSum : torch::autograd::Function<LossSum> {
 
     bool changes = changes_heads(state, step);
     bool sets_aside = sets_heads_aside(state, step);
-    refuse_terms_outside(step, changes);
+    refuse_terms_outside(state, step, changes);
     torch::autograd::variable_list to_losses(step.given.size(), scale);
     if (state.device && step.route == Step::Route::fork) {
       cast_for_losses(step, to_losses);
@@ -84,7 +84,7 @@ struct LossSum : torch::autograd::Function<LossSum> {
           applied[i] = weight;
           if (head_weight(state, i) != weight && !changes) {
             changes = sets_aside = true;
-            refuse_terms_outside(step, changes);
+            refuse_terms_outside(state, step, changes);
           }
         }
       }
@@ -180,16 +180,16 @@ struct LossSum : torch::autograd::Function<LossSum> {
 
   /// A term that is added to the sum and reaches a fork output, or a head parameter whose gradient is changed afterwards, would
   /// be weighted (or lost) with the task's own gradient.
-  static void refuse_terms_outside(const Step& step, bool changes) {
+  static void refuse_terms_outside(const State& state, const Step& step, bool changes) {
     const auto* running = torch::autograd::get_current_graph_task_nodes_in_graph();
     if (running == nullptr) {
       return;
     }
-    std::unordered_set<const void*> changed;
+    std::unordered_map<const void*, std::size_t> changed;  // and whose head it is in
     if (changes) {
-      for (const auto& head : step.heads) {
-        for (const at::Tensor& parameter : head) {
-          changed.insert(parameter.unsafeGetTensorImpl());
+      for (std::size_t i = 0; i < step.heads.size(); ++i) {
+        for (const at::Tensor& parameter : step.heads[i]) {
+          changed.emplace(parameter.unsafeGetTensorImpl(), i);
         }
       }
     }
@@ -203,10 +203,10 @@ struct LossSum : torch::autograd::Function<LossSum> {
           continue;
         }
         if (next == step.fork || leaf_of(next) != nullptr) {
-          refuse_at(step, *next, changed, *node);
+          refuse_at(state, step, *next, changed, *node);
         } else if (step.inside.contains(next)) {
           walk(edge, [&](const Edge& behind) {
-            refuse_at(step, *behind.function, changed, *node);
+            refuse_at(state, step, *behind.function, changed, *node);
             return behind.function.get() != step.fork;
           });
         }
@@ -215,16 +215,30 @@ struct LossSum : torch::autograd::Function<LossSum> {
   }
 
   /// Refuses a term outside the sum, entered at `entry`, that reaches the fork or a parameter that will be changed.
-  static void refuse_at(const Step& step, const Node& reached, const std::unordered_set<const void*>& changed,
-                        const Node& entry) {
+  static void refuse_at(const State& state, const Step& step, const Node& reached,
+                        const std::unordered_map<const void*, std::size_t>& changed, const Node& entry) {
     if (&reached == step.fork && step.route == Step::Route::fork) {
+      refuse_second_sum(step);
       fail("a term outside the calibration's sum of losses reads an output of fork(), at ", entry.name(),
            "; add that term to its task's loss");
     }
     const at::Tensor* leaf = leaf_of(&reached);
-    if (leaf != nullptr && changed.count(leaf->unsafeGetTensorImpl()) != 0) {
-      fail("a head parameter of shape ", leaf->sizes(), " is also used by a term outside the calibration's sum of losses, at ",
-           entry.name(), "; add that term to its task's loss");
+    const auto place = leaf == nullptr ? changed.end() : changed.find(leaf->unsafeGetTensorImpl());
+    if (place != changed.end()) {
+      refuse_second_sum(step);
+      fail("a parameter of shape ", leaf->sizes(), " of the head of '", state.tasks[place->second],
+           "' is also used by a term outside the calibration's sum of losses, at ", entry.name(),
+           "; add that term to its task's loss");
+    }
+  }
+
+  /// Refuses, where a term outside the sum was found, two sums in one backward, which is what such a term then is.
+  static void refuse_second_sum(const Step& step) {
+    const auto* running = torch::autograd::get_current_graph_task_nodes_in_graph();
+    for (const Node* node : *running) {
+      if (node != step.sum && dynamic_cast<const torch::autograd::CppNode<LossSum>*>(node) != nullptr) {
+        fail("two sums of losses are in one backward; call backward() on each by itself, behind one fork() on the last alone");
+      }
     }
   }
 };

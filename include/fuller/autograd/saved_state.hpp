@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <cstring>
+#include <exception>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -65,12 +67,35 @@ inline void restore(const at::Tensor& saved, const char* what, std::vector<doubl
   }
 }
 
+/// What joined() wrote, for a message: 'det', 'seg'.
+inline std::string listed(const std::string& joined_names) {
+  std::string text;
+  std::istringstream names(joined_names);
+  for (std::string name; std::getline(names, name);) {
+    text += (text.empty() ? "'" : ", '") + name + "'";
+  }
+  return text.empty() ? "none" : text;
+}
+
 /// Refuses a saved state that belongs to something else.
 inline void expect_same(const at::Tensor& saved, const std::string& mine, const char* what) {
   const std::string theirs = to_text(saved);
   if (theirs != mine) {
-    fail("the saved calibration has the ", what, " '", theirs, "', this one '", mine, "'");
+    fail("the ", what, " of the saved calibration: ", listed(theirs), "; of this one: ", listed(mine),
+         "; load into a calibration made as the saved one was");
   }
+}
+
+/// Reads the version, which tells a saved calibration from other archives.
+template <class Read>
+std::int64_t version_of(const Read& read) {
+  at::Tensor version;
+  try {
+    version = read("version");
+  } catch (const std::exception&) {
+    fail("the archive holds no calibration; load what torch::save(calibration, path) wrote");
+  }
+  return version.item<std::int64_t>();
 }
 
 /// Writes all that a calibration keeps from step to step under plain names. `Archive` is torch::serialize::OutputArchive or
@@ -88,7 +113,7 @@ void write_state(Archive& archive, const State& state, const Modalities* modalit
 }
 
 /// Reads what write_state() wrote. Nothing is changed unless all of it fits.
-/// @throws Error for another rule, other tasks or modalities, or a newer version.
+/// @throws Error for another rule, other tasks or modalities, another version, or an archive of something else.
 template <class Archive>
 void read_state(Archive& archive, State& state, Modalities* modalities) {
   const auto read = [&](const char* name) {
@@ -96,7 +121,7 @@ void read_state(Archive& archive, State& state, Modalities* modalities) {
     archive.read(name, tensor);
     return tensor;
   };
-  const std::int64_t version = read("version").template item<std::int64_t>();
+  const std::int64_t version = version_of(read);
   if (version != state_version) {
     fail("the saved calibration has format ", version, "; this library reads format ", state_version);
   }
