@@ -247,7 +247,7 @@ TEST_CASE("What a gate cannot do it refuses in words") {
   // One weight for two branches that are equally wide.
   const Tensor one = torch::randn({4, 3, 1, 1}, torch::dtype(torch::kDouble).requires_grad(true));
   const Tensor narrow = net.features()[0];
-  CHECK(contains(thrown_by([&] { calibration.gate({narrow, narrow}, Tensors{one, one}); }), "'m0' and 'm1'"));
+  CHECK(contains(thrown_by([&] { calibration.gate<2>({narrow, narrow}, {one, one}); }), "'m0' and 'm1'"));
   // A branch that goes past its gate.
   features = net.features();
   const Tensors through = calibration.gate(features, weight);
