@@ -9,6 +9,7 @@
 
 #include <fuller/fuller.hpp>
 
+#include "support/calibrated.hpp"
 #include "support/catch.hpp"
 
 namespace {
@@ -219,6 +220,61 @@ TEST_CASE("a task that one rank alone has labels for is that of half the batch",
     const double off = (mine.gradients[0][p] - net.parameters[p].grad()).norm().item<double>();
     CHECK(off <= 1e-10 * net.parameters[p].grad().norm().item<double>());
   }
+}
+
+/// Losses of one decoder, so that weights are chosen at the sum.
+struct Decoder {
+  torch::nn::Linear trunk{nullptr}, decoder{nullptr}, a{nullptr}, b{nullptr};
+  Decoder() {
+    torch::manual_seed(21);
+    trunk = torch::nn::Linear(3, 5);
+    decoder = torch::nn::Linear(5, 5);
+    a = torch::nn::Linear(5, 1);
+    b = torch::nn::Linear(5, 1);
+    for (auto layer : {trunk, decoder, a, b}) {
+      layer->to(torch::kDouble);
+    }
+  }
+  void step(fuller::Calibration& calibration, const Tensor& x, bool with_b) {
+    const Tensor features = torch::tanh(decoder(torch::tanh(trunk(x))));
+    calibration.sum({a(features).pow(2).mean(), with_b ? -3 * b(features).sin().mean() : Tensor()}).backward();
+  }
+};
+
+TEST_CASE("ranks whose losses share a decoder compare the same parameters, whichever tasks each has", "[ranks]") {
+  std::vector<Decoder> nets(ranks);  // one after the other: the generator belongs to the process
+  const Tensor x = torch::randn({4, 3}, torch::kDouble);
+  Meeting meeting;
+  std::vector<std::vector<double>> weights(ranks);
+  const auto run_rank = [&](int rank) {
+    fuller::CalibrationOptions options;
+    options.surface = fuller::Surface::all_shared;
+    options.ranks.count = ranks;
+    options.ranks.average = [&](Tensors& tensors) { meeting.average(tensors); };
+    fuller::Calibration calibration(fuller::IMTL_G(), {"a", "b"}, options);
+    Decoder& net = nets[static_cast<std::size_t>(rank)];
+    net.step(calibration, x, true);
+    net.step(calibration, x, rank == 0);
+    weights[static_cast<std::size_t>(rank)] = calibration.diagnostics().weights;
+  };
+  std::thread other([&] { run_rank(1); });
+  run_rank(0);
+  other.join();
+  CHECK(weights[0] == weights[1]);
+  // The same batch on both ranks, of which one has b: half of its gradient.
+  fuller::CalibrationOptions options;
+  options.surface = fuller::Surface::all_shared;
+  fuller::Calibration whole(fuller::IMTL_G(), {"a", "b"}, options);
+  Decoder net;
+  const Tensor features = torch::tanh(net.decoder(torch::tanh(net.trunk(x))));
+  whole.sum({net.a(features).pow(2).mean(), -3 * net.b(features).sin().mean() / 2}).backward();
+  CHECK(weights[0][0] == Approx(whole.diagnostics().weights[0]).epsilon(1e-10));
+
+  options.ranks.count = ranks;
+  options.ranks.average = [](Tensors&) {};
+  fuller::Calibration early(fuller::IMTL_G(), {"a", "b"}, options);
+  CHECK(fuller::testing::contains(fuller::testing::thrown_by([&] { net.step(early, x, false); }),
+                                  "needs the loss of every task on every rank"));
 }
 
 }  // namespace

@@ -145,6 +145,33 @@ TEST_CASE("A term beside the sum that would be weighted with it is refused, wher
   SECTION("a loss a second time") {
     CHECK(contains(s.refused([&] { return s.calibration.sum(s.losses) + s.losses[0]; }), "outside the calibration's sum"));
   }
+  SECTION("a number of a head, at the root itself") {
+    const Tensor log_variance = torch::zeros({}, torch::dtype(torch::kDouble).requires_grad(true));
+    const Tensor loss = s.losses[0] * torch::exp(-log_variance);
+    const Tensor total = s.calibration.sum({loss, s.losses[1], s.losses[2]}) + log_variance;
+    CHECK(contains(thrown_by([&] { total.backward(); }), "of the head of 't0'"));
+    CHECK_FALSE(log_variance.grad().defined());
+  }
+  SECTION("a scalar inside a head, at the root itself") {
+    const Tensor auxiliary = s.net.heads[0][0]->forward(s.v[0]).mean();
+    const Tensor total = s.calibration.sum({3 * auxiliary, s.losses[1], s.losses[2]}) + auxiliary;
+    CHECK(contains(thrown_by([&] { total.backward(); }), "outside the calibration's sum"));
+  }
+  SECTION("a feature inside a head, as a second root") {
+    const Tensor feature = s.net.heads[0][0][0]->as<torch::nn::Conv2d>()->forward(s.v[0]);
+    const Tensor total = s.calibration.sum({feature.tanh().mean(), s.losses[1], s.losses[2]});
+    CHECK(contains(thrown_by([&] {
+                     torch::autograd::backward({total, feature}, {Tensor(), torch::ones_like(feature)});
+                   }),
+                   "outside the calibration's sum"));
+  }
+  SECTION("an output of the fork, as a second root") {
+    const Tensor total = s.calibration.sum(s.losses);
+    CHECK(contains(thrown_by([&] {
+                     torch::autograd::backward({total, s.v[1]}, {Tensor(), torch::ones_like(s.v[1])});
+                   }),
+                   "output of fork()"));
+  }
   SECTION("something made of a head parameter alone") {
     const Tensor doubled = head * 2;
     const Tensor total = s.calibration.sum({s.losses[0] + doubled.sum(), s.losses[1], s.losses[2]}) + doubled.pow(2).sum();
@@ -153,6 +180,16 @@ TEST_CASE("A term beside the sum that would be weighted with it is refused, wher
   for (const Tensor& parameter : s.net.parameters()) {
     CHECK_FALSE(parameter.grad().defined());
   }
+}
+
+TEST_CASE("A term of its own at the root is left alone") {
+  Step s;
+  const Tensor own = torch::ones({}, torch::dtype(torch::kDouble).requires_grad(true));
+  const Tensors expected = s.expected();
+  clear(s.net.parameters());
+  (s.calibration.sum(s.losses) + own).backward();
+  CHECK(own.grad().item<double>() == 1);
+  CHECK(difference(gradients_of(s.net.parameters()), expected) < 1e-12);
 }
 
 TEST_CASE("A term beside the sum on trunk parameters or trunk features is exact") {

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // A run saved and resumed equals the uninterrupted one bit for bit; nothing outlives its step.
+#include <cmath>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <sstream>
@@ -169,6 +171,20 @@ TEST_CASE("A state that belongs to something else is refused in words, and chang
   Calibration bare(fuller::GradNorm(), tasks);
   CHECK(contains(thrown_by([&] { torch::load(bare, *saved(run.calibration)); }), "modalities"));
   CHECK(bare.steps() == 0);
+  // Counters that cannot be: nothing else has been taken over by then.
+  struct Pages {
+    std::map<std::string, Tensor> pages;
+    void write(const std::string& name, const Tensor& tensor) { pages[name] = tensor; }
+    void read(const std::string& name, Tensor& tensor) { tensor = pages.at(name); }
+  };
+  Calibration fresh = gated(Calibration(fuller::GradNorm(), tasks));
+  for (const Tensor& counters : {torch::tensor({-1, 0}), torch::tensor({std::nan(""), 0.0}), torch::tensor({1, 2, 3})}) {
+    Pages pages;
+    fresh.save(pages);
+    pages.pages["counters"] = counters;
+    CHECK_FALSE(thrown_by([&] { run.calibration.load(pages); }).empty());
+    CHECK(saved(run.calibration)->str() == mine->str());
+  }
   // An archive of something else altogether.
   std::stringstream stream;
   torch::save(torch::ones({3}), stream);

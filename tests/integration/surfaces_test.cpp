@@ -149,12 +149,51 @@ TEST_CASE("A linear layer whose weight's gradient is not inputs times cotangents
   });
   check("of a function of the leaf", [&] { return x.mm(torch::tanh(weight).t()); });
   check("of a slice of the leaf", [&] { return x.mm(weight.slice(1, 3, 20)); });
+  check("under a hook that changes the gradient", [&] {
+    const Tensor z = x.mm(weight.t());
+    z.register_hook([](const Tensor& gradient) { return gradient * torch::arange(24, torch::kDouble); });
+    return z;
+  });
+  check("of a sparse input", [&] { return x.to_sparse().mm(weight); });
   check("scaled", [&] { return torch::addmm(bias, x, weight.t(), 1, 3); });
   const Tensor before = torch::randn({24, 24}, wide);
   const Tensor flat = torch::randn({3, 24}, wide);
   expect_surface("from the left", {flat}, [&] { return flat.mm(x.mm(before).t()); });
   expect_surface("from the left, with a bias", {flat},
                  [&] { return torch::addmm(bias.narrow(0, 0, 3).unsqueeze(1), flat, torch::tanh(x.mm(before)).t()); });
+}
+
+TEST_CASE("A linear layer without inputs says nothing, and stops nothing") {
+  const auto wide = torch::TensorOptions(torch::kDouble).requires_grad(true);
+  const Tensor weight = torch::zeros({24, 0}, wide);
+  const Tensor bias = torch::randn({24}, wide);
+  Calibration calibration(fuller::IMTL_G(), {"a", "b"});
+  const auto z = calibration.fork<2>(torch::linear(torch::zeros({3, 0}, torch::kDouble), weight, bias));
+  calibration.sum({z[0].sin().sum(), z[1].cos().sum()}).backward();
+  const Tensor at = bias.detach();
+  CHECK(difference({bias.grad()}, {3 * (at.cos() - at.sin())}) < 1e-12);
+}
+
+TEST_CASE("Parameters that a layer's output is joined with, compared with or added to are not its weight") {
+  torch::manual_seed(12);
+  const auto wide = torch::TensorOptions(torch::kDouble).requires_grad(true);
+  Linear linear(6, 16);
+  linear->to(torch::kDouble);
+  const Tensor x = torch::randn({4, 6}, torch::kDouble);
+  const Tensor token = torch::randn({1, 16}, wide);
+  const Tensor mask = torch::tensor({1, 0, 0, 1}, torch::kBool).unsqueeze(1);
+  const Tensors weight{linear->weight};
+  expect_surface("a class token", weight, [&] { return torch::cat({token.expand({2, 16}), linear(x)}); });
+  expect_surface("a mask token", weight, [&] { return torch::where(mask, token, linear(x)); });
+  expect_surface("a learnt threshold", weight, [&] { return torch::maximum(linear(x), token); });
+  expect_surface("a learnt power", weight, [&] { return torch::pow(linear(x).abs() + 1, token); });
+  const Tensor left = torch::randn({5, 6}, wide);
+  const Tensor bias = torch::randn({5, 1}, wide);
+  const Tensor rows = torch::randn({6, 6}, wide);
+  expect_surface("a bias of two dimensions", {left}, [&] { return torch::addmm(bias, left, torch::relu(x.mm(rows)).t()); });
+  const Tensor batch = torch::randn({2, 6, 16}, wide);
+  const Tensor batch_bias = torch::randn({2, 1, 16}, wide);
+  expect_surface("and of three", {batch}, [&] { return torch::baddbmm(batch_bias, torch::stack({x, x.sin()}), batch); });
 }
 
 TEST_CASE("Where the last layer cannot be told, fork() says how to name it") {
@@ -285,6 +324,78 @@ TEST_CASE("All shared parameters: losses of one decoder, with and without a fork
   const auto z = one_pass.fork<4>(trunk->forward(x));
   const std::string said = thrown_by([&] { one_pass.sum(losses_of(z[0], z[3])); });
   CHECK(contains(said, "all_shared"));
+}
+
+TEST_CASE("All shared parameters: a head's gradient is memory of its own") {
+  const auto wide = torch::TensorOptions(torch::kDouble).requires_grad(true);
+  torch::manual_seed(14);
+  Linear shared(3, 4);
+  shared->to(torch::kDouble);
+  const Tensor p = torch::randn({4}, wide);
+  const Tensor q = torch::randn({4}, wide);
+  const Tensor r = torch::randn({4}, wide);
+  const Tensor x = torch::randn({5, 3}, torch::kDouble);
+  const Tensor factor = torch::randn({4}, torch::kDouble);
+  Calibration calibration(fuller::PCGrad(), {"a", "b"});
+  for (int step = 1; step <= 2; ++step) {
+    const Tensor mean = shared(x).mean(0);
+    calibration.sum({((mean + p + q) * factor).sum(), (mean.sin() + r).sum()}).backward();
+    CHECK_FALSE(p.grad().is_alias_of(q.grad()));
+    CHECK(r.grad().is_contiguous());
+    CHECK(difference({p.grad(), q.grad(), r.grad()}, {step * factor, step * factor, step * torch::ones_like(r)}) < 1e-12);
+  }
+}
+
+TEST_CASE("All shared parameters: what was shared stays so in steps of one task, and what is named is compared") {
+  torch::manual_seed(15);
+  Sequential trunk(Linear(6, 8), Tanh(), Linear(8, 5));
+  Sequential decoder(Linear(5, 7), Tanh());
+  Linear one(7, 2);
+  Linear two(7, 3);
+  for (const auto& module : std::vector<std::shared_ptr<Module>>{trunk.ptr(), decoder.ptr(), one.ptr(), two.ptr()}) {
+    module->to(torch::kDouble);
+  }
+  Tensors shared = trunk->parameters();
+  append(shared, decoder->parameters());
+  const Tensor x = torch::randn({4, 6}, torch::kDouble);
+  const auto losses_of = [&](const Tensor& z) {
+    return Tensors{one(decoder->forward(z)).pow(2).mean(), 30 * two(decoder->forward(z)).sin().mean()};
+  };
+  for (const bool forked : {false, true}) {
+    CalibrationOptions options;
+    options.surface = Surface::all_shared;
+    options.apply_to = ApplyTo::shared_only;
+    Calibration calibration(fuller::IMTL_G(), {"a", "b"}, options);
+    const auto sum_of = [&](bool with_a) {
+      const Tensor z = trunk->forward(x);
+      Tensors losses = losses_of(forked ? calibration.fork<2>(z)[0] : z);
+      losses[0] = with_a ? losses[0] : Tensor();
+      return calibration.sum(losses);
+    };
+    sum_of(true).backward();
+    const double held = calibration.diagnostics().weights[1];
+    CHECK(std::abs(held - 1) > 0.1);
+    const Tensor loss = losses_of(trunk->forward(x))[1];
+    Tensors expected = gradient_of(loss, shared);
+    for (Tensor& gradient : expected) {
+      gradient = gradient * held;
+    }
+    append(expected, gradient_of(loss, two->parameters()));
+    Tensors parameters = shared;
+    append(parameters, two->parameters());
+    clear(parameters);
+    sum_of(false).backward();
+    CHECK(difference(gradients_of(parameters), expected) < 1e-12);
+  }
+  CalibrationOptions options;
+  options.surface = Surface::all_shared;
+  const Tensors named{decoder->parameters()[0]};
+  const Tensors plain = losses_of(trunk->forward(x));
+  const Weights weights = imtl_g(gram_at(plain, named));
+  Calibration calibration(fuller::IMTL_G(), {"a", "b"}, options);
+  const auto z = calibration.fork<2>(trunk->forward(x), named);
+  calibration.sum(losses_of(z[0])).backward();
+  CHECK(largest_difference(calibration.diagnostics().weights, weights.shared) < 1e-12);
 }
 
 TEST_CASE("All shared parameters: a skip connection past the fork is exact") {

@@ -311,6 +311,80 @@ TEST_CASE("Head gradients that lie in one storage, sparse ones, losses of shape 
   }
 }
 
+TEST_CASE("A calibration inside another's head: gradients accumulate, and are put back where a backward throws") {
+  torch::manual_seed(19);
+  torch::nn::Linear outer(3, 4);
+  torch::nn::Linear inner(4, 4);
+  std::vector<torch::nn::Linear> heads{torch::nn::Linear(4, 1), torch::nn::Linear(4, 1), torch::nn::Linear(4, 1)};
+  Tensors parameters;
+  for (auto layer : {outer, inner, heads[0], heads[1], heads[2]}) {
+    layer->to(torch::kDouble);
+    append(parameters, layer->parameters());
+  }
+  const Tensor x = torch::randn({5, 3}, torch::kDouble);
+  Calibration a(fuller::Constant({2, 3}), {"one", "rest"});
+  Calibration b(fuller::Constant({5, 7}), {"two", "three"});
+  const auto loss = [&](std::size_t i, const Tensor& z) { return torch::tanh(heads[i](z)).sum(); };
+  const auto calibrated = [&](bool throws) {
+    const auto z = a.fork<2>(torch::tanh(outer(x)));
+    const auto y = b.fork<2>(torch::tanh(inner(throws ? Fails::apply(z[1]) : z[1])));
+    return a.sum({loss(0, z[0]), b.sum({loss(1, y[0]), loss(2, y[1])})});
+  };
+  const Tensor z = torch::tanh(outer(x));
+  const Tensor y = torch::tanh(inner(z));
+  const Tensors once = gradient_of(2 * loss(0, z) + 3 * (5 * loss(1, y) + 7 * loss(2, y)), parameters);
+  const auto times = [&](double count) {
+    Tensors gradients;
+    for (const Tensor& gradient : once) {
+      gradients.push_back(count * gradient);
+    }
+    return gradients;
+  };
+  for (int count = 1; count <= 3; ++count) {
+    calibrated(false).backward();
+    CHECK(difference(gradients_of(parameters), times(count)) < 1e-12);
+  }
+  CHECK(thrown_by([&] { calibrated(true).backward(); }) == "boom");
+  Tensors of_heads;
+  for (auto& head : heads) {
+    append(of_heads, head->parameters());
+  }
+  const Tensors expected = times(3);
+  CHECK(difference(gradients_of(of_heads), Tensors(expected.end() - 6, expected.end())) < 1e-12);
+}
+
+TEST_CASE("Losses that the trainer changes in place after sum(), and heads that give no gradient back") {
+  Network net = conv_network(2);
+  const Tensor x = net.input(3);
+  const auto weights = [&](bool changes) {
+    Calibration calibration(fuller::GradNorm(), task_names(2));
+    for (int step = 0; step < 3; ++step) {
+      const auto v = calibration.fork<2>(net.features(x).front());
+      const Tensors losses{net.loss(0, {v[0]}), net.loss(1, {v[1]})};
+      const Tensor total = calibration.sum(losses);
+      if (changes) {
+        losses[1].detach().mul_(100);
+      }
+      total.backward();
+      net.trunk->to(torch::kDouble);
+    }
+    return calibration.diagnostics().weights;
+  };
+  CHECK(weights(true) == weights(false));
+
+  struct Silent : torch::autograd::Function<Silent> {
+    static Tensor forward(torch::autograd::AutogradContext*, const Tensor& v) { return v.clone(); }
+    static Tensors backward(torch::autograd::AutogradContext*, const Tensors&) { return {Tensor()}; }
+  };
+  Calibration calibration(fuller::IMTL_G(), task_names(2));
+  clear(net.parameters());
+  const Tensors expected = gradient_of(net.loss(1, net.features(x)), net.head_parameters(1));
+  const auto v = calibration.fork<2>(net.features(x).front());
+  calibration.sum({net.loss(0, {v[0]}), net.loss(1, {Silent::apply(v[1])})}).backward();
+  CHECK(calibration.diagnostics().conditions[1] == fuller::Condition::zero);
+  CHECK(difference(gradients_of(net.head_parameters(1)), expected) < 1e-12);
+}
+
 TEST_CASE("A data-parallel reducer's callback, which writes .grad at the very end, comes before the weights") {
   Network net = conv_network(2);
   const Tensor x = net.input(1);

@@ -94,6 +94,7 @@ struct GateStep {
   std::vector<at::Tensor> fusion;     ///< the weights, in the order of `weights`
   std::vector<at::Tensor> gradients;  ///< and theirs, where ranks have to average them first
   std::size_t weights_seen = 0;       ///< in the backward that runs
+  const void* run = nullptr;          ///< and what tells it from others
 };
 
 /// Takes the norms of the gradient of fusion weight k: of its slices where it is the one of all branches, else of the whole.
@@ -137,7 +138,8 @@ inline void receive_fusion_gradient(Modalities& modalities, const void* weight, 
       } else {
         take_norms(*step, k, gradient);
       }
-      ++step->weights_seen;
+      step->weights_seen = step->run == running ? step->weights_seen + 1 : 1;
+      step->run = running;
     }
   }
 }
@@ -174,6 +176,7 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
     }
     Modalities& modalities = *step->modalities;
     if (step->state->nested == 0) {
+      expect_one_call(*step);
       expect_all_weights(*step);
       expect_all_branches(*step, cotangents);
       expect_order(*step, cotangents);
@@ -200,18 +203,37 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
   }
 
  private:
+  /// The gates have one state, which moves once in a step.
+  static void expect_one_call(const GateStep& step) {
+    const auto* running = torch::autograd::get_current_graph_task_nodes_in_graph();
+    for (const auto& open : step.modalities->open_steps) {
+      const auto other = open.lock();
+      if (running != nullptr && other && other.get() != &step && running->count(const_cast<Node*>(other->node)) != 0) {
+        fail(
+            "gate() was called more than once in the step of one backward; join the inputs of both calls along the batch, or "
+            "use ",
+            "a second Calibration for a second fusion layer");
+      }
+    }
+  }
+
   static void expect_all_weights(const GateStep& step) {
     std::size_t expected = 0;
     for (const void* weight : step.weights) {
       expected += weight == nullptr ? 0 : 1;
     }
     if (step.weights_seen < expected) {
+      fail("the gate of '", step.modalities->names.front(),
+           "' and the other branches ran before the gradient of the fusion weight was ",
+           "known: the weight is frozen, used a second time further back, or inside a checkpoint that does not hold the branches "
+           "too; gate with the weight that reads "
+           "the branches and nothing else");
+    }
+    if (step.weights_seen > expected) {
       fail(
-          "the gate of '", step.modalities->names.front(),
-          "' and the other branches ran before the gradient of the fusion weight was ",
-          "known: the weight is frozen, used a second time (further back, or by a second call of gate(): join the inputs of both "
-          "along the batch instead), or inside a checkpoint that does not hold the branches too; gate with the weight that reads "
-          "the branches and nothing else");
+          "the gradient of the fusion weight was formed more than once in one backward, by another calibration's passes; give "
+          "rule ",
+          "and gates to one Calibration");
     }
   }
 

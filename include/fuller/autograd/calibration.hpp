@@ -244,7 +244,8 @@ class Calibration {
     step->given = std::move(given_tasks);
     step->losses.assign(tasks, Tensor());
     for (std::size_t k = 0; k < given.size(); ++k) {
-      step->losses[step->given[k]] = given[k].detach();
+      // A copy where a rule is to read it later: a trainer may reduce its losses in place meanwhile.
+      step->losses[step->given[k]] = state_->rule.needs.losses ? given[k].detach().clone() : given[k].detach();
       edges[k] = detail::gradient_edge(given[k]);
     }
     detail::choose_route(*state_, *step, edges);

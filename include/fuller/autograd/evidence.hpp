@@ -32,10 +32,11 @@ inline bool gram_of_linear(State& state, const Step& step, const TaskTensors& co
   if (!step.linear.function || state.options.ranks.average) {
     return false;
   }
-  const at::Tensor x = linear_input(*step.linear.function);
+  const at::Tensor x = has_hooks(*step.linear.function) ? at::Tensor() : linear_input(*step.linear.function);
   const at::Tensor& weight = step.surface.front();
   const auto present = std::count_if(cotangents.begin(), cotangents.end(), any_defined);
-  if (!x.defined() || x.dim() != 2 || !x.device().is_cpu() || x.scalar_type() != weight.scalar_type() ||
+  if (!x.defined() || x.layout() != at::kStrided || x.dim() != 2 || x.size(1) == 0 || !x.device().is_cpu() ||
+      x.scalar_type() != weight.scalar_type() ||
       !ghost_pays(x.size(0), x.size(1), weight.numel() / x.size(1), static_cast<int>(present))) {
     return false;
   }

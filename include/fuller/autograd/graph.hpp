@@ -11,6 +11,7 @@
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/accumulate_grad.h>
 #include <torch/csrc/autograd/variable.h>
+#include <torch/version.h>
 
 #include <fuller/autograd/node_set.hpp>
 
@@ -58,6 +59,16 @@ void walk(const Edge& start, Visit visit) {
   walk(start, seen, std::move(visit));
 }
 
+/// Whether a tensor hook may change the gradient that arrives at a node.
+inline bool has_hooks(Node& node) {
+#if TORCH_VERSION_MAJOR >= 2
+  if (!node.tensor_pre_hooks().empty()) {
+    return true;
+  }
+#endif
+  return !node.pre_hooks().empty();
+}
+
 /// Whether a node is an autograd function that neither LibTorch nor fuller wrote, and so may run a checkpoint.
 ///
 /// The answer is the type's, and reading its name takes a while: it is remembered.
@@ -69,7 +80,9 @@ inline bool is_custom(const Node& node) {
       return custom;
     }
   }
-  const bool custom = std::strstr(type.name(), "CppNode") != nullptr && std::strstr(type.name(), "6fuller6detail") == nullptr;
+  const bool is_function =
+      std::strstr(type.name(), "CppNode") != nullptr && std::strstr(type.name(), "6fuller6detail") == nullptr;
+  const bool custom = is_function || std::strstr(type.name(), "N5torch") == nullptr;
   known.emplace_back(&type, custom);
   return custom;
 }

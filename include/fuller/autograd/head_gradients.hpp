@@ -2,15 +2,20 @@
 #pragma once
 
 #include <cstdint>
+#include <iterator>
 #include <memory>
+#include <mutex>
 #include <type_traits>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/engine.h>
+#include <torch/csrc/autograd/graph_task.h>
 
 #include <fuller/autograd/step.hpp>
 
@@ -34,6 +39,7 @@ class HeadGradients {
     }
   }
   ~HeadGradients() {
+    inner_.reset();
     if (!finished_) {
       put_back();
     }
@@ -49,14 +55,34 @@ class HeadGradients {
   /// Has the engine call finish() when the running backward is through.
   ///
   /// The callback queues itself once more: a data-parallel reducer queues its own callback later than the first and then copies
-  /// its buckets over `.grad`.
+  /// its buckets over `.grad`. A calibration inside another's head has set the same `.grad` aside after that one, and so is to be
+  /// finished, or put back, before it.
   static void finish_last(std::shared_ptr<HeadGradients> heads) {
+    static std::mutex mutex;
+    static std::unordered_map<const void*, std::weak_ptr<HeadGradients>> innermost;  // of each running backward
+    const void* running = torch::autograd::get_current_graph_task_nodes_in_graph();
+    {
+      const std::lock_guard<std::mutex> lock(mutex);
+      for (auto entry = innermost.begin(); entry != innermost.end();) {
+        entry = entry->second.expired() ? innermost.erase(entry) : std::next(entry);
+      }
+      std::weak_ptr<HeadGradients>& last = innermost[running];
+      const auto outer = last.lock();
+      last = heads;
+      if (outer) {
+        outer->inner_ = std::move(heads);
+        return;
+      }
+    }
     auto& engine = torch::autograd::Engine::get_default_engine();
     engine.queue_callback([heads = std::move(heads), &engine] { engine.queue_callback([heads] { heads->finish(); }); });
   }
 
  private:
   void finish() {
+    if (inner_) {
+      inner_->finish();
+    }
     const at::NoGradGuard no_grad;
     if (!step_->weighed && left_unweighted()) {
       put_back();
@@ -87,7 +113,7 @@ class HeadGradients {
 
   at::Tensor weighted(std::size_t task, std::size_t k, at::Tensor gradient) const {
     if (!replacements.empty()) {
-      gradient = replacements[task][k];
+      gradient = own_copy(replacements[task][k], step_->heads[task][k]);
     }
     double weight = step_->weighed ? head_weight(*state_, task) : 1.0;
     if (!applied.empty()) {
@@ -131,6 +157,15 @@ class HeadGradients {
     return true;
   }
 
+  /// A captured gradient may be memory of the graph's, another parameter's, or expanded from fewer numbers: `.grad` is to be none
+  /// of that.
+  static at::Tensor own_copy(const at::Tensor& gradient, const at::Tensor& parameter) {
+    if (!gradient.defined() || gradient.layout() != at::kStrided) {
+      return gradient.defined() ? gradient.clone() : gradient;
+    }
+    return at::empty_like(parameter, gradient.options()).copy_(gradient);
+  }
+
   bool left_unweighted() const {
     for (const auto& head : step_->heads) {
       for (const at::Tensor& parameter : head) {
@@ -153,6 +188,7 @@ class HeadGradients {
   std::shared_ptr<State> state_;
   std::shared_ptr<Step> step_;
   std::vector<std::vector<at::Tensor>> earlier_;
+  std::shared_ptr<HeadGradients> inner_;  ///< of a calibration inside one of these heads
   bool finished_ = false;
 };
 

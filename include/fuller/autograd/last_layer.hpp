@@ -81,16 +81,28 @@ inline bool known_layer(const std::string& name, LayerEdges& edges) {
   return false;
 }
 
-inline bool is_normalisation(const std::string& name) { return name.find("Norm") != std::string::npos; }
-
-/// Whether a parameter at this node acts element by element (a learnt scale, an added position) and so is no layer's weight.
-inline bool is_elementwise(const std::string& name) {
-  for (const char* operation : {"AddBackward", "SubBackward", "RsubBackward", "MulBackward", "DivBackward", "AddcmulBackward"}) {
-    if (name.rfind(operation, 0) == 0) {
+/// Whether a parameter of two dimensions or more at this node can be a layer's weight: the node is a product, or one that
+/// LibTorch did not generate and nothing is known of. Anything else takes parameters in element by element: a learnt scale, a
+/// token, an added position.
+inline bool reads_weights(const std::string& name) {
+  const auto has = [&](const char* part) { return name.find(part) != std::string::npos; };
+  const bool generated = has("Backward") && !has("::");
+  if (!generated) {
+    return true;
+  }
+  for (const char* product :
+       {"mm", "Mm", "mv", "Mv", "Conv", "conv", "inear", "Embedding", "Lstm", "LSTM", "Gru", "GRU", "Rnn", "RNN"}) {
+    if (has(product)) {
       return true;
     }
   }
   return false;
+}
+
+/// Whether the first input of this node is added to a product of the others.
+inline bool adds_first(const std::string& name) {
+  return name.rfind("Addmm", 0) == 0 || name.rfind("Addmv", 0) == 0 || name.rfind("Addbmm", 0) == 0 ||
+         name.rfind("Baddbmm", 0) == 0;
 }
 
 /// Follows a shared representation back to the last layer with a weight.
@@ -123,9 +135,10 @@ inline LastLayer last_layer(const at::Tensor& z) {
         continue;
       }
       const at::Tensor* leaf = leaf_behind(edge);
+      const bool is_added = &edge == &node.next_edges().front() && adds_first(name);
       if (leaf == nullptr) {
         ways.push_back(edge);
-      } else if (leaf->dim() >= 2 && !is_normalisation(name) && !is_elementwise(name)) {
+      } else if (leaf->dim() >= 2 && reads_weights(name) && !is_added) {
         return {*leaf, added_bias, at, {}};
       } else if (leaf->dim() == 1 && name.rfind("AddBackward", 0) == 0) {
         added_bias = *leaf;

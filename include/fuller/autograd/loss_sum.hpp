@@ -2,9 +2,12 @@
 #pragma once
 
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -193,6 +196,7 @@ struct LossSum : torch::autograd::Function<LossSum> {
         }
       }
     }
+    refuse_at_roots(state, step, changed, *running);
     for (const Node* node : *running) {
       if (node == step.sum || step.inside.contains(node)) {
         continue;
@@ -202,16 +206,46 @@ struct LossSum : torch::autograd::Function<LossSum> {
         if (next == nullptr) {
           continue;
         }
-        if (next == step.fork || leaf_of(next) != nullptr) {
-          refuse_at(state, step, *next, changed, *node);
-        } else if (step.inside.contains(next)) {
-          walk(edge, [&](const Edge& behind) {
-            refuse_at(state, step, *behind.function, changed, *node);
-            return behind.function.get() != step.fork;
-          });
+        if (next == step.fork || leaf_of(next) != nullptr || step.inside.contains(next)) {
+          refuse_behind(state, step, edge, changed, *node);
         }
       }
     }
+  }
+
+  /// The same for what the roots of the backward read directly: those are not among the nodes that can be listed from inside it.
+  /// What they have sent waits in the graph task until the sum has sent its part.
+  static void refuse_at_roots(const State& state, const Step& step, const std::unordered_map<const void*, std::size_t>& changed,
+                              const std::unordered_set<Node*>& running) {
+    torch::autograd::GraphTask& task = task_of(running);
+    const std::lock_guard<std::mutex> lock(task.mutex_);
+    for (const auto& waiting : task.not_ready_) {
+      const Node& node = *waiting.first;
+      if (&node == step.fork || leaf_of(&node) != nullptr) {
+        refuse_at(state, step, node, changed, node);
+      } else if (step.inside.contains(&node)) {
+        for (const Edge& edge : node.next_edges()) {
+          refuse_behind(state, step, edge, changed, node);
+        }
+      }
+    }
+  }
+
+  /// The graph task of which `nodes` is the member: the engine gives that out, never the task itself.
+  static torch::autograd::GraphTask& task_of(const std::unordered_set<Node*>& nodes) {
+    using torch::autograd::GraphTask;
+    alignas(GraphTask) static const unsigned char space[sizeof(GraphTask)]{};
+    const auto* nowhere = reinterpret_cast<const GraphTask*>(space);
+    const auto offset = reinterpret_cast<std::uintptr_t>(&nowhere->nodes_in_graph_) - reinterpret_cast<std::uintptr_t>(nowhere);
+    return *reinterpret_cast<GraphTask*>(reinterpret_cast<std::uintptr_t>(&nodes) - offset);
+  }
+
+  static void refuse_behind(const State& state, const Step& step, const Edge& edge,
+                            const std::unordered_map<const void*, std::size_t>& changed, const Node& entry) {
+    walk(edge, [&](const Edge& behind) {
+      refuse_at(state, step, *behind.function, changed, entry);
+      return behind.function.get() != step.fork;
+    });
   }
 
   /// Refuses a term outside the sum, entered at `entry`, that reaches the fork or a parameter that will be changed.

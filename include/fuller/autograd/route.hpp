@@ -137,9 +137,11 @@ inline std::string explore_heads(const State& state, Step& step, const std::vect
   return problem.str();
 }
 
-/// Makes every parameter that two or more losses reach, or that lies behind the fork, the step's surface, and the rest the heads
-/// of the one task that reaches them. Where nothing is shared, each task is measured by all it reaches.
-inline void explore_all(const State& state, Step& step, const std::vector<Edge>& loss_edges) {
+/// Makes every parameter that two or more losses reach, or that lies behind the fork, the step's surface, unless that was named,
+/// and the rest the heads of the one task that reaches them. A parameter that was shared in one step is so in all: tasks may be
+/// absent. Where nothing is shared, each task is measured by all it reaches.
+/// @throws Error where ranks could not agree on the surface.
+inline void explore_all(State& state, Step& step, const std::vector<Edge>& loss_edges) {
   struct Reached {
     at::Tensor parameter;
     std::vector<std::size_t> tasks;
@@ -160,7 +162,7 @@ inline void explore_all(const State& state, Step& step, const std::vector<Edge>&
         if (reached.tasks.empty() || reached.tasks.back() != step.given[k]) {
           reached.tasks.push_back(step.given[k]);
         }
-        reached.shared = reached.tasks.size() > 1;
+        reached.shared = reached.tasks.size() > 1 || state.shared.contains(*leaf);
         return false;
       }
       return true;
@@ -177,14 +179,29 @@ inline void explore_all(const State& state, Step& step, const std::vector<Edge>&
     });
   }
   step.heads.assign(state.tasks.size(), {});
-  step.surface.clear();
+  std::vector<at::Tensor> shared;
   for (const Reached& reached : leaves) {
     if (reached.shared) {
-      step.surface.push_back(reached.parameter);
+      shared.push_back(reached.parameter);
+      state.shared.insert(reached.parameter);
     } else {
       step.heads[reached.tasks.front()].push_back(reached.parameter);
     }
   }
+  state.saw_all_tasks = state.saw_all_tasks || step.given.size() == state.tasks.size();
+  if (step.named) {
+    return;
+  }
+  if (state.options.ranks.average) {
+    if (!state.saw_all_tasks) {
+      fail(
+          "on several ranks the first step of Surface::all_shared whose losses share more than the trunk needs the loss of "
+          "every ",
+          "task on every rank: it tells which parameters are shared");
+    }
+    shared = state.shared.all();  // the same list on every rank, whichever tasks it has in this step
+  }
+  step.surface = std::move(shared);
   if (step.surface.empty()) {
     for (const Reached& reached : leaves) {
       step.surface.push_back(reached.parameter);

@@ -130,9 +130,11 @@ void read_state(Archive& archive, State& state, Modalities* modalities) {
   expect_same(read("modalities"), modalities == nullptr ? std::string() : joined(modalities->names), "modalities");
   std::vector<double> rule_state = state.rule.state;
   restore(read("state"), "state of the rule", rule_state);
-  const at::Tensor counters = read("counters");
-  if (counters.numel() != 2) {
-    fail("the saved counters are ", counters.numel(), " numbers instead of 2");
+  std::vector<double> counters{0, 0};
+  restore(read("counters"), "counters", counters);
+  constexpr double most = 1e15;
+  if (!(counters[0] >= 0 && counters[0] < most && counters[1] >= 0 && counters[1] < most)) {
+    fail("the saved calibration counts ", counters[0], " steps and ", counters[1], " epochs; the file is damaged");
   }
   if (modalities != nullptr) {
     std::vector<double> gate_state = modalities->state;
@@ -142,8 +144,8 @@ void read_state(Archive& archive, State& state, Modalities* modalities) {
     modalities->state = std::move(gate_state);
     modalities->scales = std::move(gates);
   }
-  state.step = counters[0].template item<std::int64_t>();
-  state.epoch = counters[1].template item<std::int64_t>();
+  state.step = static_cast<std::int64_t>(counters[0]);
+  state.epoch = static_cast<std::int64_t>(counters[1]);
   state.rule.state = std::move(rule_state);
 }
 

@@ -4,10 +4,15 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
 #include <ATen/core/ivalue.h>
+#include <c10/core/TensorImpl.h>
+#include <c10/core/UndefinedTensorImpl.h>
+#include <c10/util/intrusive_ptr.h>
 
 #include <fuller/autograd/device_steps.hpp>
 #include <fuller/autograd/graph.hpp>
@@ -39,6 +44,7 @@ struct Step {
   std::vector<Edge> roots;              ///< gradient edges of the K levels of z
   std::vector<at::Tensor> surface;      ///< parameters whose task gradients are compared
   std::vector<Edge> surface_edges;      ///< and where their gradients arrive
+  bool named = false;                   ///< whether the user named them
   Edge linear;                          ///< the product x W^T, where W alone is the surface and nothing else reads it
   std::vector<const Node*> linear_way;  ///< from there to W
 
@@ -50,6 +56,35 @@ struct Step {
   std::vector<std::vector<at::Tensor>> heads;  ///< T lists of parameters that one task alone reaches
   NodeSet inside;                              ///< nodes between the sum and the fork
   std::vector<bool> custom;                    ///< whether a task's head holds an autograd function of the user's
+};
+
+/// Parameters in the order in which they were found, without keeping them alive.
+class SharedLeaves {
+ public:
+  bool contains(const at::Tensor& leaf) const {
+    const auto place = places_.find(leaf.unsafeGetTensorImpl());
+    return place != places_.end() && !leaves_[place->second].expired();
+  }
+  void insert(const at::Tensor& leaf) {
+    if (!contains(leaf)) {
+      places_[leaf.unsafeGetTensorImpl()] = leaves_.size();
+      leaves_.emplace_back(leaf.getIntrusivePtr());
+    }
+  }
+  std::vector<at::Tensor> all() const {
+    std::vector<at::Tensor> alive;
+    for (const Weak& leaf : leaves_) {
+      if (auto pointer = leaf.lock()) {
+        alive.emplace_back(std::move(pointer));
+      }
+    }
+    return alive;
+  }
+
+ private:
+  using Weak = c10::weak_intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>;
+  std::vector<Weak> leaves_;
+  std::unordered_map<const void*, std::size_t> places_;
 };
 
 /// What a Calibration keeps from step to step.
@@ -87,6 +122,8 @@ struct State {
 
   std::vector<std::vector<at::Tensor>> named_heads;  ///< head parameters given by name
   std::vector<std::weak_ptr<Step>> open_steps;       ///< steps whose graph is alive
+  SharedLeaves shared;                               ///< parameters that were shared in a step of Surface::all_shared
+  bool saw_all_tasks = false;                        ///< in one of which every task had a loss
 };
 
 /// Whether the gradients that a backward leaves in the heads are changed when it is through.

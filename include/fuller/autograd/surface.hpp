@@ -75,6 +75,7 @@ inline void choose_surface(const State& state, Step& step, const std::vector<at:
   if (state.surface == Surface::representation || never_measured) {
     return;
   }
+  step.named = !named.empty();
   step.surface = std::move(named);
   if (step.surface.empty() && state.surface == Surface::all_shared) {
     step.surface = leaves_behind(step.roots);

@@ -81,7 +81,10 @@ struct TaskFork : torch::autograd::Function<TaskFork> {
     for (std::size_t i = 0; i < by_task.size(); ++i) {
       by_task[i].assign(cotangents.begin() + static_cast<std::ptrdiff_t>(i * levels),
                         cotangents.begin() + static_cast<std::ptrdiff_t>((i + 1) * levels));
-      state.present[i] = any_defined(by_task[i]) ? 1 : 0;
+    }
+    std::fill(state.present.begin(), state.present.end(), std::uint8_t{0});
+    for (const std::size_t task : step.given) {
+      state.present[task] = 1;
     }
     if (state.options.ranks.average) {
       agree_on_presence(state.options.ranks, state.present);
