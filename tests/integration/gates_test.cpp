@@ -262,6 +262,12 @@ TEST_CASE("What a gate cannot do it refuses in words") {
   const Tensors second = calibration.gate(net.features(), weight);
   const Tensor two_frames = net.loss(0, net.shared(net.fuse(first))) + net.loss(0, net.shared(net.fuse(second)));
   CHECK(contains(thrown_by([&] { two_frames.backward(); }), "gate() was called more than once"));
+  // The rule belongs to another calibration, whose passes for each task run through the gates.
+  fuller::CalibrationOptions everything;
+  everything.surface = fuller::Surface::all_shared;
+  Calibration rule(fuller::IMTL_G(), {"one", "two"}, everything);
+  const auto v = rule.fork<2>(net.shared(net.fuse(calibration.gate(net.features(), weight))));
+  CHECK(contains(thrown_by([&] { rule.sum({net.loss(0, v[0]), net.loss(1, v[1])}).backward(); }), "to one Calibration"));
   // create_graph would gate twice.
   features = calibration.gate(net.features(), weight);
   CHECK(contains(thrown_by([&] { net.loss(0, net.shared(net.fuse(features))).backward({}, true, true); }), "create_graph"));

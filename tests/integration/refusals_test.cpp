@@ -268,6 +268,17 @@ TEST_CASE("A head in a reentrant checkpoint: refused until its parameters are na
   CHECK(difference(gradients_of(s.net.parameters()), unweighted) < 1e-12);
 }
 
+TEST_CASE("Nodes that are neither LibTorch's nor fuller's may run a checkpoint") {
+  struct OfTheUser : torch::autograd::Node {
+    torch::autograd::variable_list apply(torch::autograd::variable_list&& gradients) override { return std::move(gradients); }
+  };
+  Step s;
+  CHECK(fuller::detail::is_custom(OfTheUser()));
+  CHECK(fuller::detail::is_custom(*Fails::apply(s.z).grad_fn()));
+  CHECK_FALSE(fuller::detail::is_custom(*s.z.grad_fn()));
+  CHECK_FALSE(fuller::detail::is_custom(*s.v[0].grad_fn()));
+}
+
 TEST_CASE("A trunk in a checkpoint: exact where the surface lies outside of it, refused where it does not") {
   Network net = conv_network(3);
   const Tensor x = net.input(4).set_requires_grad(true);

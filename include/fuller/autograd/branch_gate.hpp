@@ -14,6 +14,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/graph_task.h>
 
+#include <fuller/autograd/nested_pass.hpp>
 #include <fuller/autograd/ranks.hpp>
 #include <fuller/autograd/reductions.hpp>
 #include <fuller/autograd/step.hpp>
@@ -176,6 +177,9 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
     }
     Modalities& modalities = *step->modalities;
     if (step->state->nested == 0) {
+      if (NestedPass::on_this_thread() > 0) {
+        fail("the task gradients of another calibration are formed through the gates; give rule and gates to one Calibration");
+      }
       expect_one_call(*step);
       expect_all_weights(*step);
       expect_all_branches(*step, cotangents);
@@ -209,10 +213,8 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
     for (const auto& open : step.modalities->open_steps) {
       const auto other = open.lock();
       if (running != nullptr && other && other.get() != &step && running->count(const_cast<Node*>(other->node)) != 0) {
-        fail(
-            "gate() was called more than once in the step of one backward; join the inputs of both calls along the batch, or "
-            "use ",
-            "a second Calibration for a second fusion layer");
+        fail("gate() was called more than once in the step of one backward; join the inputs of both calls along the batch, ",
+             "or use a second Calibration for a second fusion layer");
       }
     }
   }
@@ -226,14 +228,7 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
       fail("the gate of '", step.modalities->names.front(),
            "' and the other branches ran before the gradient of the fusion weight was ",
            "known: the weight is frozen, used a second time further back, or inside a checkpoint that does not hold the branches "
-           "too; gate with the weight that reads "
-           "the branches and nothing else");
-    }
-    if (step.weights_seen > expected) {
-      fail(
-          "the gradient of the fusion weight was formed more than once in one backward, by another calibration's passes; give "
-          "rule ",
-          "and gates to one Calibration");
+           "too; gate with the weight that reads the branches and nothing else");
     }
   }
 

@@ -12,13 +12,25 @@
 namespace fuller::detail {
 
 /// Counts the nested passes that run inside a backward, so that gates and hooks of the same calibration let them through
-/// unchanged.
+/// unchanged, and those of others can tell.
 class NestedPass {
  public:
-  explicit NestedPass(int& depth) : depth_(depth) { ++depth_; }
-  ~NestedPass() { --depth_; }
+  explicit NestedPass(int& depth) : depth_(depth) {
+    ++depth_;
+    ++on_this_thread();
+  }
+  ~NestedPass() {
+    --depth_;
+    --on_this_thread();
+  }
   NestedPass(const NestedPass&) = delete;
   NestedPass& operator=(const NestedPass&) = delete;
+
+  /// Passes of any calibration.
+  static int& on_this_thread() {
+    thread_local int passes = 0;
+    return passes;
+  }
 
  private:
   int& depth_;
