@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which parameters' gradients are compared: found, named, several; losses that share more than the trunk.
+#include <array>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -358,8 +359,8 @@ TEST_CASE("All shared parameters: what was shared stays so in steps of one task,
   Tensors shared = trunk->parameters();
   append(shared, decoder->parameters());
   const Tensor x = torch::randn({4, 6}, torch::kDouble);
-  const auto losses_of = [&](const Tensor& z) {
-    return Tensors{one(decoder->forward(z)).pow(2).mean(), 30 * two(decoder->forward(z)).sin().mean()};
+  const auto losses_of = [&](const Tensor& z, const Tensor& z_two) {
+    return Tensors{one(decoder->forward(z)).pow(2).mean(), 30 * two(decoder->forward(z_two)).sin().mean()};
   };
   for (const bool forked : {false, true}) {
     CalibrationOptions options;
@@ -367,15 +368,17 @@ TEST_CASE("All shared parameters: what was shared stays so in steps of one task,
     options.apply_to = ApplyTo::shared_only;
     Calibration calibration(fuller::IMTL_G(), {"a", "b"}, options);
     const auto sum_of = [&](bool with_a) {
-      const Tensor z = trunk->forward(x);
-      Tensors losses = losses_of(forked ? calibration.fork<2>(z)[0] : z);
+      const Tensor plain = trunk->forward(x);
+      const auto z = forked ? calibration.fork<2>(plain) : std::array<Tensor, 2>{plain, plain};
+      Tensors losses = losses_of(z[0], z[1]);
       losses[0] = with_a ? losses[0] : Tensor();
       return calibration.sum(losses);
     };
     sum_of(true).backward();
     const double held = calibration.diagnostics().weights[1];
     CHECK(std::abs(held - 1) > 0.1);
-    const Tensor loss = losses_of(trunk->forward(x))[1];
+    const Tensor z = trunk->forward(x);
+    const Tensor loss = losses_of(z, z)[1];
     Tensors expected = gradient_of(loss, shared);
     for (Tensor& gradient : expected) {
       gradient = gradient * held;
@@ -390,11 +393,11 @@ TEST_CASE("All shared parameters: what was shared stays so in steps of one task,
   CalibrationOptions options;
   options.surface = Surface::all_shared;
   const Tensors named{decoder->parameters()[0]};
-  const Tensors plain = losses_of(trunk->forward(x));
-  const Weights weights = imtl_g(gram_at(plain, named));
+  const Tensor plain = trunk->forward(x);
+  const Weights weights = imtl_g(gram_at(losses_of(plain, plain), named));
   Calibration calibration(fuller::IMTL_G(), {"a", "b"}, options);
   const auto z = calibration.fork<2>(trunk->forward(x), named);
-  calibration.sum(losses_of(z[0])).backward();
+  calibration.sum(losses_of(z[0], z[1])).backward();
   CHECK(largest_difference(calibration.diagnostics().weights, weights.shared) < 1e-12);
 }
 

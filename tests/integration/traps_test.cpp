@@ -345,6 +345,15 @@ TEST_CASE("A calibration inside another's head: gradients accumulate, and are pu
     CHECK(difference(gradients_of(parameters), times(count)) < 1e-12);
   }
   CHECK(thrown_by([&] { calibrated(true).backward(); }) == "boom");
+  CalibrationOptions everything;
+  everything.surface = fuller::Surface::all_shared;
+  Calibration outermost(fuller::IMTL_G(), {"one", "rest"}, everything);
+  const Tensor shared = torch::tanh(outer(x));
+  const auto w = b.fork<2>(torch::tanh(inner(shared)));
+  const Tensor both = outermost.sum({loss(0, shared), b.sum({loss(1, w[0]), loss(2, w[1])})});
+  const std::int64_t steps = b.steps();
+  CHECK(contains(thrown_by([&] { both.backward(); }), "another calibration"));
+  CHECK(b.steps() == steps);
   Tensors of_heads;
   for (auto& head : heads) {
     append(of_heads, head->parameters());

@@ -53,6 +53,11 @@ struct LossSum : torch::autograd::Function<LossSum> {
     if (at::GradMode::is_enabled()) {
       fail("a backward with create_graph through the calibration's sum of losses is refused: the weights would be applied twice");
     }
+    if (NestedPass::on_this_thread() > 0) {
+      fail(
+          "another calibration forms its task gradients through this one's sum of losses; let that one have heads that share no ",
+          "parameter, each behind an output of its fork()");
+    }
     if (summed->serial != step.sums) {
       fail("sum() was called once more on losses behind the same fork(); go backward from the last sum alone");
     }

@@ -109,7 +109,9 @@ inline std::string explore_heads(const State& state, Step& step, const std::vect
       }
       if (const at::Tensor* leaf = leaf_of(node)) {
         const auto [owner, is_new] = owners.emplace(leaf->unsafeGetTensorImpl(), task);
-        if (is_new) {
+        if (state.shared.contains(*leaf)) {
+          problem << "a parameter of shape " << leaf->sizes() << " was shared in an earlier step";
+        } else if (is_new) {
           step.heads[task].push_back(*leaf);
         } else if (owner->second != task) {
           problem << "a head parameter of shape " << leaf->sizes() << " is shared by '" << state.tasks[owner->second] << "' and '"
