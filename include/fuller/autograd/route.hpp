@@ -142,7 +142,6 @@ inline std::string explore_heads(const State& state, Step& step, const std::vect
 /// Makes every parameter that two or more losses reach, or that lies behind the fork, the step's surface, unless that was named,
 /// and the rest the heads of the one task that reaches them. A parameter that was shared in one step is so in all: tasks may be
 /// absent. Where nothing is shared, each task is measured by all it reaches.
-/// @throws Error where ranks could not agree on the surface.
 inline void explore_all(State& state, Step& step, const std::vector<Edge>& loss_edges) {
   struct Reached {
     at::Tensor parameter;
@@ -190,17 +189,10 @@ inline void explore_all(State& state, Step& step, const std::vector<Edge>& loss_
       step.heads[reached.tasks.front()].push_back(reached.parameter);
     }
   }
-  state.saw_all_tasks = state.saw_all_tasks || step.given.size() == state.tasks.size();
   if (step.named) {
     return;
   }
   if (state.options.ranks.average) {
-    if (!state.saw_all_tasks) {
-      fail(
-          "on several ranks the first step of Surface::all_shared whose losses share more than the trunk needs the loss of "
-          "every ",
-          "task on every rank: it tells which parameters are shared");
-    }
     shared = state.shared.all();  // the same list on every rank, whichever tasks it has in this step
   }
   step.surface = std::move(shared);
@@ -215,8 +207,18 @@ inline void explore_all(State& state, Step& step, const std::vector<Edge>& loss_
   }
 }
 
+/// Refuses what ranks could not agree on: which parameters are shared shows in a step with every task.
+inline void expect_all_tasks_once(State& state, const Step& step) {
+  state.saw_all_tasks = state.saw_all_tasks || step.given.size() == state.tasks.size();
+  if (state.options.ranks.average && state.surface == Surface::all_shared && !state.saw_all_tasks) {
+    fail("on several ranks the first step of Surface::all_shared needs the loss of every task on every rank: it tells which ",
+         "parameters are shared");
+  }
+}
+
 /// Decides where this step's weights are chosen, and refuses in words what neither way can do exactly.
 inline void choose_route(State& state, Step& step, const std::vector<Edge>& loss_edges) {
+  expect_all_tasks_once(state, step);
   step.heads.assign(state.tasks.size(), {});
   step.custom.assign(state.tasks.size(), false);
   step.inside.clear();
