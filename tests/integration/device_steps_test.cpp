@@ -22,6 +22,7 @@
 #include "support/emulated_kernels.hpp"
 #include "support/fusion.hpp"
 #include "support/host_stream.hpp"
+#include "support/multi_backward.hpp"
 #include "support/steps.hpp"
 
 using namespace fuller::testing;
@@ -45,7 +46,8 @@ std::shared_ptr<const fuller::StepsOnDevice> steps_by(Way way) {
 bool close(const std::vector<double>& a, const std::vector<double>& b, double tolerance = 1e-9) {
   bool all = a.size() == b.size();
   for (std::size_t i = 0; all && i < a.size(); ++i) {
-    all = (std::isnan(a[i]) && std::isnan(b[i])) || std::abs(a[i] - b[i]) <= tolerance * std::max(1.0, std::abs(b[i]));
+    all = a[i] == b[i] || (std::isnan(a[i]) && std::isnan(b[i])) ||
+          std::abs(a[i] - b[i]) <= tolerance * std::max(1.0, std::abs(b[i]));
   }
   return all;
 }
@@ -416,6 +418,61 @@ TEST_CASE("Losses of different types wait for nothing on a device, and a term ou
     found[which] = gradients_of(net.parameters());
   }
   CHECK(difference(found[1], found[0]) < 1e-9);
+}
+
+TEST_CASE("A head that gives no gradient back trains on a device as on the host", "[cuda]") {
+  const Way way = GENERATE(Way::kernels, Way::host_rule);
+  Pair<fuller::IMTL_G> both(way, fuller::IMTL_G(), 2, {});
+  Tensors found[2];
+  for (const int which : {0, 1}) {
+    Network net = conv_network(2);
+    Calibration& calibration = which == 0 ? both.host : both.device;
+    const auto z = calibration.fork<2>(net.features(net.input(1)).front());
+    calibration.sum({net.loss(0, {z[0]}), net.loss(1, {Silent::apply(z[1])})}).backward();
+    found[which] = gradients_of(net.parameters());
+    CHECK(net.head_parameters(1)[0].grad().norm().item<double>() > 0);
+  }
+  CHECK(difference(found[1], found[0]) < 1e-12);
+  expect_same(both.host.diagnostics(), both.device.diagnostics());
+}
+
+TEST_CASE("Two calibrations on a device in one backward weight what it adds, and nothing that was there", "[cuda]") {
+  const Way way = GENERATE(Way::kernels, Way::host_rule);
+  const bool nested = GENERATE(true, false);
+  Network first = conv_network(2);
+  torch::manual_seed(23);
+  torch::nn::Conv2d inner(torch::nn::Conv2dOptions(first.features(first.input(1)).front().size(1), 3, 1));
+  std::vector<torch::nn::Conv2d> heads{torch::nn::Conv2d(3, 1, 1), torch::nn::Conv2d(3, 2, 1)};
+  Tensors parameters = first.parameters();
+  for (auto layer : {inner, heads[0], heads[1]}) {
+    layer->to(torch::kDouble);
+    append(parameters, layer->parameters());
+  }
+  Calibration a(fuller::Constant({2, 3}), {"one", "rest"});
+  Calibration b(fuller::Constant({5, 7}), {"two", "three"});
+  a.use(steps_by(way));
+  b.use(steps_by(way));
+  const auto loss = [&](std::size_t i, const Tensor& y) { return torch::tanh(heads[i](y)).sum(); };
+  const Tensor x = first.input(1);
+  const Tensor z = first.features(x).front();
+  const Tensor y = torch::tanh(inner(nested ? z : z.detach()));
+  const Tensor second = 5 * loss(0, y) + 7 * loss(1, y);
+  const Tensor plain = nested ? 2 * first.loss(0, {z}) + 3 * second : 2 * first.loss(0, {z}) + 3 * first.loss(1, {z}) + second;
+  Tensors once = gradient_of(plain, parameters);
+  for (int count = 1; count <= 3; ++count) {
+    const Tensor features = first.features(x).front();
+    const auto v = a.fork<2>(features);
+    const auto w = b.fork<2>(torch::tanh(inner(nested ? v[1] : features.detach())));
+    const Tensor of_b = b.sum({loss(0, w[0]), loss(1, w[1])});
+    const Tensor total =
+        nested ? a.sum({first.loss(0, {v[0]}), of_b}) : a.sum({first.loss(0, {v[0]}), first.loss(1, {v[1]})}) + of_b;
+    total.backward();
+    Tensors expected;
+    for (const Tensor& gradient : once) {
+      expected.push_back(count * gradient);
+    }
+    CHECK(difference(gradients_of(parameters), expected) < 1e-12);
+  }
 }
 
 TEST_CASE("What a device cannot do is refused when it is asked for, and nothing has changed", "[cuda]") {

@@ -275,6 +275,12 @@ TEST_CASE("ranks whose losses share a decoder compare the same parameters, which
   fuller::Calibration early(fuller::IMTL_G(), {"a", "b"}, options);
   CHECK(fuller::testing::contains(fuller::testing::thrown_by([&] { net.step(early, x, false); }),
                                   "needs the loss of every task on every rank"));
+  const auto [z_a, z_b] = early.fork<2>(torch::tanh(net.trunk(x)));
+  const Tensor behind_fork = net.a(z_a).pow(2).mean();
+  CHECK(fuller::testing::contains(fuller::testing::thrown_by([&] {
+                                    early.sum({behind_fork, Tensor()});
+                                  }),
+                                  "needs the loss of every task on every rank"));
 }
 
 }  // namespace

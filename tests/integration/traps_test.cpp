@@ -380,10 +380,6 @@ TEST_CASE("Losses that the trainer changes in place after sum(), and heads that 
   };
   CHECK(weights(true) == weights(false));
 
-  struct Silent : torch::autograd::Function<Silent> {
-    static Tensor forward(torch::autograd::AutogradContext*, const Tensor& v) { return v.clone(); }
-    static Tensors backward(torch::autograd::AutogradContext*, const Tensors&) { return {Tensor()}; }
-  };
   Calibration calibration(fuller::IMTL_G(), task_names(2));
   clear(net.parameters());
   const Tensors expected = gradient_of(net.loss(1, net.features(x)), net.head_parameters(1));

@@ -86,6 +86,12 @@ struct Fails : torch::autograd::Function<Fails> {
   static Tensors backward(torch::autograd::AutogradContext*, const Tensors&) { throw std::runtime_error("boom"); }
 };
 
+/// The identity, whose backward gives no gradient on.
+struct Silent : torch::autograd::Function<Silent> {
+  static Tensor forward(torch::autograd::AutogradContext*, const Tensor& x) { return x.clone(); }
+  static Tensors backward(torch::autograd::AutogradContext*, const Tensors&) { return {Tensor()}; }
+};
+
 /// The identity, whose backward replaces the gradient by `value`.
 struct Replaces : torch::autograd::Function<Replaces> {
   static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& x, double value) {

@@ -214,7 +214,7 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
       const auto other = open.lock();
       if (running != nullptr && other && other.get() != &step && running->count(const_cast<Node*>(other->node)) != 0) {
         fail("gate() was called more than once in the step of one backward; join the inputs of both calls along the batch, ",
-             "or use a second Calibration for a second fusion layer");
+             "or gate a second fusion layer by a second Calibration (whose gates the rule's passes then must not run through)");
       }
     }
   }
@@ -243,21 +243,28 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
     }
   }
 
-  /// Where a concatenation reads the branches directly, their cotangents are views of one tensor, in its order: that must be the
-  /// order in which gate() got them, since the weight's slices are told apart by it.
+  /// Where a concatenation along the channels reads the branches directly, their cotangents are slices of one tensor, in its
+  /// order: that must be the order in which gate() got them, since the weight's slices are told apart by it.
   static void expect_order(const GateStep& step, const torch::autograd::variable_list& cotangents) {
-    const auto is_view = [](const at::Tensor& cotangent) {
-      return cotangent.layout() == at::kStrided && cotangent.has_storage();
-    };
     for (std::size_t k = 1; k < step.through.size() && step.fusion.size() == 1; ++k) {
-      const at::Tensor& before = cotangents[k - 1];
-      const at::Tensor& after = cotangents[k];
-      if (is_view(before) && is_view(after) && before.is_alias_of(after) && before.storage_offset() > after.storage_offset()) {
+      const std::int64_t channels = step.fusion.front().dim() > 2 ? 1 : cotangents[k].dim() - 1;
+      if (comes_later(cotangents[k - 1], cotangents[k], channels)) {
         fail("the fusion layer reads '", step.modalities->names[step.through[k]], "' before '",
              step.modalities->names[step.through[k - 1]], "', gate() got them the other way round; ",
              "concatenate the branches in the order of gate()");
       }
     }
+  }
+
+  /// Whether `one` lies behind `other` along a dimension of a tensor that both are slices of.
+  static bool comes_later(const at::Tensor& one, const at::Tensor& other, std::int64_t dimension) {
+    const bool slices = one.layout() == at::kStrided && other.layout() == at::kStrided && one.strides() == other.strides() &&
+                        dimension > 0 && dimension < one.dim() && one.is_alias_of(other);
+    if (!slices) {
+      return false;
+    }
+    const std::int64_t distance = one.storage_offset() - other.storage_offset();
+    return distance >= other.size(dimension) * other.stride(dimension) && distance < one.stride(0);
   }
 
   static void open_gates(const GateStep& step) {

@@ -350,7 +350,8 @@ class Calibration {
   Snapshot snapshot() const { return Snapshot(*state_, modalities_.get()); }
 
   /// Writes everything a resumed run needs to equal the uninterrupted one bit for bit: the rule's state (weights, moments, epoch
-  /// means), counters of steps and epochs (and so of random draws), gates. `torch::save(calibration, path)` calls it.
+  /// means), counters of steps and epochs (and so of random draws), gates. Not which parameters were ever shared: where losses
+  /// share head parameters, that shows anew in the first step with all of them. `torch::save(calibration, path)` calls it.
   template <class Archive>
   void save(Archive& archive) const {
     bring_to_host();

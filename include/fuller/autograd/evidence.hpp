@@ -32,7 +32,9 @@ inline bool gram_of_linear(State& state, const Step& step, const TaskTensors& co
   if (!step.linear.function || state.options.ranks.average) {
     return false;
   }
-  const at::Tensor x = has_hooks(*step.linear.function) ? at::Tensor() : linear_input(*step.linear.function);
+  const bool hooked = has_hooks(*step.linear.function) ||
+                      std::any_of(step.linear_way.begin(), step.linear_way.end(), [](Node* node) { return has_hooks(*node); });
+  const at::Tensor x = hooked ? at::Tensor() : linear_input(*step.linear.function);
   const at::Tensor& weight = step.surface.front();
   const auto present = std::count_if(cotangents.begin(), cotangents.end(), any_defined);
   if (!x.defined() || x.layout() != at::kStrided || x.dim() != 2 || x.size(1) == 0 || !x.device().is_cpu() ||

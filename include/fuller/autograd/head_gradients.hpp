@@ -17,6 +17,7 @@
 #include <torch/csrc/autograd/engine.h>
 #include <torch/csrc/autograd/graph_task.h>
 
+#include <fuller/autograd/device_heads.hpp>
 #include <fuller/autograd/step.hpp>
 
 namespace fuller::detail {
@@ -91,6 +92,7 @@ class HeadGradients {
           "a backward reached head parameters without passing fork(), so their gradients could not be weighted; differentiate to "
           "the shared parameters too");
     }
+    weight_heads_on_device(*state_, *step_);
     for (std::size_t i = 0; i < earlier_.size(); ++i) {
       for (std::size_t k = 0; k < earlier_[i].size(); ++k) {
         const at::Tensor& parameter = step_->heads[i][k];

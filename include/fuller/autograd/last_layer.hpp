@@ -18,7 +18,7 @@ struct LastLayer {
   at::Tensor bias;  ///< undefined where the layer has none
   Edge output;      ///< where the gradient of the layer's output arrives: at the node that multiplies by the weight
   /// The nodes from the product x W^T to W itself; empty where this is another operation, or reads something made from W.
-  std::vector<const Node*> way_to_weight;
+  std::vector<Node*> way_to_weight;
 };
 
 /// The leaf at the end of a chain of nodes with one input each (a transposition, a cast), or null.
@@ -37,9 +37,9 @@ inline const at::Tensor* leaf_behind(const Edge& edge) {
 }
 
 /// The nodes from where a product reads its weight to the leaf, where at most transpositions lie between; else none.
-inline std::vector<const Node*> transposed_way(const Edge& edge) {
-  std::vector<const Node*> way;
-  for (const Node* node = edge.function.get(); node != nullptr; node = node->next_edge(0).function.get()) {
+inline std::vector<Node*> transposed_way(const Edge& edge) {
+  std::vector<Node*> way;
+  for (Node* node = edge.function.get(); node != nullptr; node = node->next_edge(0).function.get()) {
     way.push_back(node);
     if (leaf_of(node) != nullptr) {
       return way;
@@ -81,8 +81,8 @@ inline bool known_layer(const std::string& name, LayerEdges& edges) {
   return false;
 }
 
-/// Whether a parameter of two dimensions or more at this node can be a layer's weight: the node is a product, or one that
-/// LibTorch did not generate and nothing is known of. Anything else takes parameters in element by element: a learnt scale, a
+/// Whether a parameter of two dimensions or more at this node can be a layer's weight: the node is a product or a lookup, or one
+/// that LibTorch did not generate and nothing is known of. Most others take parameters in element by element: a learnt scale, a
 /// token, an added position.
 inline bool reads_weights(const std::string& name) {
   const auto has = [&](const char* part) { return name.find(part) != std::string::npos; };
@@ -90,8 +90,8 @@ inline bool reads_weights(const std::string& name) {
   if (!generated) {
     return true;
   }
-  for (const char* product :
-       {"mm", "Mm", "mv", "Mv", "Conv", "conv", "inear", "Embedding", "Lstm", "LSTM", "Gru", "GRU", "Rnn", "RNN"}) {
+  for (const char* product : {"mm", "Mm", "mv", "Mv", "Conv", "conv", "inear", "atmul", "Embedding", "Index", "Gather", "Lstm",
+                              "LSTM", "Gru", "GRU", "Rnn", "RNN"}) {
     if (has(product)) {
       return true;
     }
@@ -125,7 +125,7 @@ inline LastLayer last_layer(const at::Tensor& z) {
     if (known_layer(name, known)) {
       if (at::Tensor weight = leaf_at(known.weight); weight.defined()) {
         const at::Tensor bias = leaf_at(known.bias);
-        std::vector<const Node*> way = transposed_way(node.next_edge(static_cast<std::size_t>(known.weight)));
+        std::vector<Node*> way = transposed_way(node.next_edge(static_cast<std::size_t>(known.weight)));
         return {std::move(weight), bias.defined() ? bias : added_bias, at, std::move(way)};
       }
     }

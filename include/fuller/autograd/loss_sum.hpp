@@ -16,7 +16,6 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/graph_task.h>
 
-#include <fuller/autograd/device_heads.hpp>
 #include <fuller/autograd/head_gradients.hpp>
 #include <fuller/autograd/task_fork.hpp>
 
@@ -98,9 +97,6 @@ struct LossSum : torch::autograd::Function<LossSum> {
       }
     }
     if (sets_aside) {
-      if (state.device && step.route == Step::Route::fork) {
-        weight_heads_last(summed->state, summed->step);
-      }
       auto heads = std::make_shared<HeadGradients>(summed->state, summed->step);
       heads->replacements = std::move(replacements);
       heads->applied = std::move(applied);
@@ -241,8 +237,9 @@ struct LossSum : torch::autograd::Function<LossSum> {
     using torch::autograd::GraphTask;
     alignas(GraphTask) static const unsigned char space[sizeof(GraphTask)]{};
     const auto* nowhere = reinterpret_cast<const GraphTask*>(space);
-    const auto offset = reinterpret_cast<std::uintptr_t>(&nowhere->nodes_in_graph_) - reinterpret_cast<std::uintptr_t>(nowhere);
-    return *reinterpret_cast<GraphTask*>(reinterpret_cast<std::uintptr_t>(&nodes) - offset);
+    const auto offset = reinterpret_cast<const unsigned char*>(&nowhere->nodes_in_graph_) - space;
+    auto* member = reinterpret_cast<unsigned char*>(const_cast<std::unordered_set<Node*>*>(&nodes));
+    return *reinterpret_cast<GraphTask*>(member - offset);
   }
 
   static void refuse_behind(const State& state, const Step& step, const Edge& edge,

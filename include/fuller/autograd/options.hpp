@@ -16,7 +16,8 @@ namespace fuller {
 ///
 /// Task gradients (not their Gram matrix), losses and fusion gradients are averaged over the ranks before a rule sees them; at
 /// Surface::representation, where ranks hold different samples, the Gram matrices add up. The trainer averages `.grad` as ever.
-/// Every rank must take every step with a task at least, since every rank has to take part in every average.
+/// Every rank must take every step with a task at least, since every rank has to take part in every average; at
+/// Surface::all_shared the first step with all of them, which tells the parameters to compare (unless those are named).
 struct Ranks {
   /// Replaces each tensor by its mean over all ranks, in place; called inside backward, by every rank in the same order with
   /// the same shapes (a group of its own keeps it apart from the trainer's reductions). Not given: one rank.

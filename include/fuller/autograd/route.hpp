@@ -64,7 +64,7 @@ inline std::vector<const Node*> other_forks(const State& state, const Step& step
 /// @throws Error for a loss behind two forks.
 inline std::string explore_heads(const State& state, Step& step, const std::vector<Edge>& loss_edges) {
   NodeSet trunk;
-  const std::vector<const Node*>& way = step.linear_way;
+  const std::vector<Node*>& way = step.linear_way;
   std::size_t entries = 0;
   for (const Edge& root : step.roots) {
     walk(root, trunk, [&](const Edge& edge) {
@@ -193,7 +193,7 @@ inline void explore_all(State& state, Step& step, const std::vector<Edge>& loss_
     return;
   }
   if (state.options.ranks.average) {
-    shared = state.shared.all();  // the same list on every rank, whichever tasks it has in this step
+    shared = state.shared.trained();  // the same list on every rank, whichever tasks it has in this step
   }
   step.surface = std::move(shared);
   if (step.surface.empty()) {
@@ -210,7 +210,9 @@ inline void explore_all(State& state, Step& step, const std::vector<Edge>& loss_
 /// Refuses what ranks could not agree on: which parameters are shared shows in a step with every task.
 inline void expect_all_tasks_once(State& state, const Step& step) {
   state.saw_all_tasks = state.saw_all_tasks || step.given.size() == state.tasks.size();
-  if (state.options.ranks.average && state.surface == Surface::all_shared && !state.saw_all_tasks) {
+  const bool depends =
+      state.surface == Surface::all_shared && !step.named && (always_measured(state) || state.options.measure_every > 0);
+  if (state.options.ranks.average && depends && !state.saw_all_tasks) {
     fail("on several ranks the first step of Surface::all_shared needs the loss of every task on every rank: it tells which ",
          "parameters are shared");
   }

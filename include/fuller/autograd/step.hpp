@@ -40,13 +40,13 @@ struct Step {
   at::Tensor device_scale;           ///< a copy of it on the device, a double, where the step runs there
   std::uint64_t nodes_at_start = 0;  ///< nodes_made() when the backward reached the loss sum
 
-  const Node* fork = nullptr;           ///< the fork's node; null for a sum without a fork
-  std::vector<Edge> roots;              ///< gradient edges of the K levels of z
-  std::vector<at::Tensor> surface;      ///< parameters whose task gradients are compared
-  std::vector<Edge> surface_edges;      ///< and where their gradients arrive
-  bool named = false;                   ///< whether the user named them
-  Edge linear;                          ///< the product x W^T, where W alone is the surface and nothing else reads it
-  std::vector<const Node*> linear_way;  ///< from there to W
+  const Node* fork = nullptr;       ///< the fork's node; null for a sum without a fork
+  std::vector<Edge> roots;          ///< gradient edges of the K levels of z
+  std::vector<at::Tensor> surface;  ///< parameters whose task gradients are compared
+  std::vector<Edge> surface_edges;  ///< and where their gradients arrive
+  bool named = false;               ///< whether the user named them
+  Edge linear;                      ///< the product x W^T, where W alone is the surface and nothing else reads it
+  std::vector<Node*> linear_way;    ///< from there to W
 
   const Node* sum = nullptr;       ///< the loss sum's node
   int sums = 0;                    ///< how often sum() was called; what follows is the last call's
@@ -71,11 +71,14 @@ class SharedLeaves {
       leaves_.emplace_back(leaf.getIntrusivePtr());
     }
   }
-  std::vector<at::Tensor> all() const {
+  std::vector<at::Tensor> trained() const {
     std::vector<at::Tensor> alive;
     for (const Weak& leaf : leaves_) {
       if (auto pointer = leaf.lock()) {
         alive.emplace_back(std::move(pointer));
+        if (!alive.back().requires_grad()) {  // frozen since
+          alive.pop_back();
+        }
       }
     }
     return alive;

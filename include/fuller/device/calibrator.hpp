@@ -52,11 +52,12 @@ class DeviceCalibrator {
 
   /// Chooses this step's weights from the task gradients: gradients[i] is task i's list, undefined where it does not reach a
   /// parameter, empty where it is absent. `losses`: [T] doubles on the device, for a rule that asks for them. `loss_scale`: one
-  /// double there, the factor of mixed precision, or undefined. One launch for each 90 or so tensors at T = 2 and each element
-  /// type; no wait; allocates when the lists have grown (and for tensors that have to be copied to be read).
+  /// double there, the factor of mixed precision, or undefined. Bit i of `present` says that task i takes part even if none of
+  /// its gradients is defined: they are zero then. One launch for each 90 or so tensors at T = 2 and each element type; no wait;
+  /// allocates when the lists have grown (and for tensors that have to be copied to be read).
   /// @throws Error for gradients that do not belong together, or losses that are missing.
   void weigh(const DeviceKernels& kernels, const std::vector<std::vector<at::Tensor>>& gradients, const at::Tensor& losses = {},
-             const at::Tensor& loss_scale = {}) {
+             const at::Tensor& loss_scale = {}, std::uint64_t present = 0) {
     const c10::NoGradGuard no_grad;
     if (gradients.size() != static_cast<std::size_t>(tasks_)) {
       detail::fail("gradients of ", gradients.size(), " tasks were given to a calibrator of ", tasks_);
@@ -64,6 +65,7 @@ class DeviceCalibrator {
     expect_doubles(losses, needs_.losses ? tasks_ : 0, "losses");
     expect_doubles(loss_scale, 0, "a loss scale");
     cuda::RuleCall call = make_call(losses, loss_scale);
+    call.present = present;
     for (std::size_t i = 0; i < gradients.size(); ++i) {
       const bool here = std::any_of(gradients[i].begin(), gradients[i].end(), [](const at::Tensor& g) { return g.defined(); });
       call.present |= static_cast<std::uint64_t>(here ? 1 : 0) << i;

@@ -59,13 +59,13 @@ class KernelTasks final : public TasksOnDevice {
     if (state.rule.needs.losses) {
       gather_losses(step.losses, losses_);
     }
+    std::uint64_t present = 0;
+    for (std::size_t i = 0; i < state.present.size(); ++i) {
+      present |= static_cast<std::uint64_t>(state.present[i] != 0 ? 1 : 0) << i;
+    }
     if (state.measured) {
-      calibrator_.weigh(kernels, gradients, losses_, scale_);
+      calibrator_.weigh(kernels, gradients, losses_, scale_, present);
     } else {
-      std::uint64_t present = 0;
-      for (std::size_t i = 0; i < state.present.size(); ++i) {
-        present |= static_cast<std::uint64_t>(state.present[i] != 0 ? 1 : 0) << i;
-      }
       calibrator_.weigh_unmeasured(kernels, present, losses_, scale_);
     }
     if (state.apply_to == ApplyTo::all) {
