@@ -366,8 +366,8 @@ TEST_CASE("Losses that the trainer changes in place after sum(), and heads that 
   Network net = conv_network(2);
   const Tensor x = net.input(3);
   const auto weights = [&](bool changes) {
-    Calibration calibration(fuller::GradNorm(), task_names(2));
-    for (int step = 0; step < 3; ++step) {
+    Calibration calibration(fuller::DWA(), task_names(2));
+    for (int step = 0; step < 4; ++step) {
       const auto v = calibration.fork<2>(net.features(x).front());
       const Tensors losses{net.loss(0, {v[0]}), net.loss(1, {v[1]})};
       const Tensor total = calibration.sum(losses);
@@ -375,6 +375,7 @@ TEST_CASE("Losses that the trainer changes in place after sum(), and heads that 
         losses[1].detach().mul_(100);
       }
       total.backward();
+      calibration.end_epoch();
     }
     return calibration.diagnostics().weights;
   };
