@@ -267,7 +267,8 @@ class Calibration {
   ///                  dimension 1 for convolutions, the last dimension for linear layers
   /// @param fusion    the weight [out, channels of all branches, ...] of the layer that reads them
   /// @return the M features
-  /// @throws Error before modalities(), for channels that do not add up, and for a frozen fusion weight
+  /// @throws Error before modalities(), for channels that do not add up, and for a frozen fusion weight; in the backward, for
+  ///         features that went past the gate or were joined in another order, and for a second call in the same step
   Tensors gate(const Tensors& branches, const Tensor& fusion) {
     detail::Modalities& all = expect_modalities(branches);
     detail::note_widths(all, branches, fusion);
@@ -275,6 +276,7 @@ class Calibration {
   }
 
   /// gate() for a fusion that has one weight [out, channels, ...] for each branch and adds what they give.
+  /// @throws Error as above, and for one weight given twice
   Tensors gate(const Tensors& branches, const Tensors& fusion) {
     expect_modalities(branches);
     if (fusion.size() != branches.size()) {
