@@ -67,6 +67,18 @@ TEST_CASE("a step of three times the work and memory is measured as such", "[mea
   CHECK(text.str().find("none: the steps run on the CPU") != std::string::npos);
 }
 
+TEST_CASE("a ratio whose interval says little is printed with the way to a better one", "[measure]") {
+  fuller::Overhead overhead;
+  const auto printed = [&](double low, double high) {
+    overhead.time = {6.1, low, high};
+    std::ostringstream text;
+    text << overhead;
+    return text.str();
+  };
+  CHECK(printed(2.4, 14.9).find("Clock::thread") != std::string::npos);
+  CHECK(printed(5.9, 6.3).find("Clock::thread") == std::string::npos);
+}
+
 TEST_CASE("the CPU's allocator is put back, whatever happens", "[measure]") {
   const c10::Allocator* const before = c10::GetCPUAllocator();
   at::Tensor survivor;

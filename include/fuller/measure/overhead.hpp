@@ -50,7 +50,7 @@ struct Overhead {
   }
 };
 
-/// Measures what calibration adds to one's own training step.
+/// Measures what calibration adds to a training step.
 ///
 ///     fuller::Overhead overhead = fuller::measure_overhead([&] { plain_step(); }, [&] { calibrated_step(); });
 ///     std::cout << overhead;
@@ -117,7 +117,7 @@ Overhead measure_overhead(Plain&& plain, Calibrated&& calibrated, const Overhead
   return result;
 }
 
-/// Four lines for people.
+/// Four lines for people, and a fifth where the interval is so wide that the ratio tells little.
 inline std::ostream& operator<<(std::ostream& out, const Overhead& overhead) {
   std::ostringstream text;
   text << std::fixed << std::setprecision(3);
@@ -140,6 +140,11 @@ inline std::ostream& operator<<(std::ostream& out, const Overhead& overhead) {
     text << "not measured: define FULLER_MEASURE_CUDA";
   } else {
     text << overhead.calibrated_waits << " / " << overhead.plain_waits;
+  }
+  if (overhead.time.high > 1.5 * overhead.time.low) {
+    text << "\nthe interval is wide     other programs took the processor: measure with options.clock = fuller::Clock::thread on "
+            "one "
+            "thread (at::set_num_threads(1)), or with more pairs";
   }
   return out << text.str() << '\n';
 }
