@@ -122,8 +122,8 @@ TEST_CASE("errors name file, row, token and field", "[hostile]") {
     check_names(error(), {"sample.json", "'timestamp' is not a whole number"});
   }
   SECTION("a token is none") {
-    replace("scene", "\"log_token\": \"", "\"log_token\": \"xyz");
-    check_names(error(), {"scene.json", "'log_token' is no token"});
+    replace("scene", "\"log_token\": \"", "\"log_token\": \"\", \"was\": \"");
+    check_names(error(), {"scene.json", "'log_token' is an empty token"});
   }
   SECTION("a token leads nowhere") {
     replace("instance", "\"category_token\": \"", "\"category_token\": \"0123456789abcdef0123456789abcdef\", \"was\": \"");

@@ -2,9 +2,11 @@
 // The readers on one real nuScenes key frame, where it is at hand.
 #include <cmath>
 #include <map>
+#include <regex>
 
 #include "bevfusion/labels/label_sets.hpp"
 #include "bevfusion/map/map_masks.hpp"
+#include "bevfusion/nuscenes/bytes.hpp"
 #include "bevfusion/nuscenes/image_file.hpp"
 #include "bevfusion/nuscenes/key_frame.hpp"
 #include "support/bevfusion_data.hpp"
@@ -81,6 +83,28 @@ TEST_CASE("real points land in real boxes in the real images", "[nuscenes][real]
   // Between LiDAR and cameras the car moved: the two ego poses differ, and so must the positions.
   const Eigen::Vector3d front = frame.cameras[0].view.camera_from_lidar.inverse().translation;
   CHECK(front.y() == Approx(0.757 - 0.328).margin(0.02));  // 0.757 m between the sensors; the car went 0.328 m in 35 ms
+}
+
+TEST_CASE("the real map with its tokens written as UUIDs is the same map", "[map][token][real]") {
+  const std::filesystem::path root = testing::real_key_frame();
+  if (root.empty()) FULLER_SKIP(absent);
+  const KeyFrame frame = key_frame_of(read_tables(root, "v1.0-mini"), 0);
+  const std::filesystem::path file = root / "maps" / "expansion" / (frame.location + ".json");
+  const std::vector<std::uint8_t> bytes = read_bytes(file);
+  const std::string text(bytes.begin(), bytes.end());
+  // As the published map expansion has them, the copy at hand without: dashes at 8-4-4-4-12.
+  const std::string dashed = std::regex_replace(
+      text, std::regex("\"([0-9a-f]{8})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{4})([0-9a-f]{12})\""), "\"$1-$2-$3-$4-$5\"");
+  REQUIRE(dashed.size() > text.size() + 4 * 100);
+  const testing::TemporaryFolder folder;
+  write_bytes(folder.path() / "map.json", dashed.data(), dashed.size());
+  const MapLabels& labels = label_sets().map.at(standard_map_labels);
+  const Eigen::Matrix3d bev = bev_from_global(frame.global_from_lidar());
+  const MapMasks as_uuids = draw_masks(read_map_expansion(folder.path() / "map.json", labels), bev);
+  const MapMasks as_digits = draw_masks(read_map_expansion(file, labels), bev);
+  CHECK(as_uuids.labelled == as_digits.labelled);
+  CHECK(as_uuids.values == as_digits.values);
+  CHECK(as_uuids.at("drivable_area", 100, 100));
 }
 
 TEST_CASE("real drivable area: expansion and base map agree, and the road is flat", "[map][real]") {

@@ -197,6 +197,50 @@ TEST_CASE("samples depend on seed, epoch and row alone", "[loading]") {
   CHECK_FALSE(SampleLoader(set.tables, options).load(2, 5).cameras[0].present);
 }
 
+TEST_CASE("rows may be called by digits, UUIDs or words", "[loading][token]") {
+  using Names = SynthOptions::Tokens;
+  const auto load = [](Names names, std::string* first) {
+    const testing::TemporaryFolder folder;
+    SynthOptions options = SynthOptions::tiny();
+    options.scenes = 1;
+    options.samples = 2;
+    options.sweeps = 1;
+    options.azimuths = 60;
+    options.seed = 21;
+    options.tokens = names;
+    options.out = folder.path();
+    generate(options);
+    const Tables tables = read_tables(options.out, options.version);
+    *first = to_string(tables.samples[0].token);
+    LoadingOptions loading = small_loading();
+    loading.augment = false;
+    return SampleLoader(tables, loading).load(1, 0);
+  };
+  std::string name;
+  const TrainingSample digits = load(Names::nuscenes, &name);
+  CHECK(name.size() == 32);
+  std::string uuid;
+  std::string text;
+  const TrainingSample others[] = {load(Names::uuid, &uuid), load(Names::text, &text)};
+  CHECK((uuid.size() == 36 && uuid[8] == '-' && uuid[13] == '-' && uuid[18] == '-' && uuid[23] == '-'));
+  CHECK(text == "sample-0-0-0");
+  for (const TrainingSample& other : others) {
+    CHECK(other.masks.labelled == std::vector<bool>(6, true));
+    CHECK(other.masks.values == digits.masks.values);
+    REQUIRE(other.boxes.size() == digits.boxes.size());
+    REQUIRE(!digits.boxes.empty());
+    for (std::size_t b = 0; b < digits.boxes.size(); ++b) {
+      CHECK(other.boxes[b].center == digits.boxes[b].center);
+      CHECK(other.boxes[b].label == digits.boxes[b].label);
+      CHECK(other.boxes[b].attribute == digits.boxes[b].attribute);
+      CHECK(other.boxes[b].visibility == digits.boxes[b].visibility);
+      CHECK(other.boxes[b].velocity_known());
+      CHECK(other.boxes[b].annotation != digits.boxes[b].annotation);
+    }
+    CHECK(other.points.size() == digits.points.size());
+  }
+}
+
 TEST_CASE("a place without maps is unlabelled", "[loading]") {
   const SmallSet& set = small();
   Tables tables = set.tables;

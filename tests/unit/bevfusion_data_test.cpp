@@ -4,6 +4,7 @@
 #include <cstring>
 #include <set>
 #include <sstream>
+#include <thread>
 
 #include "bevfusion/geometry/box.hpp"
 #include "bevfusion/geometry/camera_view.hpp"
@@ -85,15 +86,64 @@ TEST_CASE("a camera looks along z, x right and y down", "[geometry]") {
   CHECK_FALSE(view.in_image({100, 10, 1}));
 }
 
-TEST_CASE("tokens are 128 bits", "[nuscenes]") {
-  const auto token = parse_token("0123456789abcdefFEDCBA9876543210");
-  REQUIRE(token);
-  CHECK(token->high == 0x0123456789abcdefULL);
-  CHECK(token->low == 0xfedcba9876543210ULL);
-  CHECK(to_string(*token) == "0123456789abcdeffedcba9876543210");
-  CHECK(parse_token("")->empty());
-  CHECK_FALSE(parse_token("0123"));
-  CHECK_FALSE(parse_token("0123456789abcdefFEDCBA987654321g"));
+TEST_CASE("a token is any text and comes back as it was", "[nuscenes]") {
+  const std::vector<std::string> texts = {"0123456789abcdeffedcba9876543210",
+                                          "01234567-89ab-cdef-fedc-ba9876543210",
+                                          "0123456789ABCDEFFEDCBA9876543210",
+                                          "01234567-89AB-CDEF-FEDC-BA9876543210",
+                                          "0123456789abcdeffedcba987654321g",
+                                          "0123456-789ab-cdef-fedc-ba9876543210",
+                                          "00000000000000000000000000000000",
+                                          "00000000-0000-0000-0000-000000000000",
+                                          "0123456789abcdeffedcba987654321",
+                                          "1",
+                                          "sample 7 / front \"left\" \xc3\xa4\n",
+                                          std::string("a\0b", 3),
+                                          std::string("a\0c", 3),
+                                          "a",
+                                          std::string(5000, 'x')};
+  for (const std::string& text : texts) {
+    INFO(text);
+    const Token token(text);
+    CHECK(to_string(token) == text);
+    CHECK_FALSE(token.empty());
+    for (const std::string& other : texts) CHECK((Token(other) == token) == (other == text));
+    CHECK(std::hash<Token>()(token) == std::hash<Token>()(Token(text)));
+    CHECK(token.bits() == Token(text).bits());
+  }
+  CHECK(Token("").empty());
+  CHECK(Token("") == Token());
+  CHECK(to_string(Token()).empty());
+  // What augmentation draws from stays what it was for nuScenes' own tokens.
+  CHECK(Token(texts[0]).bits() == std::array<std::uint64_t, 2>{0x0123456789abcdefULL, 0xfedcba9876543210ULL});
+  CHECK(Token(texts[0]) == Token::of_digits(0x0123456789abcdefULL, 0xfedcba9876543210ULL));
+  CHECK(Token(texts[1]) == Token::of_uuid(0x0123456789abcdefULL, 0xfedcba9876543210ULL));
+  static_assert(sizeof(Token) == 24);
+}
+
+TEST_CASE("texts of tokens are shared, moved and dropped", "[nuscenes]") {
+  Token a("front left");
+  Token b = a;
+  const Token c = std::move(a);
+  b = b;
+  CHECK(b == c);
+  a = Token("x");
+  std::swap(a, b);
+  CHECK(to_string(a) == "front left");
+  CHECK(to_string(b) == "x");
+  std::vector<Token> many(100, c);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < 4; ++t) {
+    threads.emplace_back([&many, t] {
+      for (int i = 0; i < 1000; ++i) {
+        std::vector<Token> own = many;
+        own[static_cast<std::size_t>(t)] = Token("other");
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  many.clear();
+  CHECK(to_string(c) == "front left");
 }
 
 TEST_CASE("14 of 23 categories make ten classes", "[nuscenes]") {
@@ -192,7 +242,7 @@ TEST_CASE("rows stream by with the kept fields only", "[nuscenes]") {
       CHECK_THROWS_AS(row.required_token("token"), DataError);
       return;
     }
-    CHECK(row.required_token("token") == Token{0, 1});
+    CHECK(row.required_token("token") == Token("00000000000000000000000000000001"));
     CHECK(row.integer("n") == 3);
     CHECK(row.number("n") == 3);
     CHECK(row.number("x") == 2.5);

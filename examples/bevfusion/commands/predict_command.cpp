@@ -27,6 +27,16 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// The beginning of a sample's token for a file's name; a token may hold any letters, those of paths as well.
+std::string file_name_part(const Token& token) {
+  std::string name = to_string(token).substr(0, 8);
+  for (char& c : name) {
+    const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-';
+    c = plain ? c : '_';
+  }
+  return name;
+}
+
 struct PredictArguments {
   RunChoice choice;
   std::string out = "predictions";
@@ -65,7 +75,7 @@ class Gallery {
         found.push_back(one.box);
       }
     }
-    const std::string name = std::to_string(prediction.sample) + "_" + to_string(frame.sample).substr(0, 8);
+    const std::string name = std::to_string(prediction.sample) + "_" + file_name_part(frame.sample);
     const bool has_map = prediction.segmentation.defined();
     const torch::Tensor said = has_map ? prediction.segmentation.ge(arguments_.mask_threshold) : torch::Tensor();
     write_png(fs::path(arguments_.out) / (name + "_bev.png"),

@@ -29,7 +29,8 @@ const SampleLoader::Place& SampleLoader::place_of(const KeyFrame& frame) const {
 
 TrainingSample SampleLoader::load(RowIndex row, std::uint64_t epoch) const {
   const KeyFrame frame = key_frame_of(tables_, row, {options_.sweeps, options_.box_labels});
-  Random random({options_.seed, epoch, frame.sample.high, frame.sample.low});
+  const std::array<std::uint64_t, 2> name = frame.sample.bits();
+  Random random({options_.seed, epoch, name[0], name[1]});
   TrainingSample sample;
   sample.token = frame.sample;
   const BevAugmentation bev = options_.augment ? draw_bev_augmentation(options_.bev, random) : BevAugmentation();

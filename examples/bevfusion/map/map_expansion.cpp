@@ -109,17 +109,17 @@ class ExpansionReader {
     const bool areas = labels_[label].shapes == MapShapes::areas;
     // A drivable area is several polygons, every other row a single shape or none.
     if (areas && row.has("polygon_tokens")) {
-      for (const Token polygon : row.tokens("polygon_tokens")) members_.push_back({label, polygon, row.layer()});
+      for (const Token& polygon : row.tokens("polygon_tokens")) members_.push_back({label, polygon, row.layer()});
       return;
     }
     const Token shape = row.token(areas ? "polygon_token" : "line_token");
     if (!shape.empty()) members_.push_back({label, shape, row.layer()});
   }
 
-  Chain chain_of(const std::vector<Token>& nodes, Token shape) const {
+  Chain chain_of(const std::vector<Token>& nodes, const Token& shape) const {
     Chain chain;
     chain.reserve(nodes.size());
-    for (const Token node : nodes) {
+    for (const Token& node : nodes) {
       const auto found = nodes_.find(node);
       if (found == nodes_.end())
         fail(file_, "shape " + to_string(shape) + " refers to a node that is not there: " + to_string(node));

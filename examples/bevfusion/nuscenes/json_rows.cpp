@@ -2,7 +2,6 @@
 #include "bevfusion/nuscenes/json_rows.hpp"
 
 #include <nlohmann/json.hpp>
-#include <optional>
 
 #include "bevfusion/nuscenes/bytes.hpp"
 #include "bevfusion/nuscenes/data_error.hpp"
@@ -23,7 +22,7 @@ void JsonRow::fail(std::string_view field, const std::string& what) const {
 
 bool JsonRow::has(std::string_view field) const {
   for (const Value& value : values_) {
-    if (value.field == field) return value.kind != Kind::absent;
+    if (value.field == field) return value.kind != Kind::absent && value.kind != Kind::null;
   }
   return false;
 }
@@ -33,19 +32,20 @@ const JsonRow::Value& JsonRow::get(std::string_view field, Kind kind) const {
     if (value.field != field) continue;
     if (value.kind == kind) return value;
     if (value.kind == Kind::absent) fail(field, "is missing");
-    static constexpr std::string_view names[] = {"absent", "a string", "a whole number", "a number", "true or false", "a list"};
+    if (value.kind == Kind::null) fail(field, "is null");
+    static constexpr std::string_view names[] = {"absent",   "null",          "a string", "a whole number",
+                                                 "a number", "true or false", "a list"};
     fail(field, "is not " + std::string(names[static_cast<std::size_t>(kind)]));
   }
   fail(field, "is missing");
 }
 
-Token JsonRow::parse(std::string_view field, const std::string& text) const {
-  const std::optional<Token> token = parse_token(text);
-  if (!token) fail(field, "is no token (32 hexadecimal digits): " + text.substr(0, 40));
-  return *token;
+Token JsonRow::token(std::string_view field) const {
+  for (const Value& value : values_) {
+    if (value.field == field && value.kind == Kind::null) return {};
+  }
+  return Token(get(field, Kind::text).text);
 }
-
-Token JsonRow::token(std::string_view field) const { return parse(field, get(field, Kind::text).text); }
 
 Token JsonRow::required_token(std::string_view field) const {
   const Token result = token(field);
@@ -55,7 +55,7 @@ Token JsonRow::required_token(std::string_view field) const {
 
 std::vector<Token> JsonRow::tokens(std::string_view field) const {
   std::vector<Token> result;
-  for (const std::string& text : get(field, Kind::list).texts) result.push_back(parse(field, text));
+  for (const std::string& text : get(field, Kind::list).texts) result.emplace_back(text);
   return result;
 }
 
@@ -65,7 +65,7 @@ std::vector<std::vector<Token>> JsonRow::token_groups(std::string_view field) co
   for (std::size_t g = 0; g < value.groups.size(); ++g) {
     const std::size_t end = g + 1 < value.groups.size() ? value.groups[g + 1] : value.texts.size();
     result.emplace_back();
-    for (std::size_t i = value.groups[g]; i < end; ++i) result.back().push_back(parse(field, value.texts[i]));
+    for (std::size_t i = value.groups[g]; i < end; ++i) result.back().emplace_back(value.texts[i]);
   }
   return result;
 }
@@ -103,7 +103,10 @@ class JsonRowsHandler : public nlohmann::json_sax<nlohmann::json> {
     }
   }
 
-  bool null() override { return true; }  // as if absent
+  bool null() override {
+    scalar(JsonRow::Kind::null);
+    return true;
+  }
 
   bool boolean(bool value) override {
     if (JsonRow::Value* field = scalar(JsonRow::Kind::flag)) field->flag = value;
@@ -129,7 +132,8 @@ class JsonRowsHandler : public nlohmann::json_sax<nlohmann::json> {
     if (JsonRow::Value* field = scalar(JsonRow::Kind::text)) {
       field->text = value;
     } else if (field_ != nullptr) {
-      field_->texts.push_back(value);
+      // A list's strings only: an object in it may have names of its own.
+      if ((arrays_ >> depth_ & 1U) != 0) field_->texts.push_back(value);
     } else if (row_depth_ == 0 && visitor_.text) {
       visitor_.text(row_.layer_, value);
     }
@@ -182,6 +186,7 @@ class JsonRowsHandler : public nlohmann::json_sax<nlohmann::json> {
 
   bool start_array(std::size_t) override {
     open();
+    arrays_ |= 1U << depth_;
     if (root_is_object_ && depth_ == 2 && visitor_.list) visitor_.list(row_.layer_);
     return true;
   }
@@ -199,6 +204,7 @@ class JsonRowsHandler : public nlohmann::json_sax<nlohmann::json> {
 
  private:
   void open() {
+    arrays_ &= ~(2U << depth_);
     if (++depth_ > 16) fail(row_.file_, "nested deeper than 16 levels at row " + std::to_string(row_.index_));
     if (field_ != nullptr && depth_ == row_depth_ + 1) field_->kind = JsonRow::Kind::list;
   }
@@ -231,7 +237,8 @@ class JsonRowsHandler : public nlohmann::json_sax<nlohmann::json> {
   JsonRow row_;
   JsonRow::Value* field_ = nullptr;  // of the key last met in the row, while it is a kept one
   int depth_ = 0;
-  int row_depth_ = 0;  // 0: in no row
+  std::uint32_t arrays_ = 0;  // bit d: the bracket at depth d is an array's
+  int row_depth_ = 0;         // 0: in no row
   bool root_is_object_ = false;
 };
 

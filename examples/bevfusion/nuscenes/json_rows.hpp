@@ -23,8 +23,8 @@ class JsonRow {
   /// Name of the file, for errors.
   const std::string& file() const { return file_; }
 
-  bool has(std::string_view field) const;
-  Token token(std::string_view field) const;           ///< may be empty
+  bool has(std::string_view field) const;              ///< and it is not null
+  Token token(std::string_view field) const;           ///< may be empty, which null is as well
   Token required_token(std::string_view field) const;  ///< throws where it is empty
   std::vector<Token> tokens(std::string_view field) const;
   /// Tokens in the lists of the field's objects, a vector for each object, as a polygon's holes have them.
@@ -48,7 +48,7 @@ class JsonRow {
 
  private:
   friend class JsonRowsHandler;
-  enum class Kind { absent, text, integer, real, flag, list };
+  enum class Kind { absent, null, text, integer, real, flag, list };
   struct Value {
     std::string field;
     Kind kind = Kind::absent;
@@ -62,7 +62,6 @@ class JsonRow {
   };
 
   const Value& get(std::string_view field, Kind kind) const;
-  Token parse(std::string_view field, const std::string& text) const;
 
   std::string file_;
   std::string layer_;

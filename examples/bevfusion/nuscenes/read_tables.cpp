@@ -92,7 +92,7 @@ class TablesReader {
       tables_.logs.push_back({token, row.text("location"), {}});
     });
     visit("map", {"log_tokens", "filename"}, [&](const JsonRow& row) {
-      for (const Token log : row.tokens("log_tokens")) {
+      for (const Token& log : row.tokens("log_tokens")) {
         const RowIndex index = logs.find(log);
         if (index >= 0) tables_.logs[static_cast<std::size_t>(index)].base_map = relative_path_field(row, "filename");
       }
@@ -163,7 +163,7 @@ class TablesReader {
     links.resolve(index, tables_.sample_data);
     std::unordered_map<Token, RowIndex> wanted;
     wanted.reserve(pose_tokens.size());
-    for (const Token token : pose_tokens) wanted.emplace(token, -1);
+    for (const Token& token : pose_tokens) wanted.emplace(token, -1);
     visit("ego_pose", {"translation", "rotation"}, [&](const JsonRow& row) {
       const auto found = wanted.find(row.required_token("token"));
       if (found == wanted.end()) return;
@@ -194,7 +194,12 @@ class TablesReader {
       attributes.add(row, count(attribute_kinds));
       attribute_kinds.push_back(attribute_of(row.text("name")));
     });
-    visit("visibility", {"level"}, [&](const JsonRow& row) { row.text("level"); });
+    TokenIndex visibilities;
+    std::vector<int> visibility_levels;
+    visit("visibility", {"level"}, [&](const JsonRow& row) {
+      visibilities.add(row, count(visibility_levels));
+      visibility_levels.push_back(visibility_level_field(row));
+    });
     TokenIndex instances;
     visit("instance", {"category_token"}, [&](const JsonRow& row) {
       const Token token = instances.add(row, count(tables_.instances));
@@ -217,7 +222,10 @@ class TablesReader {
               if (attribute < 0) row.fail("attribute_tokens", "refers to a row that is not there: " + to_string(own[0]));
               annotation.attribute = attribute_kinds[static_cast<std::size_t>(attribute)];
             }
-            annotation.visibility = visibility_field(row);
+            if (row.has("visibility_token")) {
+              const RowIndex visibility = visibilities.find(row.token("visibility_token"));
+              if (visibility >= 0) annotation.visibility = visibility_levels[static_cast<std::size_t>(visibility)];
+            }
             annotation.translation = vector_field(row, "translation");
             annotation.size = vector_field(row, "size");
             if (!(annotation.size.minCoeff() > 0)) row.fail("size", "is not above zero");

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bevfusion/nuscenes/table_fields.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <filesystem>
 
@@ -41,10 +43,10 @@ int int_field(const JsonRow& row, std::string_view field, int least, int most) {
   return static_cast<int>(value);
 }
 
-int visibility_field(const JsonRow& row) {
-  if (!row.has("visibility_token")) return 0;
-  const std::string& text = row.text("visibility_token");
-  return text.size() == 1 && text[0] >= '1' && text[0] <= '4' ? text[0] - '0' : 0;
+int visibility_level_field(const JsonRow& row) {
+  static constexpr std::array<std::string_view, 4> levels = {"v0-40", "v40-60", "v60-80", "v80-100"};
+  const auto found = std::find(levels.begin(), levels.end(), row.text("level"));
+  return found == levels.end() ? 0 : static_cast<int>(found - levels.begin()) + 1;
 }
 
 std::string relative_path_field(const JsonRow& row, std::string_view field) {

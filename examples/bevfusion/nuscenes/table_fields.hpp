@@ -27,8 +27,8 @@ Eigen::Matrix3d intrinsic_field(const JsonRow& row);
 /// A whole number of least ... most.
 int int_field(const JsonRow& row, std::string_view field, int least, int most);
 
-/// "visibility_token", whose tokens are "1" ... "4"; 0 where it is empty or of another form.
-int visibility_field(const JsonRow& row);
+/// "level" of a visibility: 1 ... 4 for nuScenes' "v0-40", "v40-60", "v60-80", "v80-100"; 0 for another text.
+int visibility_level_field(const JsonRow& row);
 
 /// A path below the data set's root: neither absolute nor with a ".." in it.
 std::string relative_path_field(const JsonRow& row, std::string_view field);

@@ -1,64 +1,80 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace bevfusion {
 
-/// A row's name in nuScenes: 32 hexadecimal digits, kept as 128 bits. All zero stands for the empty string: no row.
-struct Token {
-  std::uint64_t high = 0;
-  std::uint64_t low = 0;
+/// A row's name: any text, told apart letter by letter; the empty one stands for no row.
+///
+/// nuScenes names rows by 32 lower-case hexadecimal digits in its tables and by UUIDs in its map expansion: these are kept as 128
+/// bits. Other texts are kept as they are, shared between copies, which threads may hold and drop as they like.
+class Token {
+ public:
+  Token() = default;
+  explicit Token(std::string_view text);
+  /// The 32 digits that two numbers make.
+  static Token of_digits(std::uint64_t high, std::uint64_t low) { return Token(Form::digits, high, low); }
+  /// The UUID that two numbers make.
+  static Token of_uuid(std::uint64_t high, std::uint64_t low) { return Token(Form::uuid, high, low); }
 
-  bool empty() const { return high == 0 && low == 0; }
-  friend bool operator==(Token a, Token b) { return a.high == b.high && a.low == b.low; }
-  friend bool operator!=(Token a, Token b) { return !(a == b); }
-  friend bool operator<(Token a, Token b) { return a.high != b.high ? a.high < b.high : a.low < b.low; }
+  Token(const Token& other) noexcept : low_(other.low_), high_(other.high_), form_(other.form_) {
+    if (form_ == Form::text) hold();
+  }
+  Token(Token&& other) noexcept : low_(other.low_), high_(other.high_), form_(std::exchange(other.form_, Form::none)) {}
+  Token& operator=(const Token& other) noexcept { return *this = Token(other); }
+  Token& operator=(Token&& other) noexcept {
+    std::swap(low_, other.low_);
+    std::swap(high_, other.high_);
+    std::swap(form_, other.form_);
+    return *this;
+  }
+  ~Token() {
+    if (form_ == Form::text) release();
+  }
+
+  bool empty() const { return form_ == Form::none; }
+
+  /// Numbers that follow from the text alone, for seeds: of digits and UUIDs their 128 bits, of other texts a hash.
+  std::array<std::uint64_t, 2> bits() const;
+
+  friend bool operator==(const Token& a, const Token& b) {
+    if (a.form_ != b.form_ || a.form_ == Form::none) return a.form_ == b.form_;
+    return a.low_ == b.low_ && (a.high_ == b.high_ || (a.form_ == Form::text && a.same_text(b)));
+  }
+  friend bool operator!=(const Token& a, const Token& b) { return !(a == b); }
+
+  /// The text as it was read.
+  friend std::string to_string(const Token& token);
+  friend struct std::hash<Token>;
+
+ private:
+  enum class Form : std::uint8_t { none, digits, uuid, text };
+  struct Shared;
+
+  Token(Form form, std::uint64_t high, std::uint64_t low) : low_(low), high_(high), form_(form) {}
+  Shared& shared() const;
+  void hold() const;
+  void release();
+  bool same_text(const Token& other) const;
+
+  std::uint64_t low_ = 0;   // the lower digits; of a text its hash
+  std::uint64_t high_ = 0;  // the upper digits; of a text where it is
+  Form form_ = Form::none;
 };
-
-/// Reads 32 hexadecimal digits, or nothing for an empty string; else no value.
-inline std::optional<Token> parse_token(std::string_view text) {
-  if (text.empty()) return Token{};
-  if (text.size() != 32) return std::nullopt;
-  std::uint64_t half[2] = {0, 0};
-  for (std::size_t i = 0; i < 32; ++i) {
-    const char c = text[i];
-    std::uint64_t digit = 0;
-    if (c >= '0' && c <= '9') {
-      digit = static_cast<std::uint64_t>(c - '0');
-    } else if (c >= 'a' && c <= 'f') {
-      digit = static_cast<std::uint64_t>(c - 'a') + 10;
-    } else if (c >= 'A' && c <= 'F') {
-      digit = static_cast<std::uint64_t>(c - 'A') + 10;
-    } else {
-      return std::nullopt;
-    }
-    half[i / 16] = half[i / 16] << 4U | digit;
-  }
-  return Token{half[0], half[1]};
-}
-
-/// 32 lower-case digits; empty for the empty token.
-inline std::string to_string(Token token) {
-  if (token.empty()) return {};
-  std::string text(32, '0');
-  for (std::size_t i = 0; i < 32; ++i) {
-    const std::uint64_t half = i < 16 ? token.high : token.low;
-    text[i] = "0123456789abcdef"[half >> (60 - 4 * (i % 16)) & 15U];
-  }
-  return text;
-}
 
 }  // namespace bevfusion
 
 template <>
 struct std::hash<bevfusion::Token> {
-  std::size_t operator()(bevfusion::Token token) const noexcept {
-    return static_cast<std::size_t>(token.low ^ token.high * 0x9e3779b97f4a7c15ULL);
+  std::size_t operator()(const bevfusion::Token& token) const noexcept {
+    const bool shared = token.form_ == bevfusion::Token::Form::text;
+    return static_cast<std::size_t>(token.low_ ^ (shared ? 0 : token.high_ * 0x9e3779b97f4a7c15ULL));
   }
 };

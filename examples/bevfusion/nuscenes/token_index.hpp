@@ -14,13 +14,13 @@ class TokenIndex {
  public:
   /// Takes the next row's token from its field "token"; throws DataError where it is empty or was there before.
   Token add(const JsonRow& row, RowIndex index) {
-    const Token token = row.required_token("token");
+    Token token = row.required_token("token");
     if (!rows_.emplace(token, index).second) row.fail("token", "appears twice");
     return token;
   }
 
   /// -1 where there is no such row.
-  RowIndex find(Token token) const {
+  RowIndex find(const Token& token) const {
     const auto found = rows_.find(token);
     return found == rows_.end() ? -1 : found->second;
   }

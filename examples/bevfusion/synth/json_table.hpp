@@ -50,7 +50,7 @@ class JsonWriter {
   }
   JsonWriter& value(const std::string& text) { return value(std::string_view(text)); }
   JsonWriter& value(const char* text) { return value(std::string_view(text)); }
-  JsonWriter& value(Token token) { return value(to_string(token)); }
+  JsonWriter& value(const Token& token) { return value(to_string(token)); }
   JsonWriter& value(bool flag) {
     separate();
     stream_ << (flag ? "true" : "false");

@@ -11,6 +11,13 @@ namespace bevfusion {
 /// classes are in the paint, so in the images, and reach the LiDAR through `intensity_semantics` and `curb` alone; distance is in
 /// the LiDAR.
 struct SynthOptions {
+  /// What rows are called by.
+  enum class Tokens {
+    nuscenes,  ///< 32 hexadecimal digits in the tables, UUIDs in the map expansion
+    uuid,      ///< UUIDs everywhere
+    text       ///< words: "sample-3-0-0"
+  };
+
   // How much
   std::filesystem::path out;           ///< the data set's root; made where it is not there
   std::string version = "v1.0-synth";  ///< folder of the tables
@@ -20,7 +27,8 @@ struct SynthOptions {
   int sweeps = 4;                      ///< LiDAR sweeps before each key frame, evenly spaced
   double validation_share = 0.2;       ///< of the scenes, the last ones, go to split "val"
   int threads = 0;                     ///< 0: as many as the machine has
-  bool base_map = true;                ///< also draw each town's drivable area as PNG
+  Tokens tokens = Tokens::nuscenes;
+  bool base_map = true;  ///< also draw each town's drivable area as PNG
 
   // World
   int fewest_objects = 15;  ///< of the ten classes, along `object_reach` metres of every road before and behind the car

@@ -33,7 +33,7 @@ class TablesWriter {
 
  private:
   Token token(TokenKind kind, std::uint64_t a, std::uint64_t b = 0, std::uint64_t c = 0) const {
-    return token_of(options_.seed, kind, a, b, c);
+    return token_of(options_, kind, a, b, c);
   }
   Token token(TokenKind kind, const SynthScene& scene, std::uint64_t b = 0, std::uint64_t c = 0) const {
     return token(kind, static_cast<std::uint64_t>(scene.index), b, c);
@@ -164,33 +164,34 @@ class TablesWriter {
 
   void sensor_data() {
     table("sample_data", [&](auto row) {
-      each_file(
-          [&](const SynthScene& scene, std::size_t c, const SensorFile& file, int sample, Token prev, Token own, Token next) {
-            const bool lidar = static_cast<Channel>(c) == Channel::lidar_top;
-            row(own)
-                .field("sample_token", token(TokenKind::sample, scene, static_cast<std::uint64_t>(sample)))
-                .field("ego_pose_token", own)
-                .field("calibrated_sensor_token", token(TokenKind::calibrated_sensor, c))
-                .field("timestamp", file.timestamp)
-                .field("fileformat", lidar                       ? "pcd"
-                                     : options_.jpeg_quality > 0 ? "jpg"
-                                                                 : "ppm")
-                .field("is_key_frame", file.is_key_frame)
-                .field("height", lidar ? 0 : scaled_height(options_.image_scale))
-                .field("width", lidar ? 0 : scaled_width(options_.image_scale))
-                .field("filename", file.path)
-                .field("prev", prev)
-                .field("next", next);
-          });
+      each_file([&](const SynthScene& scene, std::size_t c, const SensorFile& file, int sample, const Token& prev,
+                    const Token& own, const Token& next) {
+        const bool lidar = static_cast<Channel>(c) == Channel::lidar_top;
+        row(own)
+            .field("sample_token", token(TokenKind::sample, scene, static_cast<std::uint64_t>(sample)))
+            .field("ego_pose_token", own)
+            .field("calibrated_sensor_token", token(TokenKind::calibrated_sensor, c))
+            .field("timestamp", file.timestamp)
+            .field("fileformat", lidar                       ? "pcd"
+                                 : options_.jpeg_quality > 0 ? "jpg"
+                                                             : "ppm")
+            .field("is_key_frame", file.is_key_frame)
+            .field("height", lidar ? 0 : scaled_height(options_.image_scale))
+            .field("width", lidar ? 0 : scaled_width(options_.image_scale))
+            .field("filename", file.path)
+            .field("prev", prev)
+            .field("next", next);
+      });
     });
     table("ego_pose", [&](auto row) {
-      each_file([&](const SynthScene& scene, std::size_t, const SensorFile& file, int, Token, Token own, Token) {
-        const RigidTransform pose = scene.global_from_ego(scene.seconds(file.timestamp));
-        row(own)
-            .field("timestamp", file.timestamp)
-            .field("rotation", quaternion_of(pose.rotation))
-            .field("translation", list_of(pose.translation));
-      });
+      each_file(
+          [&](const SynthScene& scene, std::size_t, const SensorFile& file, int, const Token&, const Token& own, const Token&) {
+            const RigidTransform pose = scene.global_from_ego(scene.seconds(file.timestamp));
+            row(own)
+                .field("timestamp", file.timestamp)
+                .field("rotation", quaternion_of(pose.rotation))
+                .field("translation", list_of(pose.translation));
+          });
     });
   }
 

@@ -80,7 +80,8 @@ struct TownShapes {
     std::string name;
     std::vector<Chain> chains;
   };
-  std::vector<Layer> layers;  ///< the seven of the file
+  /// Those of the masks, and lanes. A map expansion's road segments are the polygons of its drivable area.
+  std::vector<Layer> layers;
 };
 TownShapes shapes_of(const Town& town);
 

@@ -49,6 +49,18 @@ TownShapes shapes_of(const Town& town) {
     }
     shapes.layers.push_back(std::move(layer));
   }
+  TownShapes::Layer lanes{"lane", {}};
+  for (const RoadLayout& layout : town.roads) {
+    const Road& road = layout.road;
+    for (const Divider& divider : layout.dividers) {
+      if (!divider.middle) continue;
+      for (int lane = -road.lanes_right; lane < road.lanes_left; ++lane) {
+        const double d0 = lane * road.lane_width;
+        lanes.chains.push_back(outline_of(road, {GroundClass::drivable_area, divider.s0, divider.s1, d0, d0 + road.lane_width}));
+      }
+    }
+  }
+  shapes.layers.push_back(std::move(lanes));
   return shapes;
 }
 
