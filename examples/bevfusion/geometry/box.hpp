@@ -12,11 +12,14 @@
 
 namespace bevfusion {
 
-/// An upright box in the frame of its owner (a KeyFrame's boxes: LIDAR_TOP), with what nuScenes says about it.
+/// A box in the frame of its owner (a KeyFrame's boxes: LIDAR_TOP), with what nuScenes says about it. Networks, targets and
+/// metrics take it as upright there, turned by its yaw.
 struct Box3D {
   Eigen::Vector3d center = Eigen::Vector3d::Zero();  ///< centre of gravity, m
   Eigen::Vector3d size = Eigen::Vector3d::Ones();    ///< width (y of the box), length (x of the box), height, m
   double yaw = 0;                                    ///< of the box's x axis (its front), rad
+  /// How it leans in this frame, after the turn by yaw: an annotation stands upright in the world, a LiDAR does not.
+  Eigen::Matrix3d lean = Eigen::Matrix3d::Identity();
   /// m/s in x and y; NaN where unknown, which must enter neither loss nor metric.
   Eigen::Vector2d velocity = Eigen::Vector2d::Constant(std::numeric_limits<double>::quiet_NaN());
   DetectionClass label = DetectionClass::car;
@@ -33,7 +36,7 @@ struct Box3D {
   bool velocity_known() const { return velocity.allFinite(); }
 
   /// Frame of the box (x front, y left, z up, origin in its centre) into the owner's.
-  RigidTransform pose() const { return {rotation_about_z(yaw), center}; }
+  RigidTransform pose() const { return {lean * rotation_about_z(yaw), center}; }
 };
 
 /// The eight corners. Bit 0, 1, 2 of a corner's index: back, right, bottom; so 0 is front-left-top and 7 back-right-bottom.

@@ -61,11 +61,13 @@ struct BevAugmentation {
 
   void apply(std::vector<Box3D>& boxes) const {
     const Eigen::Matrix3d by = linear();
+    const Eigen::Matrix3d turn = by / scale;
     for (Box3D& box : boxes) {
       box.center = by * box.center + Eigen::Vector3d(translation.x(), translation.y(), 0);
       box.size *= scale;
       const Eigen::Vector3d front = by * Eigen::Vector3d(std::cos(box.yaw), std::sin(box.yaw), 0);
       box.yaw = std::atan2(front.y(), front.x());
+      box.lean = turn * box.lean * turn.transpose();
       box.velocity = by.topLeftCorner<2, 2>() * box.velocity;  // unknown stays unknown
     }
   }

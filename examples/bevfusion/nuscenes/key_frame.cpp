@@ -25,7 +25,9 @@ Box3D box_of(const Tables& tables, RowIndex index, DetectionClass label, const R
   Box3D box;
   box.center = lidar_from_global * row.translation;
   box.size = row.size;
-  box.yaw = yaw_of(lidar_from_global.rotation * row.rotation);
+  const Eigen::Matrix3d rotation = lidar_from_global.rotation * row.rotation;
+  box.yaw = yaw_of(rotation);
+  box.lean = rotation * rotation_about_z(-box.yaw);
   const Eigen::Vector2d v = velocity_of(tables, index);
   box.velocity = (lidar_from_global.rotation * Eigen::Vector3d(v.x(), v.y(), 0)).head<2>();
   box.label = label;
