@@ -1,9 +1,15 @@
 # The commands that look at finished runs. Reports are made of logs alone, and need no LibTorch.
 add_library(bevfusion_report STATIC
   report/comparison.cpp
+  report/detail_tables.cpp
+  report/outcome.cpp
+  report/provenance_tables.cpp
   report/report_page.cpp
+  report/report_plots.cpp
   report/report_tables.cpp
-  report/run_record.cpp)
+  report/run_details.cpp
+  report/run_record.cpp
+  report/styled_table.cpp)
 fuller_program(bevfusion_report)
 target_compile_features(bevfusion_report PUBLIC cxx_std_17)
 target_include_directories(bevfusion_report PUBLIC "${PROJECT_SOURCE_DIR}/examples")

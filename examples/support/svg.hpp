@@ -42,6 +42,21 @@ inline std::string label(double value, int digits = 3) {
   return text;
 }
 
+/// Labels of an axis' ticks, with as many digits as tell neighbours apart.
+inline std::vector<std::string> labels(const std::vector<double>& ticks) {
+  std::vector<std::string> texts;
+  bool apart = false;
+  for (int digits = 3; digits <= 12 && !apart; ++digits) {
+    texts.clear();
+    apart = true;
+    for (const double tick : ticks) {
+      texts.push_back(label(tick, digits));
+      apart = apart && (texts.size() < 2 || texts[texts.size() - 2] != texts.back());
+    }
+  }
+  return texts;
+}
+
 /// One axis of a plot: a range of values, whether it is logarithmic, and where it lies in the picture.
 class Axis {
  public:
@@ -83,11 +98,17 @@ class Axis {
   bool logarithmic_;
 };
 
+/// Where a quantity lies at a place, from the least to the most of what was measured there.
+struct Range {
+  double x, low, high;
+};
+
 /// One line of a plot. `colour` picks one of the page's eight, so that a name keeps its colour from plot to plot.
 struct Series {
   std::string name;
   std::vector<std::pair<double, double>> points;
   int colour = 0;
+  std::vector<Range> band = {};  ///< drawn pale under the line; none where empty
 };
 
 /// A plot of lines. Points that are not finite, or not positive on a logarithmic axis, are left out.
@@ -120,41 +141,103 @@ inline std::string open_svg(int width, int height, const std::string& title) {
          escaped(title) + "\">\n";
 }
 
+/// Room that labels take to the left of an axis, beside a turned name: never less than the plots of a page have in common.
+inline double left_margin(const std::vector<std::string>& texts) {
+  std::size_t longest = 0;
+  for (const std::string& text : texts) {
+    longest = std::max(longest, text.size());
+  }
+  return std::max(52.0, 30 + 6.7 * static_cast<double>(longest));
+}
+
 inline std::string turned(double x, double y) { return " transform=\"rotate(-90 " + label(x, 5) + " " + label(y, 5) + ")\""; }
+
+}  // namespace detail
+
+namespace detail {
+
+/// What of a line and its band a plot can show.
+struct Shown {
+  explicit Shown(bool logarithmic) : positive(logarithmic) {}
+
+  bool operator()(double x, double y) const { return std::isfinite(x) && std::isfinite(y) && (!positive || y > 0); }
+  bool operator()(const std::pair<double, double>& point) const { return (*this)(point.first, point.second); }
+  bool operator()(const Range& range) const { return (*this)(range.x, range.low) && (*this)(range.x, range.high); }
+
+  bool positive;
+};
+
+/// Ends of the values that a plot shows.
+struct Extent {
+  double x_low = std::numeric_limits<double>::infinity(), x_high = -x_low, y_low = x_low, y_high = -x_low;
+
+  void add(double x, double y) {
+    x_low = std::min(x_low, x), x_high = std::max(x_high, x);
+    y_low = std::min(y_low, y), y_high = std::max(y_high, y);
+  }
+};
+
+inline Extent extent_of(const LinePlot& plot) {
+  const Shown shown(plot.logarithmic);
+  Extent extent;
+  for (const auto& series : plot.series) {
+    for (const auto& point : series.points) {
+      if (shown(point)) {
+        extent.add(point.first, point.second);
+      }
+    }
+    for (const auto& range : series.band) {
+      if (shown(range)) {
+        extent.add(range.x, range.low);
+        extent.add(range.x, range.high);
+      }
+    }
+  }
+  return extent;
+}
+
+/// The path of a band: along its upper edge, and back along the lower.
+inline std::string band_path(const std::vector<Range>& band, const Shown& shown, const Axis& x, const Axis& y, double top,
+                             double bottom) {
+  std::string there, back;
+  for (const Range& range : band) {
+    if (shown(range)) {
+      const std::string at = label(x.at(range.x), 5) + " ";
+      there += (there.empty() ? "M" : "L") + at + label(std::clamp(y.at(range.high), top, bottom), 5) + " ";
+      back = "L" + at + label(std::clamp(y.at(range.low), top, bottom), 5) + " " + back;
+    }
+  }
+  return there.empty() ? "" : there + back + "Z";
+}
 
 }  // namespace detail
 
 /// The plot as an SVG element; colours and fonts come from the page's style sheet (`Page`).
 inline std::string svg(const LinePlot& plot) {
-  double x_low = std::numeric_limits<double>::infinity(), x_high = -x_low, y_low = x_low, y_high = -x_low;
-  const auto shown = [&](const std::pair<double, double>& p) {
-    return std::isfinite(p.first) && std::isfinite(p.second) && (!plot.logarithmic || p.second > 0);
-  };
-  for (const auto& series : plot.series) {
-    for (const auto& point : series.points) {
-      if (shown(point)) {
-        x_low = std::min(x_low, point.first), x_high = std::max(x_high, point.first);
-        y_low = std::min(y_low, point.second), y_high = std::max(y_high, point.second);
-      }
-    }
-  }
-  const double left = 52, right = plot.width - 14.0, top = plot.legend ? 52 : 34, bottom = plot.height - 42.0;
+  const detail::Shown shown(plot.logarithmic);
+  detail::Extent extent = detail::extent_of(plot);
+  const double right = plot.width - 14.0, top = plot.legend ? 52 : 34, bottom = plot.height - 42.0;
   std::string out = detail::open_svg(plot.width, plot.height, plot.title);
-  out += detail::text(left, 20, "title", plot.title);
-  if (!(x_low <= x_high)) {
-    return out + detail::text((left + right) / 2, (top + bottom) / 2, "note middle", "not measured") + "</svg>\n";
+  if (!(extent.x_low <= extent.x_high)) {
+    return out + detail::text(52, 20, "title", plot.title) +
+           detail::text((52 + right) / 2, (top + bottom) / 2, "note middle", "not measured") + "</svg>\n";
   }
   // Values that differ by rounding alone are one value: no axis can have ticks between them.
-  const double largest = std::max(std::abs(y_low), std::abs(y_high));
-  const double spread = y_high - y_low > 1e-9 * largest ? y_high - y_low : std::max(largest, 1e-6);
+  const double largest = std::max(std::abs(extent.y_low), std::abs(extent.y_high));
+  const double height = extent.y_high - extent.y_low;
+  const double spread = height > 1e-9 * largest ? height : std::max(largest, 1e-6);
   const double margin = plot.logarithmic ? 1.15 : 0.06 * spread;
-  y_low = std::isnan(plot.low) ? (plot.logarithmic ? y_low / margin : y_low - margin) : plot.low;
-  y_high = std::isnan(plot.high) ? (plot.logarithmic ? y_high * margin : y_high + margin) : plot.high;
-  x_high = x_high > x_low ? x_high : x_low + 1;
-  const Axis x(x_low, x_high, left, right, false), y(y_low, y_high, bottom, top, plot.logarithmic);
-  for (const double tick : y.ticks()) {
-    out += detail::line(left, y.at(tick), right, y.at(tick), "grid");
-    out += detail::text(left - 6, y.at(tick) + 4, "tick end", label(tick));
+  const double y_low = std::isnan(plot.low) ? (plot.logarithmic ? extent.y_low / margin : extent.y_low - margin) : plot.low;
+  const double y_high = std::isnan(plot.high) ? (plot.logarithmic ? extent.y_high * margin : extent.y_high + margin) : plot.high;
+  const Axis y(y_low, y_high, bottom, top, plot.logarithmic);
+  const std::vector<double> y_ticks = y.ticks();
+  const std::vector<std::string> y_labels = labels(y_ticks);
+  const double left = detail::left_margin(y_labels);
+  const Axis x(extent.x_low, extent.x_high > extent.x_low ? extent.x_high : extent.x_low + 1, left, right, false);
+  out += detail::text(left, 20, "title", plot.title);
+  for (std::size_t i = 0; i < y_ticks.size(); ++i) {
+    out += detail::line(left, y.at(y_ticks[i]), right, y.at(y_ticks[i]), "grid");
+    out += detail::text(left - 6, y.at(y_ticks[i]) + 4, "tick end", y_labels[i]);
   }
   for (const double tick : x.ticks()) {
     if (plot.whole_x && tick != std::round(tick)) {
@@ -166,6 +249,12 @@ inline std::string svg(const LinePlot& plot) {
   out += detail::line(left, bottom, right, bottom, "axis");
   out += detail::text((left + right) / 2, plot.height - 8.0, "tick middle", plot.x_label);
   out += detail::text(13, (top + bottom) / 2, "tick middle", plot.y_label, detail::turned(13, (top + bottom) / 2));
+  for (const auto& series : plot.series) {
+    const std::string band = detail::band_path(series.band, shown, x, y, top, bottom);
+    if (!band.empty()) {
+      out += "<path d=\"" + band + "\" class=\"band f" + std::to_string(series.colour % 8) + "\"/>\n";
+    }
+  }
   double key = left;
   for (const auto& series : plot.series) {
     const std::string colour = "c" + std::to_string(series.colour % 8);

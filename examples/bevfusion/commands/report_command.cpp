@@ -10,8 +10,10 @@
 #include <vector>
 
 #include "bevfusion/report/comparison.hpp"
+#include "bevfusion/report/outcome.hpp"
 #include "bevfusion/report/report_page.hpp"
 #include "bevfusion/report/report_tables.hpp"
+#include "bevfusion/report/styled_table.hpp"
 #include "support/csv.hpp"
 #include "support/text_table.hpp"
 
@@ -46,8 +48,12 @@ void report(const ReportArguments& arguments) {
   example::LineFile json((out / "report.json").string());
   json.line(report_json(groups, arguments.comparison).dump(1));
   json.flush();
-  std::printf("%s\n%s", example::text_table(result_rows(groups)).c_str(), example::text_table(gradient_rows(groups)).c_str());
-  const TableRows missing = missing_rows(groups);
+  for (const std::string& sentence : outcome_sentences(groups, baseline_among(groups, arguments.comparison.baseline))) {
+    std::printf("%s\n", sentence.c_str());
+  }
+  std::printf("\n%s\n%s", example::text_table(without_empty_columns(result_rows(groups))).c_str(),
+              example::text_table(without_empty_columns(gradient_rows(groups))).c_str());
+  const TableRows missing = without_empty_columns(missing_rows(groups));
   if (missing.size() > 1) {
     std::printf("\n%s", example::text_table(missing).c_str());
   }

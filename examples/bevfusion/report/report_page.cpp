@@ -1,141 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bevfusion/report/report_page.hpp"
 
-#include <algorithm>
-#include <cmath>
-#include <functional>
-#include <limits>
-#include <map>
-#include <set>
 #include <string>
+#include <tuple>
 #include <utility>
+#include <vector>
 
+#include "bevfusion/report/detail_tables.hpp"
+#include "bevfusion/report/outcome.hpp"
+#include "bevfusion/report/provenance_tables.hpp"
+#include "bevfusion/report/report_plots.hpp"
 #include "bevfusion/report/report_tables.hpp"
 #include "support/page.hpp"
 #include "support/svg.hpp"
 
 namespace bevfusion {
 namespace {
-
-using ByEpoch = std::map<std::int64_t, double>;
-
-/// A line a group: the mean of its runs at every epoch.
-example::LinePlot over_epochs(const std::string& title, const std::string& unit, const std::vector<RunGroup>& groups,
-                              const std::function<ByEpoch(const RunRecord&)>& of) {
-  example::LinePlot plot;
-  plot.title = title;
-  plot.x_label = "epoch";
-  plot.y_label = unit;
-  plot.whole_x = true;
-  for (std::size_t g = 0; g < groups.size(); ++g) {
-    std::map<std::int64_t, Spread> runs;
-    for (const RunRecord& run : groups[g].runs) {
-      for (const auto& [epoch, value] : of(run)) {
-        runs[epoch].values.push_back(value);
-      }
-    }
-    example::Series series{groups[g].name, {}, static_cast<int>(g)};
-    for (const auto& [epoch, values] : runs) {
-      series.points.emplace_back(static_cast<double>(epoch + 1), values.mean());
-    }
-    plot.series.push_back(series);
-  }
-  return plot;
-}
-
-/// Makes the y axis logarithmic where the plot spans so much that round values still lie on it.
-void logarithmic_if_wide(example::LinePlot& plot) {
-  double least = std::numeric_limits<double>::infinity();
-  double most = 0;
-  for (const example::Series& series : plot.series) {
-    for (const auto& point : series.points) {
-      if (std::isfinite(point.second)) {
-        least = std::min(least, point.second);
-        most = std::max(most, point.second);
-      }
-    }
-  }
-  plot.logarithmic = least > 0 && most > 8 * least;
-}
-
-std::function<ByEpoch(const RunRecord&)> evaluated(const std::string& figure) {
-  return [figure](const RunRecord& run) {
-    const auto found = run.evaluations.find(figure);
-    return found == run.evaluations.end() ? ByEpoch() : found->second;
-  };
-}
-
-std::function<ByEpoch(const RunRecord&)> logged(const std::string& quantity, double EpochFigures::*which) {
-  return [quantity, which](const RunRecord& run) {
-    ByEpoch out;
-    const auto found = run.steps.find(quantity);
-    if (found != run.steps.end()) {
-      for (const EpochFigures& epoch : found->second.epochs.all()) {
-        out[epoch.epoch] = epoch.*which;
-      }
-    }
-    return out;
-  };
-}
-
-/// Quantities of a kind ("losses/") that any run has.
-std::set<std::string> of_kind(const std::vector<RunGroup>& groups, const std::string& kind) {
-  std::set<std::string> names;
-  for (const RunGroup& group : groups) {
-    for (const RunRecord& run : group.runs) {
-      for (const auto& one : run.steps) {
-        if (one.first.rfind(kind, 0) == 0) {
-          names.insert(one.first);
-        }
-      }
-    }
-  }
-  return names;
-}
-
-/// Whether a run was evaluated more than once, so that there is a line to draw.
-bool has_course(const std::vector<RunGroup>& groups, const std::string& figure) {
-  for (const RunGroup& group : groups) {
-    for (const RunRecord& run : group.runs) {
-      const auto found = run.evaluations.find(figure);
-      if (found != run.evaluations.end() && found->second.size() > 1) {
-        return true;
-      }
-    }
-  }
-  return false;
-}
-
-std::vector<std::string> per_name(const std::vector<RunGroup>& groups, const std::string& kind, const std::string& what,
-                                  bool may_be_logarithmic) {
-  std::vector<std::string> plots;
-  for (const std::string& name : of_kind(groups, kind)) {
-    example::LinePlot plot =
-        over_epochs(what + name.substr(kind.size()), "mean of the epoch", groups, logged(name, &EpochFigures::mean));
-    if (may_be_logarithmic) {
-      logarithmic_if_wide(plot);
-    }
-    plots.push_back(svg(plot));
-  }
-  return plots;
-}
-
-std::vector<std::string> ratio_plots(const std::vector<RunGroup>& groups) {
-  const std::pair<const char*, const char*> ratios[] = {
-      {"gamma_task", "γ_task"}, {"gamma_task_weighted", "γ_task of the weighted gradients"}, {"gamma_modal", "γ_modal"}};
-  std::vector<std::string> plots;
-  for (const auto& [name, title] : ratios) {
-    if (of_kind(groups, name).count(name) == 0) {
-      continue;
-    }
-    for (const auto& [which, of] : {std::pair(&EpochFigures::median, "median"), {&EpochFigures::mean, "mean"}}) {
-      example::LinePlot plot = over_epochs(title, std::string(of) + " of the epoch", groups, logged(name, which));
-      logarithmic_if_wide(plot);
-      plots.push_back(svg(plot));
-    }
-  }
-  return plots;
-}
 
 void section(example::Page& page, const std::string& heading, const std::string& explain, const std::vector<std::string>& plots) {
   if (plots.empty()) {
@@ -148,59 +28,137 @@ void section(example::Page& page, const std::string& heading, const std::string&
   page.figures(plots);
 }
 
-}  // namespace
-
-void write_page(const std::filesystem::path& file, const std::vector<RunGroup>& groups, const ComparisonOptions& options) {
-  example::Page page("Training runs compared");
-  std::vector<std::string> names;
-  for (const RunGroup& group : groups) {
-    names.push_back(group.name);
+void section(example::Page& page, const std::string& heading, const std::string& explain, const StyledTable& table) {
+  if (table.rows.size() < 2) {
+    return;
   }
-  page.paragraph("Mean ± standard deviation over the runs of one name. Lines are the mean of a name's runs.");
-  page.legend(names);
-  page.table(result_rows(groups));
-  std::string definitions = "Δ_MTL = (relative drops of mAP, NDS and mIoU against the single-task runs, summed) / " +
-                            example::label(options.delta_divisor) + ".";
-  if (!options.baseline.empty()) {
-    definitions +=
-        " Λ_MTL = (gains of the three over " + options.baseline + ", summed) / " + example::label(options.lambda_divisor) + ".";
+  page.heading(heading);
+  if (!explain.empty()) {
+    page.paragraph(explain);
   }
-  page.paragraph(definitions);
+  page.table(table.rows, table.bold);
+}
 
-  std::vector<std::string> quality;
-  for (const std::string figure : {"mAP", "NDS", "mIoU", "foreground_mIoU"}) {
-    if (has_course(groups, figure)) {
-      quality.push_back(
-          svg(over_epochs(figure == "foreground_mIoU" ? "foreground mIoU" : figure, "", groups, evaluated(figure))));
+/// What the columns of the results are, for those that are there.
+std::string definitions(const TableRows& results, const ComparisonOptions& options) {
+  std::string text = "Mean ± standard deviation over the runs of one name; the best of a column is bold.";
+  for (const std::string& column : results[0]) {
+    if (column.rfind("Δ_MTL", 0) == 0) {
+      text += " Δ_MTL = (relative drops of mAP, NDS and mIoU against the single-task runs, summed) / " +
+              example::label(options.delta_divisor) + ".";
+    } else if (column.rfind("Λ_MTL", 0) == 0) {
+      text +=
+          " Λ_MTL = (gains of the three over " + options.baseline + ", summed) / " + example::label(options.lambda_divisor) + ".";
     }
   }
-  section(page, "Figures", "", quality);
-  const TableRows missing = missing_rows(groups);
-  if (missing.size() > 1) {
-    page.heading("Without a sensor");
-    page.paragraph("The map of the sensor is replaced by zeros before the fuser.");
-    page.table(missing);
+  return text;
+}
+
+void what_came_out(example::Page& page, const std::vector<RunGroup>& groups, int baseline, const ComparisonOptions& options) {
+  for (const std::string& sentence : outcome_sentences(groups, baseline)) {
+    page.raw("<p class=\"outcome\">" + example::escaped(sentence) + "</p>\n");
   }
+  const StyledTable results = result_table(groups);
+  page.table(results.rows, results.bold);
+  page.paragraph(definitions(results.rows, options));
+  const std::vector<std::string> warned = cautions(groups);
+  if (!warned.empty()) {
+    page.raw("<ul class=\"caution\">\n");
+    for (const std::string& caution : warned) {
+      page.raw("<li>" + example::escaped(caution) + "</li>\n");
+    }
+    page.raw("</ul>\n");
+  }
+}
+
+void figures(example::Page& page, const PlottedGroups& plotted) {
+  std::vector<std::string> plots;
+  for (const std::string figure : {"mAP", "NDS", "mIoU", "foreground_mIoU"}) {
+    if (has_course(plotted, figure)) {
+      plots.push_back(plot_over_epochs(plotted, figure == "foreground_mIoU" ? "foreground mIoU" : figure, "", evaluated(figure),
+                                       /*may_be_logarithmic=*/false));
+    }
+  }
+  section(page, "On the way", "Evaluations during training. Bands go from the lowest to the highest run of a name.", plots);
+  section(page, "Detection by class", "AP is the mean over nuScenes' four matching distances.", class_ap_table(plotted.groups));
+  section(page, "True-positive errors", "nuScenes' five, the mean over the classes that have them; small is good.",
+          error_table(plotted.groups));
+  section(page, "Map by class", "IoU at the threshold of 0.35 ... 0.65 that served the class best, which is named after it.",
+          map_iou_table(plotted.groups));
+  section(page, "Foreground by mask", "", foreground_iou_table(plotted.groups));
+  const TableRows missing = without_empty_columns(missing_rows(plotted.groups));
+  section(page, "Without a sensor", "The map of the sensor is replaced by zeros before the fuser.", StyledTable(missing));
+}
+
+void gradients(example::Page& page, const PlottedGroups& plotted) {
   page.heading("Gradients");
   page.paragraph(
-      "γ_task: the larger over the smaller of the tasks' gradient norms on the last shared layer (FULLER, Eq. 2); weighted: "
-      "after "
-      "the tasks' weights. γ_modal: the same of the sensors, on their slices of the fusion weight (Eq. 4). Their distributions "
-      "have "
-      "a long tail, so median and mean are both shown. Conflicts: pairs of tasks whose gradients point against each other.");
-  page.table(gradient_rows(groups));
-  page.figures(ratio_plots(groups));
+      "γ_task: the ratio of the tasks' gradient norms on the last shared layer (FULLER, Eq. 2); weighted: after the tasks' "
+      "weights. γ_modal: the same of the sensors, LiDAR over camera, on their slices of the fusion weight (Eq. 4). Logs that "
+      "name no "
+      "pair of tasks have the larger over the smaller. The distributions have a long tail, so median and mean are both shown. "
+      "Conflicts: pairs of tasks whose gradients point against each other.");
+  page.table(without_empty_columns(gradient_rows(plotted.groups)), {});
+  page.figures(ratio_plots(plotted));
+  section(
+      page, "Who leads",
+      "Norms and ratios step by step, medians of stretches of steps: above 1, detection or the LiDAR has the larger gradient. Of "
+      "the gates the camera's over the LiDAR's: above 1, the LiDAR is held back.",
+      lead_plots(plotted));
   std::vector<std::string> directions;
   for (const auto& [name, title] :
        {std::pair("conflict_share", "share of conflicting pairs"), {"cosine", "cosine of task gradients"}}) {
-    if (of_kind(groups, name).count(name) > 0) {
-      directions.push_back(svg(over_epochs(title, "mean of the epoch", groups, logged(name, &EpochFigures::mean))));
+    if (plotted.have(name)) {
+      directions.push_back(
+          plot_over_epochs(plotted, title, "mean of the epoch", logged(name, &EpochFigures::mean), /*may_be_logarithmic=*/false));
     }
   }
   section(page, "Conflicts", "", directions);
-  section(page, "Weights of the tasks", "", per_name(groups, "weights/", "", false));
-  section(page, "Gates of the sensors", "", per_name(groups, "gates/", "", false));
-  section(page, "Losses", "Of the training batches, unweighted.", per_name(groups, "losses/", "", true));
+}
+
+void training(example::Page& page, const PlottedGroups& plotted) {
+  section(page, "Weights of the tasks", "", plots_by_name(plotted, "weights/", "", true));
+  section(page, "Gates of the sensors", "", plots_by_name(plotted, "gates/", "", false));
+  section(page, "Losses", "Of the training batches, unweighted.", plots_by_name(plotted, "losses/", "", true));
+  std::vector<std::string> optimiser;
+  for (const auto& [name, title, unit] : {std::tuple("learning_rate", "learning rate", ""),
+                                          std::tuple("gradient_norm", "norm of the whole gradient", "before clipping")}) {
+    if (plotted.have(name)) {
+      optimiser.push_back(plot_over_steps(plotted, title, unit, name));
+    }
+  }
+  section(page, "Optimiser", "", optimiser);
+}
+
+void provenance(example::Page& page, const std::vector<RunGroup>& groups, const std::filesystem::path& folder) {
+  section(page, "What the names differ in", "Fields of the runs' configs.", StyledTable(config_rows(groups)));
+  section(page, "Runs", "", StyledTable(without_empty_columns(run_rows(groups))));
+  page.raw("<ul class=\"files\">\n");
+  for (const RunGroup& group : groups) {
+    for (const RunRecord& run : group.runs) {
+      page.raw(links_to(run, folder));
+    }
+  }
+  page.raw("</ul>\n");
+}
+
+}  // namespace
+
+void write_page(const std::filesystem::path& file, const std::vector<RunGroup>& groups, const ComparisonOptions& options) {
+  const int baseline = baseline_among(groups, options.baseline);
+  const PlottedGroups plotted{groups, colours_of(groups, baseline)};
+  example::Page page("Training runs compared");
+  page.raw("<style>.outcome { font-size: 1.08rem; } .caution { color: var(--c1); } .files { padding-left: 1.1rem; }</style>\n");
+  std::vector<std::pair<std::string, int>> names;
+  for (std::size_t g = 0; g < groups.size(); ++g) {
+    names.emplace_back(groups[g].name + (static_cast<int>(g) == baseline ? " (baseline)" : ""), plotted.colours[g]);
+  }
+  page.legend(names);
+  what_came_out(page, groups, baseline, options);
+  figures(page, plotted);
+  gradients(page, plotted);
+  training(page, plotted);
+  provenance(page, groups, std::filesystem::absolute(file).parent_path());
   page.write(file.string());
 }
 

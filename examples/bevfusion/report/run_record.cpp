@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bevfusion/report/run_record.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <regex>
@@ -14,9 +15,20 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr const char* figure_names[] = {"mAP", "NDS", "mIoU", "foreground_mIoU"};
-constexpr const char* step_names[] = {"loss",   "learning_rate",  "gradient_norm",       "seconds",    "waited",
-                                      "cosine", "conflict_share", "gamma_task_weighted", "gamma_task", "gamma_modal"};
-constexpr const char* named_step_names[] = {"losses", "weights", "norms", "gates"};
+constexpr const char* step_names[] = {"loss",       "learning_rate", "gradient_norm",    "seconds",
+                                      "waited",     "cosine",        "conflict_share",   "gamma_task_weighted",
+                                      "gamma_task", "gamma_modal",   "gamma_task_spread"};
+constexpr const char* named_step_names[] = {"losses", "weights", "norms", "gates", "branch_norms"};
+constexpr const char* files_of_a_run[] = {"config.toml",     "log.jsonl",     "evaluation.json",
+                                          "submission.json", "checkpoint.pt", "predictions/index.html"};
+
+struct RatioOfNames {
+  const char *name, *list, *over, *under;
+};
+/// Who leads, with its direction: FULLER's Eq. 2, its Eq. 4 (Figure 4), and the gates' w_img / w_lid (Figure 6 b).
+constexpr RatioOfNames ratios[] = {{"norm_ratio", "norms", "detection", "segmentation"},
+                                   {"branch_norm_ratio", "branch_norms", "lidar", "camera"},
+                                   {"gate_ratio", "gates", "camera", "lidar"}};
 
 Figures figures_in(const Json& json) {
   Figures figures;
@@ -29,36 +41,68 @@ Figures figures_in(const Json& json) {
 }
 
 /// What is no number, as null for NaN, is counted as skipped.
-void add(Measured& measured, std::int64_t epoch, const Json& value) {
-  const double number = value.is_number() ? value.get<double>() : std::numeric_limits<double>::quiet_NaN();
+void add(Measured& measured, std::int64_t epoch, double step, double number) {
   measured.epochs.add(epoch, number);
   if (std::isfinite(number)) {
     measured.values.push_back(number);
+    measured.at.push_back(step);
+  }
+}
+
+double number_in(const Json& value) { return value.is_number() ? value.get<double>() : std::numeric_limits<double>::quiet_NaN(); }
+
+/// The ratio of two of a list's values, where both are there.
+void add_ratio(RunRecord& run, const Json& line, double step, const RatioOfNames& of) {
+  const Json list = line.value(of.list, Json::object());
+  const double ratio = number_in(list.value(of.over, Json())) / number_in(list.value(of.under, Json()));
+  if (std::isfinite(ratio)) {
+    add(run.steps[of.name], line.at("epoch").get<std::int64_t>(), step, ratio);
   }
 }
 
 void add_step(RunRecord& run, const Json& line) {
   const auto epoch = line.at("epoch").get<std::int64_t>();
+  const double step = line.value("step", run.facts.last_step + 1);
+  run.facts.last_step = std::max(run.facts.last_step, step);
   for (const char* name : step_names) {
     if (line.contains(name)) {
-      add(run.steps[name], epoch, line[name]);
+      add(run.steps[name], epoch, step, number_in(line[name]));
     }
   }
   for (const std::string name : named_step_names) {
     if (line.contains(name)) {
       for (const auto& [of, value] : line[name].items()) {
-        add(run.steps[name + "/" + of], epoch, value);
+        add(run.steps[name + "/" + of], epoch, step, number_in(value));
       }
     }
   }
+  for (const RatioOfNames& of : ratios) {
+    add_ratio(run, line, step, of);
+  }
+}
+
+void add_facts(RunRecord& run, const Json& line) {
+  run.parameters = number_in(line.value("parameters", Json()));
+  run.facts.steps = number_in(line.value("steps", Json()));
+  const std::pair<const char*, std::string*> texts[] = {
+      {"version", &run.facts.version},       {"size", &run.facts.size}, {"device", &run.facts.device},
+      {"precision", &run.facts.precision},   {"gate", &run.facts.gate}, {"calibrator", &run.facts.calibrator},
+      {"gamma_pair", &run.facts.gamma_pair},
+  };
+  for (const auto& [name, text] : texts) {
+    if (line.contains(name) && line[name].is_string()) {
+      *text = line[name].get<std::string>();
+    }
+  }
+  run.facts.tasks = line.value("tasks", std::vector<std::string>());
 }
 
 void add_line(RunRecord& run, const Json& line) {
   const auto kind = line.at("kind").get<std::string>();
   if (kind == "step") {
     add_step(run, line);
-  } else if (kind == "run" && line.contains("parameters")) {
-    run.parameters = line["parameters"].get<double>();
+  } else if (kind == "run") {
+    add_facts(run, line);
   } else if (kind == "evaluation" && line.value("without", Json::array()).empty()) {
     run.figures = figures_in(line);
     for (const auto& [name, value] : run.figures) {
@@ -93,8 +137,10 @@ void read_evaluation(RunRecord& run) {
     return;
   }
   try {
-    const Json json = Json::parse(in);
+    const nlohmann::ordered_json ordered = nlohmann::ordered_json::parse(in);
+    const Json json = ordered;
     run.figures = figures_in(json);
+    run.details = evaluation_details(ordered);
     for (const Json& one : json.value("missing", Json::array())) {
       std::string name;
       for (const Json& sensor : one.at("without")) {
@@ -126,6 +172,13 @@ double RunRecord::median_of(const std::string& quantity) const {
   return found == steps.end() ? std::numeric_limits<double>::quiet_NaN() : median(found->second.values);
 }
 
+std::string RunRecord::config_of(const std::string& field) const {
+  const auto found = std::find_if(config.begin(), config.end(), [&](const auto& one) { return one.first == field; });
+  return found == config.end() ? "" : found->second;
+}
+
+double RunRecord::training_seconds() const { return mean_of("seconds") * facts.last_step; }
+
 std::string group_of_folder(const std::filesystem::path& folder) {
   const std::filesystem::path clean = folder.lexically_normal();
   const std::string name = (clean.has_filename() ? clean : clean.parent_path()).filename().string();
@@ -140,6 +193,13 @@ RunRecord read_run(const std::string& choice) {
   run.group = equals == std::string::npos ? group_of_folder(run.folder) : choice.substr(0, equals);
   read_log(run);
   read_evaluation(run);
+  run.config = config_fields_in(run.folder / "config.toml");
+  run.facts.begun = begun(run.folder);
+  for (const char* file : files_of_a_run) {
+    if (std::filesystem::exists(run.folder / file)) {
+      run.facts.files.emplace_back(file);
+    }
+  }
   return run;
 }
 

@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bevfusion/report/run_details.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <ctime>
+#include <fstream>
+#include <limits>
+#include <optional>
+#include <regex>
+#include <stdexcept>
+
+namespace bevfusion {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+NamedNumbers numbers_in(const Json& object) {
+  NamedNumbers out;
+  for (const auto& [name, value] : object.items()) {
+    if (value.is_number()) {
+      out.emplace_back(name, value.get<double>());
+    }
+  }
+  return out;
+}
+
+/// One figure of every class of `masks`.
+NamedNumbers of_masks(const Json& masks, const char* figure) {
+  NamedNumbers out;
+  for (const auto& [name, of_class] : masks.items()) {
+    const Json value = of_class.value(figure, Json());
+    if (value.is_number()) {
+      out.emplace_back(name, value.get<double>());
+    }
+  }
+  return out;
+}
+
+std::string trimmed(const std::string& text) {
+  const auto first = text.find_first_not_of(" \t\r");
+  return first == std::string::npos ? "" : text.substr(first, text.find_last_not_of(" \t\r") - first + 1);
+}
+
+/// Without a comment that stands after a value; a # within quotes is none.
+std::string without_comment(const std::string& text) {
+  char quote = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (quote != 0) {
+      quote = text[i] == quote ? 0 : quote;
+    } else if (text[i] == '"' || text[i] == '\'') {
+      quote = text[i];
+    } else if (text[i] == '#') {
+      return trimmed(text.substr(0, i));
+    }
+  }
+  return trimmed(text);
+}
+
+std::string without_quotes(const std::string& text) {
+  const bool quoted = text.size() >= 2 && (text.front() == '"' || text.front() == '\'') && text.back() == text.front();
+  return quoted ? text.substr(1, text.size() - 2) : text;
+}
+
+}  // namespace
+
+double number_of(const NamedNumbers& numbers, const std::string& name) {
+  const auto found = std::find_if(numbers.begin(), numbers.end(), [&](const auto& one) { return one.first == name; });
+  return found == numbers.end() ? std::numeric_limits<double>::quiet_NaN() : found->second;
+}
+
+EvaluationDetails evaluation_details(const Json& evaluation) {
+  EvaluationDetails out;
+  const Json detection = evaluation.value("detection", Json::object());
+  out.class_ap = numbers_in(detection.value("mean_dist_aps", Json::object()));
+  out.errors = numbers_in(detection.value("tp_errors", Json::object()));
+  const Json map = evaluation.value("segmentation", Json::object());
+  out.map_iou = of_masks(map, "IoU");
+  out.map_threshold = of_masks(map, "threshold");
+  const Json foreground = evaluation.value("foreground", Json::object());
+  out.foreground_iou = of_masks(foreground, "IoU");
+  out.foreground_threshold = of_masks(foreground, "threshold");
+  out.split = evaluation.value("split", std::string());
+  out.samples = evaluation.value("samples", 0.0);
+  return out;
+}
+
+std::vector<std::pair<std::string, std::string>> config_fields_in(const std::filesystem::path& file) {
+  std::vector<std::pair<std::string, std::string>> fields;
+  std::ifstream in(file);
+  std::string section;
+  std::string text;
+  for (std::size_t number = 1; std::getline(in, text); ++number) {
+    const std::string line = without_comment(text);
+    if (line.empty()) {
+      continue;
+    }
+    const auto equals = line.find('=');
+    if (line.front() == '[' && line.back() == ']' && equals == std::string::npos) {
+      section = trimmed(line.substr(1, line.size() - 2));
+    } else if (equals != std::string::npos && equals > 0) {
+      const std::string key = trimmed(line.substr(0, equals));
+      fields.emplace_back(section.empty() ? key : section + "." + key, without_quotes(trimmed(line.substr(equals + 1))));
+    } else {
+      throw std::runtime_error(file.string() + ", line " + std::to_string(number) +
+                               ": neither a [section] nor a field = value; bevfusion train writes the file anew with --resume");
+    }
+  }
+  return fields;
+}
+
+std::string begun(const std::filesystem::path& folder) {
+  static const std::regex events("events\\.out\\.tfevents\\.([0-9]{9,11})\\..*");
+  std::optional<std::int64_t> first;
+  std::error_code absent;
+  for (const auto& entry : std::filesystem::directory_iterator(folder, absent)) {
+    std::smatch parts;
+    const std::string name = entry.path().filename().string();
+    if (std::regex_match(name, parts, events)) {
+      const std::int64_t seconds = std::stoll(parts[1].str());
+      first = first ? std::min(*first, seconds) : seconds;
+    }
+  }
+  if (!first) {
+    return "";
+  }
+  const std::time_t time = static_cast<std::time_t>(*first);
+  std::tm parts{};
+  ::gmtime_r(&time, &parts);
+  std::array<char, 40> text{};
+  return std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M UTC", &parts) > 0 ? text.data() : "";
+}
+
+}  // namespace bevfusion

@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+namespace bevfusion {
+
+/// Values by name, in the order of the file that they are from; those alone that are numbers.
+using NamedNumbers = std::vector<std::pair<std::string, double>>;
+
+/// The value of a name; NaN where there is none.
+double number_of(const NamedNumbers& numbers, const std::string& name);
+
+/// What an evaluation says beside its headline.
+struct EvaluationDetails {
+  NamedNumbers class_ap;        ///< AP by class, the mean over the matching distances
+  NamedNumbers errors;          ///< nuScenes' five true-positive errors: trans_err, scale_err, orient_err, vel_err, attr_err
+  NamedNumbers map_iou;         ///< IoU by map class, at its threshold
+  NamedNumbers map_threshold;   ///< the one that the protocol picked
+  NamedNumbers foreground_iou;  ///< the same of foreground masks
+  NamedNumbers foreground_threshold;  ///< likewise
+  std::string split;                  ///< where the evaluation names it
+  double samples = 0;                 ///< 0: not said
+};
+
+/// @param evaluation  what evaluation.json holds
+/// @throws nlohmann::json::exception for parts that are there and are not what they should be
+EvaluationDetails evaluation_details(const nlohmann::ordered_json& evaluation);
+
+/// Fields of a config file by their full names ("training.seed"), as they are written; nothing where there is no file.
+/// @throws std::runtime_error naming file and line for one that is neither a section, a field, a comment nor empty
+std::vector<std::pair<std::string, std::string>> config_fields_in(const std::filesystem::path& file);
+
+/// When the run began, "2026-01-31 12:00 UTC": of its first event file's name. Empty where there is none.
+std::string begun(const std::filesystem::path& folder);
+
+}  // namespace bevfusion
