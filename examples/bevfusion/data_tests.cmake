@@ -11,7 +11,7 @@ endfunction()
 
 if(FULLER_BUILD_TESTS)
   bevfusion_data_test(bevfusion_data_unit SOURCES unit/bevfusion_data_test.cpp unit/bevfusion_map_test.cpp unit/bevfusion_pictures_test.cpp
-                      LABELS unit)
+                      unit/bevfusion_leaning_boxes_test.cpp unit/bevfusion_picture_colours_test.cpp LABELS unit)
   bevfusion_data_test(bevfusion_synth_set SOURCES integration/bevfusion_synth_test.cpp LABELS integration)
   bevfusion_data_test(bevfusion_loading SOURCES integration/bevfusion_loading_test.cpp LABELS integration)
   bevfusion_data_test(bevfusion_key_frame SOURCES integration/bevfusion_key_frame_test.cpp LABELS integration)

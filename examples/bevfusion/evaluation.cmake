@@ -4,6 +4,8 @@ add_library(bevfusion_evaluation_lib STATIC
   evaluation/evaluate.cpp
   evaluation/figures_json.cpp
   evaluation/figures_table.cpp
+  evaluation/gallery.cpp
+  evaluation/mask_thresholds.cpp
   evaluation/predict.cpp
   pictures/prediction_picture.cpp
   model/autocast.cpp)

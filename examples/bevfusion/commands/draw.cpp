@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Draws a sample of a data set in nuScenes' format, to look at: boxes in the six pictures, and points, boxes and map from above.
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
 #include <cstdio>
 #include <exception>
 #include <string>
+#include <vector>
 
 #include "bevfusion/labels/label_sets.hpp"
 #include "bevfusion/map/map_masks.hpp"
@@ -12,10 +15,21 @@
 #include "bevfusion/nuscenes/key_frame.hpp"
 #include "bevfusion/pictures/bev_picture.hpp"
 #include "bevfusion/pictures/camera_picture.hpp"
+#include "bevfusion/pictures/legend.hpp"
+#include "bevfusion/pictures/picture_colours.hpp"
 
 namespace {
 
 using namespace bevfusion;
+
+constexpr int shown_width = 640;  // of a camera's picture, pixels
+
+std::vector<LegendEntry> legend_of(const DetectionLabels& boxes, const MapLabels& map) {
+  std::vector<LegendEntry> entries;
+  for (const DetectionLabel& label : boxes) entries.push_back({label.colour, label.name});
+  for (const MapLabel& label : map) entries.push_back({map_colour(label), label.name});
+  return entries;
+}
 
 void draw(const std::string& root, const std::string& version, int sample, int sweeps, const std::string& box_labels,
           const std::string& map_labels, const std::string& out) {
@@ -36,8 +50,16 @@ void draw(const std::string& root, const std::string& version, int sample, int s
   }
   picture.draw(read_points(frame));
   picture.draw(frame.boxes, boxes);
-  write_png(out + "_bev.png", picture.image());
-  write_png(out + "_cameras.png", six_pictures(read_pictures_with_boxes(frame, frame.boxes, boxes), 640));
+  picture.draw_ego_and_scale();
+  std::array<Image, camera_count> pictures = read_pictures_with_boxes(frame, frame.boxes, boxes);
+  for (const Image& one : pictures) {
+    if (one.width > 0) {
+      name_pictures(pictures, std::max(1, 2 * one.width / shown_width));
+      break;
+    }
+  }
+  write_png(out + "_bev.png", with_legend(picture.image(), legend_of(boxes, labels)));
+  write_png(out + "_cameras.png", with_legend(six_pictures(pictures, shown_width), legend_of(boxes, {})));
   std::printf("scene %s, sample %s: %zu boxes; wrote %s_bev.png and %s_cameras.png\n", frame.scene.c_str(),
               to_string(frame.sample).c_str(), frame.boxes.size(), out.c_str(), out.c_str());
 }

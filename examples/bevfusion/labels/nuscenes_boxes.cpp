@@ -19,23 +19,25 @@ const std::vector<Facts>& facts() {
   const std::string vehicles = "vehicles";
   const std::string vulnerable = "cycles and pedestrians";
   const std::string barriers = "barriers and cones";
+  // Colours: any two differ by 40 in CIELAB, and by 35 those of different groups in the eyes of protanopes and deuteranopes, too;
+  // all stand out from the map, from white and from black.
   static const std::vector<Facts> all = {
-      {{"vehicle.car"}, {255, 158, 0}, vehicles, A::vehicle_parked, A::vehicle_moving},
-      {{"vehicle.truck"}, {255, 99, 71}, vehicles, A::vehicle_parked, A::vehicle_moving},
-      {{"vehicle.bus.rigid", "vehicle.bus.bendy"}, {255, 127, 80}, vehicles, A::vehicle_stopped, A::vehicle_moving},
-      {{"vehicle.trailer"}, {255, 140, 0}, vehicles, A::vehicle_parked, A::vehicle_moving},
-      {{"vehicle.construction"}, {233, 150, 70}, vehicles, A::vehicle_parked, A::vehicle_moving},
+      {{"vehicle.car"}, {255, 96, 5}, vehicles, A::vehicle_parked, A::vehicle_moving},
+      {{"vehicle.truck"}, {165, 212, 84}, vehicles, A::vehicle_parked, A::vehicle_moving},
+      {{"vehicle.bus.rigid", "vehicle.bus.bendy"}, {128, 135, 75}, vehicles, A::vehicle_stopped, A::vehicle_moving},
+      {{"vehicle.trailer"}, {8, 222, 151}, vehicles, A::vehicle_parked, A::vehicle_moving},
+      {{"vehicle.construction"}, {155, 79, 10}, vehicles, A::vehicle_parked, A::vehicle_moving},
       {{"human.pedestrian.adult", "human.pedestrian.child", "human.pedestrian.construction_worker",
         "human.pedestrian.police_officer"},
-       {60, 120, 255},
+       {1, 122, 146},
        vulnerable,
        A::pedestrian_standing,
        A::pedestrian_moving,
        true},
-      {{"vehicle.motorcycle"}, {255, 61, 99}, vulnerable, A::cycle_without_rider, A::cycle_with_rider},
-      {{"vehicle.bicycle"}, {220, 20, 60}, vulnerable, A::cycle_without_rider, A::cycle_with_rider},
-      {{"movable_object.trafficcone"}, {0, 207, 191}, barriers, A::none, A::none, true},
-      {{"movable_object.barrier"}, {175, 120, 220}, barriers, A::none, A::none}};
+      {{"vehicle.motorcycle"}, {192, 0, 122}, vulnerable, A::cycle_without_rider, A::cycle_with_rider},
+      {{"vehicle.bicycle"}, {0, 82, 253}, vulnerable, A::cycle_without_rider, A::cycle_with_rider},
+      {{"movable_object.trafficcone"}, {57, 225, 227}, barriers, A::none, A::none, true},
+      {{"movable_object.barrier"}, {4, 155, 251}, barriers, A::none, A::none}};
   return all;
 }
 

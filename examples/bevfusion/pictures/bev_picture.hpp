@@ -7,6 +7,7 @@
 #include "bevfusion/labels/detection_label.hpp"
 #include "bevfusion/map/map_masks.hpp"
 #include "bevfusion/nuscenes/key_frame.hpp"
+#include "bevfusion/pictures/drawn_box.hpp"
 #include "bevfusion/pictures/image.hpp"
 
 namespace bevfusion {
@@ -21,15 +22,19 @@ class BevPicture {
  public:
   explicit BevPicture(const BevPictureOptions& options = {});
 
-  /// Map classes as areas of their labels' colours, later classes above earlier ones.
+  /// Map classes as areas of their map_colour(), later classes above earlier ones.
   void draw(const MapMasks& masks, const MapGrid& grid = {});
   /// Points, the higher the darker.
   void draw(const std::vector<SweepPoint>& points);
-  /// Outlines with a line from the middle to the front, and velocity as a thin line of two seconds' way where it is known.
-  /// In the colours of their labels.
+  /// Outlines of the sections through the boxes' middles with a line from the middle to the front, and velocity as a thin line of
+  /// two seconds' way where it is known. In the colours of their labels.
   void draw(const std::vector<Box3D>& boxes, const DetectionLabels& labels, double width = 2);
   /// The same in one colour, to tell predictions from truth.
   void draw(const std::vector<Box3D>& boxes, Colour colour, double width);
+  /// The same, each as it says, with its text to the right of it.
+  void draw(const std::vector<DrawnBox>& boxes);
+  /// The car, an arrowhead at the LiDAR that points ahead, and a bar of a round length with its number.
+  void draw_ego_and_scale();
 
   const Image& image() const { return image_; }
 
@@ -40,5 +45,8 @@ class BevPicture {
   BevPictureOptions options_;
   Image image_;
 };
+
+/// Metres of the scale bar: the largest 1, 2 or 5 times a power of ten that is no longer than a quarter of the picture.
+double scale_bar_length(double reach);
 
 }  // namespace bevfusion

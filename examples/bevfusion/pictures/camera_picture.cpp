@@ -6,6 +6,7 @@
 
 #include "bevfusion/nuscenes/image_file.hpp"
 #include "bevfusion/pictures/drawing.hpp"
+#include "bevfusion/pictures/text.hpp"
 
 namespace bevfusion {
 
@@ -41,6 +42,32 @@ void draw_boxes(Image& image, const CameraView& view, const std::vector<Box3D>& 
 
 void draw_boxes(Image& image, const CameraView& view, const std::vector<Box3D>& boxes, Colour colour, double width) {
   for (const Box3D& box : boxes) draw_box(image, view, box, colour, width);
+}
+
+void draw_boxes(Image& image, const CameraView& view, const std::vector<DrawnBox>& boxes, int scale) {
+  for (const DrawnBox& one : boxes) draw_box(image, view, one.box, one.colour, one.width);
+  for (const DrawnBox& one : boxes) {
+    const auto middle = view.project(one.box.center);
+    if (one.text.empty() || !middle || !view.in_image(*middle)) continue;
+    double left = middle->x();
+    double top = middle->y();
+    for (const Eigen::Vector3d& corner : corners_of(one.box)) {
+      if (const auto at = view.project(corner)) {
+        left = std::min(left, at->x());
+        top = std::min(top, at->y());
+      }
+    }
+    const int x = std::clamp(static_cast<int>(left), 0, std::max(0, image.width - text_width(one.text, scale)));
+    const int y = std::clamp(static_cast<int>(top) - text_height(scale), 0, std::max(0, image.height - text_height(scale)));
+    draw_text(image, x, y, one.text, ink_on(one.colour), one.colour, scale);
+  }
+}
+
+void name_pictures(std::array<Image, camera_count>& images, int scale) {
+  for (std::size_t c = 0; c < camera_count; ++c) {
+    if (images[c].width > 0)
+      draw_text(images[c], 0, 0, std::string(name_of(static_cast<Channel>(c))), {255, 255, 255}, {0, 0, 0}, scale);
+  }
 }
 
 Image six_pictures(const std::array<Image, camera_count>& images, int width) {

@@ -8,6 +8,7 @@
 #include "bevfusion/geometry/camera_view.hpp"
 #include "bevfusion/labels/detection_label.hpp"
 #include "bevfusion/nuscenes/key_frame.hpp"
+#include "bevfusion/pictures/drawn_box.hpp"
 #include "bevfusion/pictures/image.hpp"
 
 namespace bevfusion {
@@ -17,6 +18,12 @@ namespace bevfusion {
 void draw_boxes(Image& image, const CameraView& view, const std::vector<Box3D>& boxes, const DetectionLabels& labels,
                 double width = 2);
 void draw_boxes(Image& image, const CameraView& view, const std::vector<Box3D>& boxes, Colour colour, double width);
+/// The same, each as it says, with its text above it where its middle is in the picture.
+/// @param scale  of the texts
+void draw_boxes(Image& image, const CameraView& view, const std::vector<DrawnBox>& boxes, int scale);
+
+/// Writes each picture's camera into its left top corner.
+void name_pictures(std::array<Image, camera_count>& images, int scale);
 
 /// Six pictures side by side in two rows: front left, front, front right above back right, back, back left; each `width` pixels
 /// wide. A camera that is absent leaves its place grey.

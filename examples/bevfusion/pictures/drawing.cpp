@@ -41,11 +41,4 @@ void draw_line(Image& image, Eigen::Vector2d from, Eigen::Vector2d to, Colour co
   }
 }
 
-void blend(Image& image, int x, int y, Colour colour, double share) {
-  if (!image.inside(x, y)) return;
-  std::uint8_t* pixel = image.pixel(x, y);
-  for (std::size_t c = 0; c < 3; ++c)
-    pixel[c] = static_cast<std::uint8_t>(std::lround((1 - share) * pixel[c] + share * colour[c]));
-}
-
 }  // namespace bevfusion

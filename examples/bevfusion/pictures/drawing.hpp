@@ -10,7 +10,4 @@ namespace bevfusion {
 /// A line of some width, in pixels; what is outside the picture is cut off.
 void draw_line(Image& image, Eigen::Vector2d from, Eigen::Vector2d to, Colour colour, double width = 1);
 
-/// Mixes a colour into a pixel: `share` of the new one.
-void blend(Image& image, int x, int y, Colour colour, double share);
-
 }  // namespace bevfusion

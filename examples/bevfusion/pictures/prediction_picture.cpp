@@ -37,27 +37,24 @@ void scale(Image& image, CameraView& view, int width) {
 
 Image compare_from_above(const SceneView& truth, const SceneView& prediction, const std::vector<SweepPoint>& points,
                          const MapGrid& grid, double reach, int size) {
-  const auto ground = [&](const SceneView& scene) {
+  const auto view = [&](const SceneView& scene) {
     BevPicture picture({reach, size});
     if (scene.masks.cells > 0) {
       picture.draw(scene.masks, grid);
     }
     picture.draw(points);
+    picture.draw(scene.boxes);
+    picture.draw_ego_and_scale();
     return picture;
   };
-  BevPicture left = ground(truth);
-  left.draw(truth.boxes, truth_colour, 2);
-  BevPicture right = ground(prediction);
-  right.draw(truth.boxes, truth_colour, 1);
-  right.draw(prediction.boxes, prediction_colour, 2);
   Image both(2 * size + gap, size, background);
-  paste(left.image(), 0, both);
-  paste(right.image(), size + gap, both);
+  paste(view(truth).image(), 0, both);
+  paste(view(prediction).image(), size + gap, both);
   return both;
 }
 
-Image compare_in_pictures(const KeyFrame& frame, const std::vector<Box3D>& truth, const std::vector<Box3D>& prediction,
-                          int width) {
+Image compare_in_pictures(const KeyFrame& frame, const std::vector<DrawnBox>& boxes, int width) {
+  const int scale_of_text = std::max(1, width / 320);
   std::array<Image, camera_count> images;
   for (std::size_t c = 0; c < camera_count; ++c) {
     if (!frame.cameras[c].present) {
@@ -66,9 +63,9 @@ Image compare_in_pictures(const KeyFrame& frame, const std::vector<Box3D>& truth
     CameraView view = frame.cameras[c].view;
     images[c] = read_image(frame.cameras[c].file);
     scale(images[c], view, width);
-    draw_boxes(images[c], view, truth, truth_colour_in_pictures, 2);
-    draw_boxes(images[c], view, prediction, prediction_colour, 2);
+    draw_boxes(images[c], view, boxes, scale_of_text);
   }
+  name_pictures(images, scale_of_text);
   return six_pictures(images, width);
 }
 

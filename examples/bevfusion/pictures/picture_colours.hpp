@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "bevfusion/labels/detection_label.hpp"
+#include "bevfusion/labels/map_label.hpp"
+#include "bevfusion/pictures/image.hpp"
+
+namespace bevfusion {
+
+// What pictures and their legends are painted in: the one table for both. Predicted boxes have the colours of their labels.
+
+/// Annotated boxes: dark on a map, bright on scenery. No label is near either.
+inline constexpr Colour truth_colour = {20, 20, 20};
+inline constexpr Colour truth_colour_in_pictures = {255, 255, 255};
+/// Boxes that no figure counts, annotated or predicted.
+inline constexpr Colour uncounted_colour = {150, 150, 150};
+/// The car itself, the scale bar and its number.
+inline constexpr Colour ego_colour = {90, 90, 90};
+
+/// Three parts of a colour on one of white, so that boxes stand out from areas.
+inline Colour pale(Colour colour) {
+  Colour out{};
+  for (std::size_t c = 0; c < 3; ++c) out[c] = static_cast<std::uint8_t>(std::lround(0.25 * 255 + 0.75 * colour[c]));
+  return out;
+}
+
+/// Of the cells of a map class.
+inline Colour map_colour(const MapLabel& label) { return pale(label.colour); }
+
+/// Foreground masks as classes of a map: each has the colour of its label, or of the first label of its group, or, where it is
+/// the only one, of the first label of all.
+/// @param names  of the masks, see foreground_names()
+inline MapLabels foreground_as_map(const std::vector<std::string>& names, const DetectionLabels& labels) {
+  MapLabels out;
+  for (const std::string& name : names) {
+    MapLabel mask;
+    mask.name = name;
+    mask.colour = labels.empty() ? Colour{} : labels.front().colour;
+    for (auto label = labels.rbegin(); label != labels.rend(); ++label) {
+      if (label->name == name || label->group == name) mask.colour = label->colour;
+    }
+    out.push_back(mask);
+  }
+  return out;
+}
+
+/// As a style sheet writes it: "rgb(20,20,20)".
+inline std::string css(Colour colour) {
+  return "rgb(" + std::to_string(colour[0]) + "," + std::to_string(colour[1]) + "," + std::to_string(colour[2]) + ")";
+}
+
+}  // namespace bevfusion
