@@ -24,6 +24,7 @@ target_link_libraries(bevfusion PRIVATE bevfusion_report)
 
 if(FULLER_BUILD_TESTS)
   fuller_add_test(bevfusion_report_test SOURCES "${PROJECT_SOURCE_DIR}/tests/bevfusion/report_test.cpp"
+                          "${PROJECT_SOURCE_DIR}/tests/bevfusion/report_outcome_test.cpp"
                   LABELS bevfusion unit LIBRARIES bevfusion_report)
   target_compile_definitions(bevfusion_report_test PRIVATE FULLER_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
 endif()

@@ -34,7 +34,7 @@ inline std::string svg(const BarPlot& plot) {
   const double left = 52, right = plot.width - 14.0, top = 56, bottom = plot.height - 34.0;
   const Axis y(0, plot.high, bottom, top, false);
   std::string out = detail::open_svg(plot.width, plot.height, plot.title);
-  out += detail::text(left, 20, "title", plot.title);
+  out += detail::title(left, right, plot.title);
   for (const double tick : y.ticks()) {
     out += detail::line(left, y.at(tick), right, y.at(tick), "grid") +
            detail::text(left - 6, y.at(tick) + 4, "tick end", label(tick));

@@ -125,7 +125,7 @@ body { background: var(--back); color: var(--ink); font: 16px/1.55 system-ui, sa
 main { max-width: 62rem; margin: 0 auto; padding: 1.5rem 1.25rem 4rem; }
 h1 { font-size: 1.7rem; line-height: 1.25; } h2 { font-size: 1.2rem; margin-top: 2.4rem; }
 p { max-width: 46rem; } code { font-size: .92em; } a { color: var(--c2); }
-.figures { display: flex; flex-wrap: wrap; gap: .75rem 1rem; } figure { margin: 0; max-width: 100%; }
+.figures { margin-top: .8rem; display: flex; flex-wrap: wrap; gap: .75rem 1rem; } figure { margin: 0; max-width: 100%; }
 figure svg { max-width: 100%; height: auto; } figcaption { font-size: .8rem; color: var(--soft); text-align: center; line-height: 1.3; }
 figure img { image-rendering: pixelated; width: 108px; height: 108px; display: block; margin: 0 auto .3rem; background: #000; }
 .wide { overflow-x: auto; background: linear-gradient(to right, var(--back) 30%, transparent) left / 2.5rem 100% local,

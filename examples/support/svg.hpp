@@ -130,6 +130,14 @@ inline std::string text(double x, double y, const char* kind, const std::string&
          "</text>\n";
 }
 
+/// A plot's title, narrowed where it would not fit.
+inline std::string title(double x, double right, const std::string& content) {
+  constexpr double of_a_letter = 7.9;
+  const bool fits = of_a_letter * static_cast<double>(content.size()) <= right - x;
+  return text(x, 20, "title", content,
+              fits ? "" : " textLength=\"" + label(right - x, 5) + "\" lengthAdjust=\"spacingAndGlyphs\"");
+}
+
 inline std::string line(double x1, double y1, double x2, double y2, const char* kind) {
   return "<line x1=\"" + label(x1, 5) + "\" y1=\"" + label(y1, 5) + "\" x2=\"" + label(x2, 5) + "\" y2=\"" + label(y2, 5) +
          "\" class=\"" + kind + "\"/>\n";
@@ -219,7 +227,7 @@ inline std::string svg(const LinePlot& plot) {
   const double right = plot.width - 14.0, top = plot.legend ? 52 : 34, bottom = plot.height - 42.0;
   std::string out = detail::open_svg(plot.width, plot.height, plot.title);
   if (!(extent.x_low <= extent.x_high)) {
-    return out + detail::text(52, 20, "title", plot.title) +
+    return out + detail::title(52, right, plot.title) +
            detail::text((52 + right) / 2, (top + bottom) / 2, "note middle", "not measured") + "</svg>\n";
   }
   // Values that differ by rounding alone are one value: no axis can have ticks between them.
@@ -234,7 +242,7 @@ inline std::string svg(const LinePlot& plot) {
   const std::vector<std::string> y_labels = labels(y_ticks);
   const double left = detail::left_margin(y_labels);
   const Axis x(extent.x_low, extent.x_high > extent.x_low ? extent.x_high : extent.x_low + 1, left, right, false);
-  out += detail::text(left, 20, "title", plot.title);
+  out += detail::title(left, right, plot.title);
   for (std::size_t i = 0; i < y_ticks.size(); ++i) {
     out += detail::line(left, y.at(y_ticks[i]), right, y.at(y_ticks[i]), "grid");
     out += detail::text(left - 6, y.at(y_ticks[i]) + 4, "tick end", y_labels[i]);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The examples' plots and pages: well-formed, to scale, and free of what the data might smuggle in.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -119,6 +120,46 @@ TEST_CASE("a logarithmic plot leaves out what has no logarithm", "[examples]") {
   const auto path = svg(plot);
   CHECK(count(path.substr(path.find("d=\"M"), path.find("/><title>")), "L") == 1);
   CHECK(path.find("nan") == std::string::npos);
+}
+
+TEST_CASE("ticks that are close are told apart, and leave room for the axis' name", "[examples]") {
+  LinePlot plot;
+  plot.y_label = "mean of the epoch";
+  plot.series = {{"s", {{0, 0.99991}, {1, 1.00012}}, 0}};
+  const auto text = svg(plot);
+  CHECK(labels({0.9999, 1, 1.0001}) == std::vector<std::string>{"0.9999", "1", "1.0001"});
+  // The turned name stands at x = 13, 11.5 units high; a digit is at most 6.7 wide, and labels end 6 before the axis.
+  std::size_t longest = 0;
+  double axis = 0;
+  for (auto at = text.find("class=\"tick end\">"); at != std::string::npos; at = text.find("class=\"tick end\">", at + 1)) {
+    const auto begin = text.find('>', at) + 1;
+    longest = std::max(longest, text.find('<', begin) - begin);
+    axis = std::stod(text.substr(text.rfind("x=\"", at) + 3));
+  }
+  CHECK(longest >= 6);
+  CHECK(axis - 6.7 * static_cast<double>(longest) > 13 + 6);
+}
+
+TEST_CASE("a band goes along its upper edge and back along the lower", "[examples]") {
+  LinePlot plot;
+  plot.low = 0;
+  plot.high = 10;
+  Series series{"s", {{0, 2}, {1, 5}}, 3};
+  series.band = {{0, 1, 4}, {1, std::nan(""), 6}, {2, 3, 10}};
+  plot.series = {series};
+  const auto text = svg(plot);
+  // 34 is y = 10 and 228 is y = 0; x goes from 52 to 406 for 0 ... 2; the middle range is no number and left out.
+  CHECK(text.find("<path d=\"M52 150.4 L406 34 L406 169.8 L52 208.6 Z\" class=\"band f3\"/>") != std::string::npos);
+  CHECK(xml_fault(text).empty());
+}
+
+TEST_CASE("a wide table says that it goes on, and a starred name keeps its star", "[examples]") {
+  Page page("t");
+  page.table({{"run", "a"}, {"*x", "1"}}, {{false, false}, {false, true}});
+  CHECK(page.html().find("<td>*x</td><td class=\"best\">1</td>") != std::string::npos);
+  CHECK(page.html().find("<p class=\"swipe\">") == std::string::npos);
+  page.table({{"run", "a heading of some length", "another of some length"}});
+  CHECK(page.html().find("<p class=\"swipe\">") != std::string::npos);
 }
 
 TEST_CASE("axes are to scale and ticks are round", "[examples]") {

@@ -24,10 +24,13 @@ using namespace bevfusion;
 
 constexpr int shown_width = 640;  // of a camera's picture, pixels
 
-std::vector<LegendEntry> legend_of(const DetectionLabels& boxes, const MapLabels& map) {
+/// What the classes of boxes and the labelled ones of the map are drawn in.
+std::vector<LegendEntry> legend_of(const DetectionLabels& boxes, const MapMasks& map) {
   std::vector<LegendEntry> entries;
   for (const DetectionLabel& label : boxes) entries.push_back({label.colour, label.name});
-  for (const MapLabel& label : map) entries.push_back({map_colour(label), label.name});
+  for (std::size_t c = 0; c < map.labels.size(); ++c) {
+    if (map.labelled[c]) entries.push_back({map_colour(map.labels[c]), map.labels[c].name});
+  }
   return entries;
 }
 
@@ -43,23 +46,20 @@ void draw(const std::string& root, const std::string& version, int sample, int s
   const MapLabels& labels = label_sets().map.at(map_labels);
   BevPicture picture;
   const std::filesystem::path expansion = tables.root / "maps" / "expansion" / (frame.location + ".json");
+  MapMasks masks(labels);
   if (std::filesystem::exists(expansion)) {
-    picture.draw(draw_masks(read_map_expansion(expansion, labels), bev));
+    masks = draw_masks(read_map_expansion(expansion, labels), bev);
   } else if (std::filesystem::exists(frame.base_map)) {
-    picture.draw(draw_masks(BaseMap::read(frame.base_map), labels, bev));
+    masks = draw_masks(BaseMap::read(frame.base_map), labels, bev);
   }
+  if (masks.cells > 0) picture.draw(masks);
   picture.draw(read_points(frame));
   picture.draw(frame.boxes, boxes);
   picture.draw_ego_and_scale();
   std::array<Image, camera_count> pictures = read_pictures_with_boxes(frame, frame.boxes, boxes);
-  for (const Image& one : pictures) {
-    if (one.width > 0) {
-      name_pictures(pictures, std::max(1, 2 * one.width / shown_width));
-      break;
-    }
-  }
-  write_png(out + "_bev.png", with_legend(picture.image(), legend_of(boxes, labels)));
-  write_png(out + "_cameras.png", with_legend(six_pictures(pictures, shown_width), legend_of(boxes, {})));
+  name_pictures(pictures, shown_width);
+  write_png(out + "_bev.png", with_legend(picture.image(), legend_of(boxes, masks)));
+  write_png(out + "_cameras.png", with_legend(six_pictures(pictures, shown_width), legend_of(boxes, MapMasks())));
   std::printf("scene %s, sample %s: %zu boxes; wrote %s_bev.png and %s_cameras.png\n", frame.scene.c_str(),
               to_string(frame.sample).c_str(), frame.boxes.size(), out.c_str(), out.c_str());
 }

@@ -213,7 +213,7 @@ void Gallery::add(const SamplePrediction& prediction) {
   const KeyFrame frame = key_frame_of(tables_, prediction.sample);
   const MapGrid& grid = config_.loading.grid;
   const std::string token = to_string(frame.sample);
-  const std::string name = std::to_string(prediction.sample) + "_" + token.substr(0, 8);
+  const std::string name = "sample_" + std::to_string(prediction.sample);  // a token may hold what no file name may
   const std::vector<SweepPoint> points = frame.has_lidar() ? read_points(frame) : std::vector<SweepPoint>();
   const Boxes truth = true_boxes(prediction);
   const Boxes found = predicted_boxes(prediction);
@@ -226,7 +226,7 @@ void Gallery::add(const SamplePrediction& prediction) {
     return boxes;
   };
 
-  page_.raw("<h2 title=\"sample " + token + "\">" + example::escaped(frame.scene) + ", sample " +
+  page_.raw("<h2 title=\"sample " + example::escaped(token) + "\">" + example::escaped(frame.scene) + ", sample " +
             std::to_string(place_in_scene(tables_, prediction.sample)) + "</h2>\n<div class=\"scene\"><p>");
   if (config_.model.parts.detection) {
     page_.raw(std::to_string(truth.counted) + " boxes annotated, " + std::to_string(found.counted) + " predicted");

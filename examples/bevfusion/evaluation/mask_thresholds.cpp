@@ -9,13 +9,11 @@
 namespace bevfusion {
 namespace {
 
-using Json = nlohmann::json;
-
 /// @param masks  "segmentation" or "foreground" of an evaluation
-std::vector<MaskThreshold> thresholds_in(const Json& masks, const std::vector<std::string>& names) {
+std::vector<MaskThreshold> thresholds_in(const nlohmann::json& masks, const std::vector<std::string>& names) {
   std::vector<MaskThreshold> out(names.size());
   for (std::size_t c = 0; c < names.size(); ++c) {
-    const Json threshold = masks.value(names[c], Json::object()).value("threshold", Json());
+    const nlohmann::json threshold = masks.value(names[c], nlohmann::json::object()).value("threshold", nlohmann::json());
     if (threshold.is_number()) {
       out[c] = {threshold.get<float>(), true};
     }
@@ -27,15 +25,15 @@ std::vector<MaskThreshold> thresholds_in(const Json& masks, const std::vector<st
 
 MaskThresholds picked_thresholds(const std::filesystem::path& evaluation, const std::vector<std::string>& map_names,
                                  const std::vector<std::string>& foreground_names) {
-  Json json = Json::object();
+  nlohmann::json json = nlohmann::json::object();
   std::ifstream in(evaluation);
   try {
     if (in) {
-      json = Json::parse(in);
+      json = nlohmann::json::parse(in);
     }
-    return {thresholds_in(json.value("segmentation", Json::object()), map_names),
-            thresholds_in(json.value("foreground", Json::object()), foreground_names)};
-  } catch (const Json::exception& error) {
+    return {thresholds_in(json.value("segmentation", nlohmann::json::object()), map_names),
+            thresholds_in(json.value("foreground", nlohmann::json::object()), foreground_names)};
+  } catch (const nlohmann::json::exception& error) {
     throw std::runtime_error(evaluation.string() + ": " + error.what() +
                              "; bevfusion eval writes it anew, --mask-threshold does without it");
   }

@@ -63,10 +63,11 @@ void draw_boxes(Image& image, const CameraView& view, const std::vector<DrawnBox
   }
 }
 
-void name_pictures(std::array<Image, camera_count>& images, int scale) {
+void name_pictures(std::array<Image, camera_count>& images, int shown_width) {
   for (std::size_t c = 0; c < camera_count; ++c) {
-    if (images[c].width > 0)
-      draw_text(images[c], 0, 0, std::string(name_of(static_cast<Channel>(c))), {255, 255, 255}, {0, 0, 0}, scale);
+    const int scale = std::max(1, images[c].width * std::max(1, shown_width / 320) / shown_width);
+    const std::string name(name_of(static_cast<Channel>(c)));
+    if (images[c].width > 0) draw_text(images[c], 0, 0, name, {255, 255, 255}, {0, 0, 0}, scale);
   }
 }
 
@@ -113,7 +114,7 @@ std::array<Image, camera_count> read_pictures_with_boxes(const KeyFrame& frame, 
     const CameraFrame& camera = frame.cameras[c];
     if (!camera.present) continue;
     images[c] = read_image(camera.file);
-    draw_boxes(images[c], camera.view, boxes, labels, std::max(1.0, camera.view.width / 800.0));
+    draw_boxes(images[c], camera.view, boxes, labels, std::max(1.0, camera.view.width / 400.0));
   }
   return images;
 }

@@ -22,8 +22,8 @@ void draw_boxes(Image& image, const CameraView& view, const std::vector<Box3D>& 
 /// @param scale  of the texts
 void draw_boxes(Image& image, const CameraView& view, const std::vector<DrawnBox>& boxes, int scale);
 
-/// Writes each picture's camera into its left top corner.
-void name_pictures(std::array<Image, camera_count>& images, int scale);
+/// Writes each picture's camera into its left top corner, as large as can be read where it is shown at a width.
+void name_pictures(std::array<Image, camera_count>& images, int shown_width);
 
 /// Six pictures side by side in two rows: front left, front, front right above back right, back, back left; each `width` pixels
 /// wide. A camera that is absent leaves its place grey.

@@ -65,7 +65,7 @@ Image compare_in_pictures(const KeyFrame& frame, const std::vector<DrawnBox>& bo
     scale(images[c], view, width);
     draw_boxes(images[c], view, boxes, scale_of_text);
   }
-  name_pictures(images, scale_of_text);
+  name_pictures(images, width);
   return six_pictures(images, width);
 }
 

@@ -69,10 +69,11 @@ std::string Spread::text(int decimals) const {
     return "-";
   }
   char text[96];
+  const double value = std::abs(mean()) < 0.5 * std::pow(10, -decimals) ? 0 : mean();  // not -0.00
   if (std::isnan(deviation())) {
-    std::snprintf(text, sizeof text, "%.*f", decimals, mean());
+    std::snprintf(text, sizeof text, "%.*f", decimals, value);
   } else {
-    std::snprintf(text, sizeof text, "%.*f ± %.*f", decimals, mean(), decimals, deviation());
+    std::snprintf(text, sizeof text, "%.*f ± %.*f", decimals, value, decimals, deviation());
   }
   return text;
 }

@@ -151,7 +151,8 @@ void write_page(const std::filesystem::path& file, const std::vector<RunGroup>& 
   page.raw("<style>.outcome { font-size: 1.08rem; } .caution { color: var(--c1); } .files { padding-left: 1.1rem; }</style>\n");
   std::vector<std::pair<std::string, int>> names;
   for (std::size_t g = 0; g < groups.size(); ++g) {
-    names.emplace_back(groups[g].name + (static_cast<int>(g) == baseline ? " (baseline)" : ""), plotted.colours[g]);
+    names.emplace_back(groups[g].name + (static_cast<int>(g) == baseline && groups[g].name != "baseline" ? " (baseline)" : ""),
+                       plotted.colours[g]);
   }
   page.legend(names);
   what_came_out(page, groups, baseline, options);

@@ -193,7 +193,7 @@ std::vector<std::string> plots_by_name(const PlottedGroups& plotted, const std::
 std::vector<std::string> ratio_plots(const PlottedGroups& plotted) {
   const std::string pair = pair_of(plotted).empty() ? "" : ", " + pair_of(plotted);
   const std::pair<const char*, std::string> ratios[] = {{"gamma_task", "γ_task" + pair},
-                                                        {"gamma_task_weighted", "γ_task of the weighted gradients" + pair},
+                                                        {"gamma_task_weighted", "weighted γ_task" + pair},
                                                         {"gamma_task_spread", "largest over smallest task gradient"},
                                                         {"gamma_modal", "γ_modal"}};
   std::vector<std::string> plots;

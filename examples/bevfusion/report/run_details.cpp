@@ -92,6 +92,10 @@ std::vector<std::pair<std::string, std::string>> config_fields_in(const std::fil
   std::string section;
   std::string text;
   for (std::size_t number = 1; std::getline(in, text); ++number) {
+    constexpr const char* byte_order_mark = "\xEF\xBB\xBF";
+    if (number == 1 && text.rfind(byte_order_mark, 0) == 0) {
+      text.erase(0, 3);
+    }
     const std::string line = without_comment(text);
     if (line.empty()) {
       continue;
@@ -102,6 +106,8 @@ std::vector<std::pair<std::string, std::string>> config_fields_in(const std::fil
     } else if (equals != std::string::npos && equals > 0) {
       const std::string key = trimmed(line.substr(0, equals));
       fields.emplace_back(section.empty() ? key : section + "." + key, without_quotes(trimmed(line.substr(equals + 1))));
+    } else if (!fields.empty()) {
+      fields.back().second += " " + line;  // a list that goes on
     } else {
       throw std::runtime_error(file.string() + ", line " + std::to_string(number) +
                                ": neither a [section] nor a field = value; bevfusion train writes the file anew with --resume");

@@ -33,7 +33,7 @@ struct EvaluationDetails {
 EvaluationDetails evaluation_details(const nlohmann::ordered_json& evaluation);
 
 /// Fields of a config file by their full names ("training.seed"), as they are written; nothing where there is no file.
-/// @throws std::runtime_error naming file and line for one that is neither a section, a field, a comment nor empty
+/// @throws std::runtime_error naming file and line for one that begins with neither a section, a field nor a comment
 std::vector<std::pair<std::string, std::string>> config_fields_in(const std::filesystem::path& file);
 
 /// When the run began, "2026-01-31 12:00 UTC": of its first event file's name. Empty where there is none.
