@@ -34,10 +34,10 @@ class Page {
     for (std::size_t i = 0; i < names.size(); ++i) {
       coloured.emplace_back(names[i], static_cast<int>(i));
     }
-    legend(coloured);
+    coloured_legend(coloured);
   }
   /// The same, each name with a colour of its choice.
-  void legend(const std::vector<std::pair<std::string, int>>& names) {
+  void coloured_legend(const std::vector<std::pair<std::string, int>>& names) {
     body_ += "<p class=\"legend\">";
     for (const auto& [name, colour] : names) {
       body_ += "<span><svg width=\"18\" height=\"10\"><line x1=\"0\" y1=\"5\" x2=\"18\" y2=\"5\" class=\"series c" +

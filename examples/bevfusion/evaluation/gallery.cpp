@@ -213,7 +213,7 @@ void Gallery::add(const SamplePrediction& prediction) {
   const KeyFrame frame = key_frame_of(tables_, prediction.sample);
   const MapGrid& grid = config_.loading.grid;
   const std::string token = to_string(frame.sample);
-  const std::string name = "sample_" + std::to_string(prediction.sample);  // a token may hold what no file name may
+  const std::string name = std::to_string(prediction.sample) + "_" + file_name_part(frame.sample);
   const std::vector<SweepPoint> points = frame.has_lidar() ? read_points(frame) : std::vector<SweepPoint>();
   const Boxes truth = true_boxes(prediction);
   const Boxes found = predicted_boxes(prediction);

@@ -154,7 +154,7 @@ void write_page(const std::filesystem::path& file, const std::vector<RunGroup>& 
     names.emplace_back(groups[g].name + (static_cast<int>(g) == baseline && groups[g].name != "baseline" ? " (baseline)" : ""),
                        plotted.colours[g]);
   }
-  page.legend(names);
+  page.coloured_legend(names);
   what_came_out(page, groups, baseline, options);
   figures(page, plotted);
   gradients(page, plotted);
