@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// DeviceCalibrator, DeviceGate and the sums beside them, on tensors of the CPU with the kernels on emulated blocks: all but the
-// device. The oracles are the library's CPU reductions and the rules' own calls on the host.
+// DeviceCalibrator, DeviceGate and the sums beside them, on tensors of the CPU with the kernels on emulated blocks, or from PTX:
+// all but the device. The oracles are the library's CPU reductions and the rules' own calls on the host.
 
 #include <torch/torch.h>
 
@@ -23,6 +23,18 @@ using fuller::testing::waits;
 const fuller::DeviceKernels emulated = fuller::testing::emulated_kernels;
 
 Tensor doubles(const std::vector<double>& values) { return torch::tensor(values, torch::kDouble); }
+
+/// To the bit on emulated blocks, as near as rounding brings it from PTX. A state ends with an unused double.
+template <class Rule>
+bool as_the_host(const Tensor& found, const std::vector<double>& right) {
+  const double tolerance = fuller::testing::rule_tolerance<Rule>();
+  if (tolerance == 0) {
+    return std::memcmp(found.data_ptr(), right.data(), right.size() * sizeof(double)) == 0;
+  }
+  const Tensor host = doubles(right);
+  const double size = tolerance * host.nan_to_num().abs().max().item<double>();
+  return torch::allclose(found.flatten().slice(0, 0, host.numel()), host, 0, size, /*equal_nan=*/true);
+}
 
 std::vector<std::vector<Tensor>> gradients_at(int tasks, int step) {
   torch::manual_seed(100 * tasks + step);
@@ -84,10 +96,10 @@ void check(const Rule& rule, int tasks) {
     evidence.epoch = step;
     evidence.loss_scale = 4;
     weighting(fuller::Serial{}, evidence, state.data(), {shared.data(), heads.data(), conditions.data()}, scratch.data());
-    REQUIRE(torch::equal(device.shared_weights(), doubles(shared)));
-    REQUIRE(torch::equal(device.head_weights(), doubles(heads)));
+    REQUIRE(as_the_host<Rule>(device.shared_weights(), shared));
+    REQUIRE(as_the_host<Rule>(device.head_weights(), heads));
     REQUIRE(std::memcmp(device.conditions().data_ptr(), conditions.data(), T) == 0);
-    REQUIRE(std::memcmp(device.state().data_ptr(), state.data(), state.size() * sizeof(double)) == 0);
+    REQUIRE(as_the_host<Rule>(device.state(), state));
     REQUIRE(device.counters()[0].item<std::int64_t>() == step + 1);
   }
 }

@@ -10,17 +10,17 @@
 
 #include <fuller/device/kernels.hpp>
 
-#include "support/emulated_launcher.hpp"
+#include "support/kernel_launcher.hpp"
 
 namespace fuller::testing {
 
 inline const cuda::KernelTable emulated_table{
-    [](const cuda::GramRequest& request, void*) { return submit(request, EmulatedLauncher()); },
-    [](const cuda::NormRequest& request, void*) { return submit(request, EmulatedLauncher()); },
-    [](const cuda::SumRequest& request, void*) { return submit(request, EmulatedLauncher()); },
-    [](const cuda::ScaleRequest& request, void*) { return submit(request, EmulatedLauncher()); },
-    [](const cuda::RuleCall& call, void*) { return submit(call, EmulatedLauncher()); },
-    [](const cuda::GateCall& call, void*) { return submit(call, EmulatedLauncher()); },
+    [](const cuda::GramRequest& request, void*) { return submit(request, KernelLauncher::in_turn()); },
+    [](const cuda::NormRequest& request, void*) { return submit(request, KernelLauncher::in_turn()); },
+    [](const cuda::SumRequest& request, void*) { return submit(request, KernelLauncher::in_turn()); },
+    [](const cuda::ScaleRequest& request, void*) { return submit(request, KernelLauncher::in_turn()); },
+    [](const cuda::RuleCall& call, void*) { return submit(call, KernelLauncher::in_turn()); },
+    [](const cuda::GateCall& call, void*) { return submit(call, KernelLauncher::in_turn()); },
 };
 inline const DeviceKernels emulated_kernels{&emulated_table, nullptr};
 

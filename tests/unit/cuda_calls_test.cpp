@@ -7,7 +7,8 @@
 #include <vector>
 
 #include "support/catch.hpp"
-#include "support/emulated_launcher.hpp"
+#include "support/kernel_launcher.hpp"
+#include "support/rule_steps.hpp"
 
 namespace {
 
@@ -15,117 +16,122 @@ using namespace fuller::cuda;
 using namespace fuller::testing;
 using fuller::Condition;
 using fuller::Weighting;
+using fuller::WeightingOptions;
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
-template <class Rule>
-void check_rule(const Rule& rule, int T, const fuller::WeightingOptions& options = {}) {
-  const Weighting<Rule> weighting(rule, options);
-  const auto count = static_cast<std::size_t>(T);
-  std::vector<double> state(static_cast<std::size_t>(weighting.state_size(T)));
-  weighting.initialise(T, state.data());
-  std::vector<double> host_state = state;
-  std::vector<double> host_scratch(static_cast<std::size_t>(weighting.scratch_size(T)));
-  std::vector<double> scratch(static_cast<std::size_t>(rule_scratch(weighting, T)), nan);
-  std::vector<double> workspace(static_cast<std::size_t>(gram_workspace(T, 1, 2500)), nan);
-  workspace[0] = 0;
-  std::vector<double> gram(count * count, nan);
-  std::vector<double> shared(count, nan);
-  std::vector<double> heads(count, nan);
-  std::vector<Condition> conditions(count, Condition::absent);
-  std::int64_t counters[] = {11, 3};
-  const double loss_scale = -8;
+RuleStep without(std::uint64_t tasks) {
+  RuleStep step;
+  step.absent = tasks;
+  return step;
+}
 
-  for (unsigned step = 0; step < 3; ++step) {
-    std::vector<std::vector<float>> gradients;
-    std::vector<TensorView> views;
-    std::vector<double> losses;
-    const Layout layout = row(2500);
-    for (unsigned i = 0; i < count; ++i) {
-      gradients.push_back(normal_numbers<float>(2500, 100 * step + i, i % 2 == 0 ? 0.2 : -0.1, 1.0 + i));
-      losses.push_back(0.5 + 0.1 * i + 0.01 * step);
-    }
-    std::uint64_t present = T == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << static_cast<unsigned>(T)) - 1;
-    if (step == 1 && T > 2) present &= ~std::uint64_t{2};
-    for (unsigned i = 0; i < count; ++i) {
-      views.push_back(layout.view((present >> i & 1U) != 0 ? gradients[i].data() : nullptr));
-    }
-    const TensorLists part{views.data(), 1, T, Element::float32};
-    GramRequest request;
-    request.parts = &part;
-    request.part_count = 1;
-    request.tasks = T;
-    request.gram = gram.data();
-    request.workspace = workspace.data();
-    RuleCall& call = request.rule;
-    call.number = rule_number<Rule>;
-    call.tasks = T;
-    call.present = present;
-    call.weighting = &weighting;
-    call.gram = gram.data();
-    call.losses = losses.data();
-    call.loss_scale = &loss_scale;
-    call.counters = counters;
-    call.state = state.data();
-    call.shared = shared.data();
-    call.heads = heads.data();
-    call.conditions = conditions.data();
-    call.scratch = scratch.data();
-    REQUIRE(submit(request, EmulatedLauncher(step % 2 == 0 ? Turns::rising : Turns::falling)) == Outcome::done);
-    REQUIRE(counters[0] == 12 + step);
-    REQUIRE(counters[1] == 3);
+RuleStep alike(RuleStep::Likeness gradients) {
+  RuleStep step;
+  step.gradients = gradients;
+  return step;
+}
 
-    std::vector<std::uint8_t> mask;
-    for (unsigned i = 0; i < count; ++i) mask.push_back(static_cast<std::uint8_t>(present >> i & 1U));
-    std::vector<double> host_shared(count, nan);
-    std::vector<double> host_heads(count, nan);
-    std::vector<Condition> host_conditions(count, Condition::absent);
-    fuller::Evidence<> evidence;
-    evidence.count = T;
-    evidence.gram = gram.data();
-    evidence.losses = losses.data();
-    evidence.present = mask.data();
-    evidence.step = 11 + step;
-    evidence.epoch = 3;
-    evidence.loss_scale = 8;
-    weighting(fuller::Serial{}, evidence, host_state.data(), {host_shared.data(), host_heads.data(), host_conditions.data()},
-              host_scratch.data());
-    INFO(Rule::name << ", T = " << T << ", step " << step);
-    REQUIRE(shared == host_shared);
-    REQUIRE(heads == host_heads);
-    REQUIRE(conditions == host_conditions);
-    REQUIRE(state == host_state);
+/// Calls f(rule) with every rule there is.
+template <class F>
+void for_every_known_rule(const F& f) {
+  f(fuller::Uniform());
+  f(fuller::IMTL_G());
+  f(fuller::GradNorm());
+  f(fuller::DWA());
+  f(fuller::PCGrad());
+  f(fuller::WPCGrad());
+  fuller::PhaseScheduleOptions phases;
+  phases.epochs = 3;
+  phases.phases[0] = {0.5, 1, 0.9};
+  phases.phases[1] = {1, -1};
+  phases.count = 2;
+  f(fuller::WPCGrad(fuller::PhaseSchedule(phases)));
+}
+
+TEST_CASE("rules in the reduction's last block", "[cuda][rules]") {
+  for_every_known_rule([](const auto& rule) {
+    for (const int T : {2, 3, 5}) RuleSteps(rule, T, 2500).check({{}, T > 2 ? without(2) : RuleStep(), {}});
+    for (const int T : {4, 8}) check_rule(rule, T, {{}, without(2), {}, {}});
+    for (const int T : {40, 64}) check_rule(rule, T, {{}, without(2)});  // the scratch is larger than the shared memory
+    check_rule_by_itself(rule, 3, {{}, {}, {}});
+    check_rule_by_itself(rule, 40, {{}});
+  });
+  check_rule(fuller::Constant{fuller::TaskVector{1, 5, 10}}, 3, {{}, without(5), without(7), {}});
+}
+
+TEST_CASE("rules in the last block where gradients and losses are not finite, zero or absent", "[cuda][rules]") {
+  RuleStep nan_gradient;
+  RuleStep infinite_gradient;
+  RuleStep zero_gradient;
+  RuleStep nan_loss;
+  RuleStep zero_alone = without(6);
+  nan_gradient.nan_gradient = 1;
+  infinite_gradient.infinite_gradient = 0;
+  zero_gradient.zero_gradient = 2;
+  nan_loss.nan_loss = 1;
+  zero_alone.zero_gradient = 0;
+  const std::vector<RuleStep> steps{{},       nan_gradient, {},         infinite_gradient, zero_gradient,
+                                    nan_loss, without(5),   without(7), zero_alone,        {}};
+  for (const auto policy : {fuller::NonFinite::propagate, fuller::NonFinite::skip, fuller::NonFinite::throw_error}) {
+    WeightingOptions options;
+    options.non_finite = policy;
+    INFO("policy " << static_cast<int>(policy));
+    for_every_known_rule([&](const auto& rule) { check_rule(rule, 3, steps, options); });
+  }
+}
+
+TEST_CASE("rules in the last block under static weights and for tasks that are missing", "[cuda][rules]") {
+  for (const auto missing : {fuller::Missing::renormalise, fuller::Missing::hold}) {
+    WeightingOptions options;
+    options.before = {1, 5, 10};
+    options.after = {2, 1, 0.5};
+    options.missing = missing;
+    for_every_known_rule([&](const auto& rule) { check_rule(rule, 3, {{}, without(5), without(2), {}, {}}, options); });
   }
 }
 
 template <class Rule>
-void check_sizes(const Rule& rule) {
-  for (const int T : {2, 3, 5, 40}) check_rule(rule, T);  // the scratch of 40 tasks is larger than the shared memory
+void check_options(const Rule& rule) {
+  const RuleStep alone = without(6);
+  const RuleStep equal = alike(RuleStep::equal);
+  RuleStep no_gram;
+  no_gram.no_gram = true;
+  check_rule(rule, 3, {{}, equal, {}, alone, alike(RuleStep::parallel), without(2), alone, {}, equal, {}});
+  for (const int T : {2, 3, 4}) check_rule_by_itself(rule, T, {no_gram, {}, no_gram});
 }
 
-TEST_CASE("rules in the reduction's last block", "[cuda]") {
-  check_sizes(fuller::Uniform());
-  check_sizes(fuller::IMTL_G());
-  check_sizes(fuller::GradNorm());
-  check_sizes(fuller::DWA());
-  check_sizes(fuller::PCGrad());
-  check_sizes(fuller::WPCGrad());
-  fuller::PhaseScheduleOptions phases;
-  phases.epochs = 10;
-  phases.phases[0] = {0.5, 1, 0.9};
-  phases.phases[1] = {1, -1};
-  phases.count = 2;
-  check_sizes(fuller::WPCGrad(fuller::PhaseSchedule(phases)));
-  check_rule(fuller::Constant{fuller::TaskVector{1, 5, 10}}, 3);
-  fuller::WeightingOptions options;
-  options.before = {1, 5, 10};
-  options.after = {2, 1, 0.5};
-  options.missing = fuller::Missing::renormalise;
-  check_rule(fuller::IMTL_G(), 3, options);
-  check_rule(fuller::GradNorm(), 3, options);
+TEST_CASE("options of rules in the last block, with gradients that depend on each other and tasks alone", "[cuda][rules]") {
+  using Negative = fuller::IMTL_G_Options::Negative;
+  for (const auto negative : {Negative::signed_shared, Negative::clamp, Negative::paper}) {
+    fuller::IMTL_G_Options options;
+    options.negative = negative;
+    options.sum = negative == Negative::clamp ? fuller::WeightSum::tasks : fuller::WeightSum::one;
+    check_options(fuller::IMTL_G(options));
+  }
+  using Optimizer = fuller::GradNormOptions::Optimizer;
+  for (const auto optimizer : {Optimizer::sgd, Optimizer::adam}) {
+    for (const double alpha : {0.0, 1.5}) {
+      fuller::GradNormOptions options;
+      options.optimizer = optimizer;
+      options.alpha = alpha;
+      options.floor = alpha == 0 ? 0.9 : 1e-3;
+      options.use = alpha == 0 ? fuller::GradNormOptions::Use::updated : fuller::GradNormOptions::Use::before_update;
+      check_options(fuller::GradNorm(options));
+    }
+  }
+  fuller::PCGradOptions seeded;
+  seeded.seed = 12345678901234567U;
+  check_options(fuller::PCGrad(seeded));
+  fuller::WPCGradOptions literal;
+  literal.literal_algorithm_2 = true;
+  check_options(fuller::WPCGrad(literal));
+  fuller::DTPOptions prioritised;
+  prioritised.gamma = 0;
+  check_options(fuller::WPCGrad(fuller::DTP(prioritised)));
 }
 
-TEST_CASE("a rule that compares no gradients runs by itself", "[cuda]") {
+TEST_CASE("a rule that compares no gradients runs by itself", "[cuda][rules]") {
   const Weighting<fuller::DWA> weighting;
   std::vector<double> state(static_cast<std::size_t>(weighting.state_size(2)));
   weighting.initialise(2, state.data());
@@ -147,7 +153,7 @@ TEST_CASE("a rule that compares no gradients runs by itself", "[cuda]") {
   call.heads = heads;
   call.conditions = conditions;
   call.scratch = scratch.data();
-  REQUIRE(submit(call, EmulatedLauncher()) == Outcome::done);
+  REQUIRE(submit(call, KernelLauncher()) == Outcome::done);
   REQUIRE(shared[0] == 1);  // before two epochs are over all weigh the same
   REQUIRE(shared[1] == 1);
   REQUIRE(counters[0] == 1);
@@ -155,7 +161,7 @@ TEST_CASE("a rule that compares no gradients runs by itself", "[cuda]") {
   REQUIRE(rule_number<Own> == -1);
 }
 
-TEST_CASE("the gate behind the slices' norms", "[cuda]") {
+TEST_CASE("the gate in the last block of the slices' norms", "[cuda][rules]") {
   for (const std::vector<std::int64_t>& widths :
        {std::vector<std::int64_t>{3, 5}, std::vector<std::int64_t>{1, 2, 0, 1, 3, 1, 2, 1, 4, 1}}) {
     const auto M = static_cast<int>(widths.size());
@@ -190,7 +196,7 @@ TEST_CASE("the gate behind the slices' norms", "[cuda]") {
       request.squared_norms = norms.data();
       request.workspace = workspace.data();
       request.gate = call;
-      REQUIRE(submit(request, EmulatedLauncher()) == Outcome::done);
+      REQUIRE(submit(request, KernelLauncher()) == Outcome::done);
 
       std::vector<std::uint8_t> mask;
       std::vector<double> host_scales(widths.size(), nan);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The Gram matrix's kernels on emulated blocks: the device's own code but for the instructions, against a long double oracle.
+// The Gram matrix's kernels on emulated blocks, which is the device's own code but for the instructions, or from PTX, which has
+// these too: against a long double oracle.
 
 #include <cmath>
 #include <cstdint>
@@ -7,7 +8,7 @@
 #include <vector>
 
 #include "support/catch.hpp"
-#include "support/emulated_launcher.hpp"
+#include "support/kernel_launcher.hpp"
 
 namespace {
 
@@ -73,7 +74,7 @@ struct Lists {
 };
 
 template <class E>
-std::vector<double> gram_of(const Lists<E>& lists, const EmulatedLauncher& launcher = EmulatedLauncher()) {
+std::vector<double> gram_of(const Lists<E>& lists, const KernelLauncher& launcher = KernelLauncher()) {
   const std::vector<TensorView> views = lists.views();
   const TensorLists part{views.data(), static_cast<int>(lists.layouts.size()), lists.tasks, element_of<E>()};
   const double unwritten = std::numeric_limits<double>::quiet_NaN();
@@ -120,9 +121,9 @@ TEMPLATE_TEST_CASE("ragged lists and tails, right to 1e-12 of n_i n_j", "[cuda]"
     const std::vector<double> gram = gram_of(lists);
     check(lists, gram);
     // Neither the order of blocks and threads nor the number of blocks shows; a missing barrier would.
-    REQUIRE(gram_of(lists, EmulatedLauncher(Turns::falling, 7)) == gram);
-    REQUIRE(gram_of(lists, EmulatedLauncher(Turns::rising, 1)) == gram);
-    REQUIRE(gram_of(lists, EmulatedLauncher(Turns::falling, 1000)) == gram);
+    REQUIRE(gram_of(lists, KernelLauncher(Turns::falling, 7)) == gram);
+    REQUIRE(gram_of(lists, KernelLauncher(Turns::rising, 1)) == gram);
+    REQUIRE(gram_of(lists, KernelLauncher(Turns::falling, 1000)) == gram);
   }
 }
 
@@ -136,12 +137,44 @@ TEST_CASE("as many tasks as there can be", "[cuda]") {
   }
 }
 
+TEST_CASE("64 tasks of halves at odd addresses, in rows and not", "[cuda]") {
+  Lists<BFloat16> lists;
+  lists.tasks = 64;
+  lists.add(row(70), 1);
+  for (std::size_t i = 0; i < 64; ++i) lists.shift[0][i] = static_cast<std::int64_t>(i % 9);
+  std::vector<Layout> either(64, Layout{{5, 7}, {1, 5}});
+  for (std::size_t i = 1; i < 64; i += 2) either[i] = Layout{{5, 7}, {8, 1}};
+  lists.add(either, 2);
+  check(lists, gram_of(lists));
+}
+
+TEST_CASE("thirty blocks give the bits of one", "[cuda]") {
+  Lists<float> lists;
+  lists.tasks = 2;
+  lists.add(row(61000), 1);
+  const std::vector<double> gram = gram_of(lists, KernelLauncher(Turns::rising, 1));
+  check(lists, gram);
+  REQUIRE(gram_of(lists, KernelLauncher(Turns::falling, 30)) == gram);
+}
+
+TEST_CASE("tensors of no element, beside others and alone", "[cuda]") {
+  for (const int tasks : {1, 2, 9}) {
+    Lists<float> lists;
+    lists.tasks = tasks;
+    lists.add(row(0), 1);
+    for (const double entry : gram_of(lists)) REQUIRE(entry == 0);
+    lists.add(Layout{{3, 0, 2}, {2, 2, 1}}, 2);
+    lists.add(Layout{{}, {}}, 3);  // a scalar
+    check(lists, gram_of(lists));
+  }
+}
+
 TEST_CASE("more tensors than a kernel's table holds", "[cuda]") {
   for (const int tasks : {2, 5}) {
     Lists<float> lists;
     lists.tasks = tasks;
     for (unsigned k = 0; k < 250; ++k) lists.add(row(1 + k % 13), k);
-    const EmulatedLauncher launcher;
+    const KernelLauncher launcher;
     check(lists, gram_of(lists, launcher));
     REQUIRE(launcher.launches() == (tasks == 2 ? 3 : 5));  // 96 of three words, 56 of six
   }
@@ -217,7 +250,7 @@ TEST_CASE("element types that differ along the lists go into one matrix", "[cuda
     request.tasks = tasks;
     request.gram = gram.data();
     request.workspace = workspace.data();
-    REQUIRE(submit(request, EmulatedLauncher()) == Outcome::done);
+    REQUIRE(submit(request, KernelLauncher()) == Outcome::done);
     for (std::size_t i = 0; i < T; ++i) {
       for (std::size_t j = 0; j < T; ++j) {
         const long double right = floats.oracle(i, j) + halves.oracle(i, j);
@@ -269,7 +302,7 @@ TEST_CASE("nothing at all is a matrix of zeros, and what is too bent is refused 
   request.tasks = 3;
   request.gram = gram;
   request.workspace = workspace;
-  REQUIRE(submit(request, EmulatedLauncher()) == Outcome::done);
+  REQUIRE(submit(request, KernelLauncher()) == Outcome::done);
   for (const double entry : gram) REQUIRE(entry == 0);
 
   const Layout bent{{2, 2, 2, 2, 2, 2}, {1000000, 100000, 10000, 1000, 100, 10}};
@@ -278,7 +311,7 @@ TEST_CASE("nothing at all is a matrix of zeros, and what is too bent is refused 
   const TensorLists part{views.data(), 1, 3, Element::float32};
   request.parts = &part;
   request.part_count = 1;
-  const EmulatedLauncher launcher;
+  const KernelLauncher launcher;
   REQUIRE(submit(request, launcher) == Outcome::too_bent);
   REQUIRE(launcher.launches() == 0);
 }

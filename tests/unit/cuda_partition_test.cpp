@@ -9,7 +9,7 @@
 #include <fuller/cuda/slices.hpp>
 
 #include "support/catch.hpp"
-#include "support/emulated_launcher.hpp"
+#include "support/elements.hpp"
 
 namespace {
 

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Slice norms, slice scaling and weighted sums on emulated blocks.
+// Slice norms, slice scaling and weighted sums on emulated blocks, or from PTX.
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
 #include <vector>
 
 #include "support/catch.hpp"
-#include "support/emulated_launcher.hpp"
+#include "support/kernel_launcher.hpp"
 
 namespace {
 
@@ -18,7 +19,7 @@ constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
 template <class E>
 std::vector<double> norms_of(const E* weight, std::int64_t outer, const std::vector<std::int64_t>& widths, std::int64_t inner,
-                             const EmulatedLauncher& launcher = EmulatedLauncher()) {
+                             const KernelLauncher& launcher = KernelLauncher()) {
   std::int64_t channels = 0;
   for (const std::int64_t width : widths) channels += width;
   std::vector<double> workspace(static_cast<std::size_t>(norm_workspace(outer * channels * inner)), nan);
@@ -62,6 +63,7 @@ const std::vector<Case>& cases() {
       {1, {2500, 0, 1700}, 1},                     // one row, and a slice of nothing
       {3, {2, 5, 1, 4, 3, 2, 1, 6, 2, 3, 1}, 25},  // more slices than a launch takes
       {1, {64}, 100},                              // one slice is a norm
+      {0, {2, 3}, 4},                              // nothing at all
   };
   return all;
 }
@@ -82,7 +84,7 @@ TEMPLATE_TEST_CASE("squared norms of slices, right to 1e-12", "[cuda]", float, d
     for (std::size_t m = 0; m < right.size(); ++m) {
       REQUIRE(std::abs(static_cast<long double>(norms[m]) - right[m]) <= 1e-12L * right[m]);
     }
-    REQUIRE(norms_of(weight.data(), c.outer, c.widths, c.inner, EmulatedLauncher(Turns::falling, 1)) == norms);
+    REQUIRE(norms_of(weight.data(), c.outer, c.widths, c.inner, KernelLauncher(Turns::falling, 1)) == norms);
     // Three elements later in memory: no access is aligned, no bit differs.
     std::vector<TestType> later(weight.begin(), weight.begin() + 3);
     later.insert(later.end(), weight.begin(), weight.end());
@@ -99,6 +101,7 @@ TEST_CASE("a NaN shows in its slice alone", "[cuda]") {
 }
 
 TEMPLATE_TEST_CASE("slices are scaled by selection: 0 clears, 1 keeps every bit", "[cuda]", float, double, Half, BFloat16) {
+  const bool in_place = GENERATE(true, false);
   for (const Case& c : cases()) {
     std::int64_t channels = 0;
     for (const std::int64_t width : c.widths) channels += width;
@@ -106,20 +109,23 @@ TEMPLATE_TEST_CASE("slices are scaled by selection: 0 clears, 1 keeps every bit"
     for (const std::int64_t shift : {0, 3}) {
       std::vector<TestType> memory = normal_numbers<TestType>(n + 8, 3);
       for (const std::int64_t e : {std::int64_t{0}, n / 2, n - 1}) {
-        memory[static_cast<std::size_t>(shift + e)] = rounded_to<TestType>(nan);
+        if (n > 0) memory[static_cast<std::size_t>(shift + e)] = rounded_to<TestType>(nan);
       }
       const std::vector<TestType> before = memory;
       std::vector<double> scales;
-      for (std::size_t m = 0; m < c.widths.size(); ++m) scales.push_back(m % 3 == 0 ? 0.3 : m % 3 == 1 ? 0.0 : 1.0);
+      for (std::size_t m = 0; m < c.widths.size(); ++m)
+        scales.push_back(m % 4 == 0 ? 0.3 : m % 4 == 1 ? 0.0 : m % 4 == 2 ? 1.0 : nan);
       ScaleRequest request;
-      request.in = request.out = memory.data() + shift;
+      const std::vector<TestType> input = memory;
+      request.in = (in_place ? memory : input).data() + shift;
+      request.out = memory.data() + shift;
       request.element = element_of<TestType>();
       request.outer = c.outer;
       request.widths = c.widths.data();
       request.slices = static_cast<int>(c.widths.size());
       request.inner = c.inner;
       request.scales = scales.data();
-      REQUIRE(submit(request, EmulatedLauncher()) == Outcome::done);
+      REQUIRE(submit(request, KernelLauncher()) == Outcome::done);
       for (std::int64_t e = -shift; e < n + 8 - shift; ++e) {
         const auto at = static_cast<std::size_t>(shift + e);
         const bool inside = e >= 0 && e < n;
@@ -128,7 +134,7 @@ TEMPLATE_TEST_CASE("slices are scaled by selection: 0 clears, 1 keeps every bit"
           REQUIRE(std::memcmp(&memory[at], &before[at], sizeof(TestType)) == 0);
         } else if (scale == 0.0) {
           REQUIRE(exact(memory[at]) == 0);
-        } else if (std::isnan(exact(before[at]))) {
+        } else if (std::isnan(exact(before[at])) || std::isnan(scale)) {
           REQUIRE(std::isnan(exact(memory[at])));
         } else if constexpr (std::is_same_v<TestType, double>) {
           REQUIRE(memory[at] == scale * before[at]);
@@ -146,8 +152,12 @@ template <class E>
 void check_sum(const std::vector<double>& weights, const Layout& layout, const Layout& of_out, bool shifted, Turns turns) {
   const auto T = static_cast<int>(weights.size());
   const std::int64_t n = layout.count();
-  std::int64_t extent = 1;
-  for (std::size_t d = 0; d < layout.sizes.size(); ++d) extent += (layout.sizes[d] - 1) * layout.strides[d];
+  const auto extent_of = [](const Layout& of) {
+    std::int64_t extent = 1;
+    for (std::size_t d = 0; d < of.sizes.size(); ++d) extent += std::max<std::int64_t>(of.sizes[d] - 1, 0) * of.strides[d];
+    return of.count() == 0 ? 0 : extent;
+  };
+  const std::int64_t extent = extent_of(layout);
   std::vector<std::vector<E>> memory;
   std::vector<TensorView> views;
   for (int i = 0; i < T; ++i) {
@@ -159,12 +169,12 @@ void check_sum(const std::vector<double>& weights, const Layout& layout, const L
   for (int i = 0; i < T; ++i) {
     views.push_back(layout.view(i == 3 ? nullptr : memory[static_cast<std::size_t>(i)].data() + (shifted ? i : 0)));
   }
-  std::vector<E> out(static_cast<std::size_t>(extent + 1), rounded_to<E>(-7));
+  std::vector<E> out(static_cast<std::size_t>(extent_of(of_out) + 1), rounded_to<E>(-7));
   views.push_back(of_out.view(out.data()));
   SumRequest request;
   request.tensors = {views.data(), 1, T + 1, element_of<E>()};
   request.weights = weights.data();
-  REQUIRE(submit(request, EmulatedLauncher(turns)) == Outcome::done);
+  REQUIRE(submit(request, KernelLauncher(turns)) == Outcome::done);
   for (std::int64_t e = 0; e < n; ++e) {
     // In the order of the tasks, fused, in float unless the elements are double.
     using Real = std::conditional_t<std::is_same_v<E, double>, double, float>;
@@ -198,7 +208,71 @@ TEMPLATE_TEST_CASE("weighted sums: tails, addresses, layouts, absent tasks, weig
     check_sum<TestType>(w, channels_last, channels_last, false, Turns::falling);
     if (w.size() < 64) {
       check_sum<TestType>(w, channels_last, row_major, false, Turns::falling);
+      check_sum<TestType>(w, Layout{{40, 30}, {0, 1}}, Layout{{40, 30}, {30, 1}}, true,
+                          Turns::rising);  // one row, again and again
     }
+    check_sum<TestType>(w, row(0), row(0), false, Turns::rising);
+  }
+}
+
+TEMPLATE_TEST_CASE("weighted sums of more tensors than a kernel's table holds", "[cuda]", float, BFloat16) {
+  constexpr std::size_t tensors = 180;
+  std::vector<std::vector<TestType>> memory;
+  std::vector<Layout> layouts;
+  for (std::size_t k = 0; k < tensors; ++k) {
+    layouts.push_back(row(static_cast<std::int64_t>(k % 19)));
+    for (unsigned i = 0; i < 3; ++i)
+      memory.push_back(normal_numbers<TestType>(layouts[k].count() + 1, static_cast<unsigned>(3 * k) + i));
+  }
+  std::vector<TensorView> views;
+  for (std::size_t v = 0; v < memory.size(); ++v) views.push_back(layouts[v / 3].view(memory[v].data()));
+  const std::vector<std::vector<TestType>> before = memory;
+  const double weights[] = {0.25, -3};
+  SumRequest request;
+  request.tensors = {views.data(), tensors, 3, element_of<TestType>()};
+  request.weights = weights;
+  REQUIRE(submit(request, KernelLauncher()) == Outcome::done);
+  for (std::size_t k = 0; k < tensors; ++k) {
+    const auto n = static_cast<std::size_t>(layouts[k].count());
+    for (std::size_t e = 0; e < n; ++e) {
+      const float scaled = 0.25F * static_cast<float>(exact(before[3 * k][e]));
+      const float sum = std::fma(-3.0F, static_cast<float>(exact(before[3 * k + 1][e])), scaled);
+      REQUIRE(exact(memory[3 * k + 2][e]) == exact(rounded_to<TestType>(sum)));
+    }
+    REQUIRE(exact(memory[3 * k + 2][n]) == exact(before[3 * k + 2][n]));  // nothing after the tensor's end
+  }
+}
+
+/// To nearest of the numbers with so many bits of fraction, least exponent and largest number, ties to even: by the definition.
+double nearest(double x, int fraction, int least_exponent, double largest) {
+  if (std::isnan(x) || std::isinf(x) || x == 0) return x;
+  const int exponent = std::max(std::ilogb(x), least_exponent);
+  const double rounded = std::ldexp(std::nearbyint(std::ldexp(x, fraction - exponent)), exponent - fraction);
+  return std::abs(rounded) > largest ? std::copysign(std::numeric_limits<double>::infinity(), x) : rounded;
+}
+
+TEMPLATE_TEST_CASE("every half and every bfloat16 through a kernel's own conversions", "[cuda]", Half, BFloat16) {
+  constexpr bool half = std::is_same_v<TestType, Half>;
+  std::vector<TestType> numbers;
+  for (unsigned bits = 0; bits < 0x10000; ++bits) numbers.push_back(TestType{static_cast<std::uint16_t>(bits)});
+  const std::int64_t widths[] = {1, 1};
+  const double scales[] = {0.5, 3};
+  std::vector<TestType> out(numbers.size());
+  ScaleRequest request;
+  request.in = numbers.data();
+  request.out = out.data();
+  request.element = element_of<TestType>();
+  request.outer = 0x8000;
+  request.widths = widths;
+  request.slices = 2;
+  request.scales = scales;
+  REQUIRE(submit(request, KernelLauncher()) == Outcome::done);
+  for (std::size_t k = 0; k < numbers.size(); ++k) {
+    const float product = static_cast<float>(scales[k % 2]) * static_cast<float>(exact(numbers[k]));
+    const double right =
+        half ? nearest(static_cast<double>(product), 10, -14, 65504) : nearest(static_cast<double>(product), 7, -126, 0x1.FEp127);
+    INFO("number " << k);
+    REQUIRE((exact(out[k]) == right || (std::isnan(exact(out[k])) && std::isnan(right))));
   }
 }
 
