@@ -68,3 +68,29 @@ TEST_CASE("the Cholesky solver refuses singular, indefinite and NaN matrices") {
   CHECK_FALSE(solves(last));
   CHECK(solves(Matrix::Identity(3, 3)));
 }
+
+TEST_CASE("the Cholesky solver takes the largest pivot first: dependent rows leave a pivot of a few rounding errors") {
+  // Unit vectors of a plane, two of them at a small angle: without exchanges the third pivot is 1e-16 / angle.
+  for (const double angle : {1e-2, 1e-4, 1e-6}) {
+    Matrix U(3, 2);
+    U << 1, 0, std::cos(angle), std::sin(angle), std::cos(1.0), std::sin(1.0);
+    Matrix C = U * U.transpose();
+    C.diagonal().setOnes();
+    Eigen::VectorXd x = Eigen::VectorXd::Ones(3);
+    INFO("angle " << angle);
+    CHECK_FALSE(fuller::detail::solve_positive_definite(fuller::Serial{}, 3, C.data(), x.data(), 6e-15));
+  }
+}
+
+TEST_CASE("the Cholesky solver's quadratic form is b^T A^-1 b") {
+  std::mt19937_64 random(3);
+  for (const int n : {1, 2, 5, 20}) {
+    const Matrix A = random_positive_definite(n, random);
+    const Eigen::VectorXd b = Eigen::VectorXd::LinSpaced(n, -1, 2);
+    Matrix spoilt = A;
+    Eigen::VectorXd x = b;
+    double form = 0;
+    REQUIRE(fuller::detail::solve_positive_definite(fuller::Serial{}, n, spoilt.data(), x.data(), 0, &form));
+    CHECK(form == Approx(b.dot(Eigen::MatrixXd(A).ldlt().solve(b))).epsilon(1e-10));
+  }
+}

@@ -40,7 +40,7 @@ struct DTP {
   FULLER_HD int state_size(int tasks) const { return detail::EpochMeans::size(tasks) + tasks; }
   /// @throws Error unless gamma is in [0, 1000] and the scales are one positive number per task, or empty.
   void initialise(int tasks, double* state) const {
-    detail::require_between("DTP: option gamma", options.gamma, 0, 1000);
+    detail::require("DTP: option gamma", options.gamma, options.gamma >= 0 && options.gamma <= 1000, "[0, 1000]");
     detail::require_one_per_task("DTP: option scales", options.scales, tasks, true);
     detail::EpochMeans::initialise(tasks, state);
     for (int i = 0; i < tasks; ++i) {
@@ -65,7 +65,8 @@ struct DTP {
         log_p[i] = unknown;
       } else {
         if (!(scales[i] > 0)) {
-          scales[i] = means.latest(i) > 0 ? 1 / means.latest(i) : 1;
+          const double scale = 1 / means.latest(i);
+          scales[i] = scale > 0 && detail::is_finite(scale) ? scale : 1;
         }
         log_p[i] = detail::larger(scales[i] * means.latest(i), 0);
       }

@@ -19,8 +19,9 @@ struct DWAOptions {
 /// lambda_i(t) = T exp(r_i / tau) / sum_k exp(r_k / tau), r_i = Lbar_i(t-1) / Lbar_i(t-2), with Lbar_i the mean loss of an epoch;
 /// lambda = 1 in the first two epochs.
 ///
-/// A task without two ended epochs, or whose ratio is not finite (a mean of 0), has r_i = 1: neither faster nor slower. A task
-/// that an epoch does not show carries its mean on. Weights of the tasks in a step add up to their number. The exponents are
+/// A task without two ended epochs, or whose ratio is not finite (a mean of 0) or is one to rounding noise (a mean that is 1e-13
+/// of the largest in that epoch: 0 by mathematics), has r_i = 1: neither faster nor slower. A task that an epoch does not show
+/// carries its mean on. Weights of the tasks in a step add up to their number. The exponents are
 /// shifted by the largest, so none overflows.
 ///
 /// Needs the losses (any finite values); needs no gradient at all. State: running and last epoch means.
@@ -50,9 +51,17 @@ struct DWA {
     const detail::EpochMeans means(T, state);
     double* const r = scratch;
     means.observe(lanes, evidence);
+    lanes.sync();
+    double largest = 0;
+    for (int i = 0; i < T; ++i) {
+      if (evidence.present[i] != 0 && means.known(i) == 2) {
+        largest = detail::larger(largest, std::fabs(means.previous(i)));
+      }
+    }
     for (int i = lanes.index(); i < T; i += Lanes::count) {
       if (evidence.present[i] != 0) {
-        const double ratio = means.known(i) == 2 ? means.latest(i) / means.previous(i) : 1;
+        const bool known = means.known(i) == 2 && std::fabs(means.previous(i)) > detail::zero_gradient * largest;
+        const double ratio = known ? means.latest(i) / means.previous(i) : 1;
         r[i] = detail::is_finite(ratio) ? ratio : 1;
       }
     }

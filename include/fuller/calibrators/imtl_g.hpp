@@ -35,8 +35,7 @@ struct IMTL_G_Options {
 /// Put beta = C^-1 1; then alpha_i = (beta_i / n_i) / Z with Z = sum_k beta_k / n_k, and the projection is lambda = 1 / Z. The
 /// paper's form, a (T-1) x (T-1) inverse of U D^T, is the same number; but here only the matrix of cosines is solved with, so
 /// norms that differ by 1e8 cost no digit, and nothing has a unit.
-/// T = 2: beta ~ (1, 1), alpha = (n_2, n_1) / (n_1 + n_2), whatever the angle. T = 3: with d_ij = 1 - C_ij,
-/// beta_1 ~ d_23 (d_12 + d_13 - d_23) and so on around. T >= 4: Cholesky.
+/// T = 2: beta ~ (1, 1), alpha = (n_2, n_1) / (n_1 + n_2), whatever the angle. T >= 3: Cholesky.
 ///
 /// Sign. s = sum beta = 1^T C^-1 1 > 0, but Z <= 0 is possible where weights are negative (T >= 3); dividing by it would turn the
 /// step uphill for every task. `signed_shared` divides by max(Z, s / n_max) where a beta is negative: then |g| =
@@ -44,12 +43,18 @@ struct IMTL_G_Options {
 /// equal, weights depend continuously on the norms, and wherever the paper's step is no longer than that bound (always for equal
 /// norms, and for beta >= 0) the weights are the paper's. A negative shared weight there is no ascent: every loss falls.
 ///
+/// Rounding. No sign of a rounding error decides: s is formed as 1^T C^-1 1, a sum of squares over pivots, which is positive
+/// by construction; a beta within 1e-12 of 0, relative to the largest, is 0 (its task's share of the step is below what the
+/// cosines are right to, while the sign would tell whether `Missing::hold` remembers its weight); in `paper`, a Z within 1e-12
+/// of 0, relative to its terms, is 0. Cholesky and not an explicit inverse also for T = 3: it is backward stable, so that
+/// projections are right to 1e-16 |beta| however nearly opposite the gradients are; products of differences of cosines are not.
+///
 /// Accuracy. An error e in the cosines (1e-12 as fuller's reductions promise, 1e-16 from rounding here) is an error e / d in
-/// d = 1 - cos ~ angle^2 / 2, and about that in the weights for T >= 3: at angles of 1e-4, e / 5e-9, that is 2e-4 for
+/// d = 1 - |cos| ~ angle^2 / 2, and about that in the weights for T >= 3: at angles of 1e-4, e / 5e-9, that is 2e-4 for
 /// e = 1e-12 and 1e-7 for exactly rounded dot products. T = 2 needs no cosine.
-/// Singular C (parallel, opposite or dependent gradients: a pivot <= 1e-13 of its diagonal): C + 1e-9 I is solved with, the
-/// minimum-norm solution to about 1e-6; duplicates of one task share its weight equally, and gradients that can cancel get the
-/// weights that cancel them.
+/// Singular C (parallel, opposite or dependent gradients: a pivot <= 2e-15 T of its diagonal, the largest chosen first): C + 1e-9
+/// I is solved with, the minimum-norm solution to about 1e-6; duplicates of one task share its weight equally, and gradients that
+/// can cancel get the weights that cancel them.
 ///
 /// Needs the Gram matrix; no state. Surface and reach as in FULLER (ICCV 2023), Algorithm 1.
 struct IMTL_G {
@@ -80,18 +85,23 @@ struct IMTL_G {
       n[a] = evidence.norm(index[a]);
     }
     lanes.sync();
-    solve(lanes, evidence, index, K, n, beta, work.rest());
+    const double s = solve(lanes, evidence, index, K, n, beta, work.rest());
 
-    const double Z = normaliser(K, n, beta) / (options.sum == WeightSum::tasks ? K : 1);
+    double largest = 0;
+    for (int a = 0; a < K; ++a) {
+      largest = detail::larger(largest, std::fabs(beta[a]));
+    }
+    const double noise = detail::rounding_noise * largest;
+    const double Z = normaliser(K, n, beta, noise, s) / (options.sum == WeightSum::tasks ? K : 1);
     detail::clear_absent(lanes, evidence, weights);
     for (int a = lanes.index(); a < K; a += Lanes::count) {
-      weights[index[a]] = kept(beta[a]) / n[a] / Z;
+      weights[index[a]] = kept(beta[a], noise) / n[a] / Z;
     }
     lanes.sync();
   }
 
  private:
-  static constexpr double smallest_pivot = 1e-13;
+  static constexpr double smallest_pivot = 2e-15;  // for each task: eight rounding errors
   static constexpr double regulariser = 1e-9;
 
   template <int Tasks>
@@ -99,61 +109,30 @@ struct IMTL_G {
     return evidence.dot(index[a], index[b]) / (n[a] * n[b]);
   }
 
-  /// beta ~ C^-1 1 up to a positive factor.
+  /// Writes beta ~ C^-1 1 and returns s = 1^T beta > 0, both up to one positive factor.
   template <class Lanes, int Tasks>
-  FULLER_HD static void solve(Lanes lanes, const Evidence<Tasks>& evidence, const std::uint8_t* index, int K, const double* n,
-                              double* beta, double* C) {
-    if (K <= 2) {
-      for (int a = lanes.index(); a < K; a += Lanes::count) {
-        beta[a] = 1;
+  FULLER_HD static double solve(Lanes lanes, const Evidence<Tasks>& evidence, const std::uint8_t* index, int K, const double* n,
+                                double* beta, double* C) {
+    if (K > 2) {
+      double s = 0;
+      if (solve_cosines(lanes, evidence, index, K, n, beta, C, 1, &s) ||
+          solve_cosines(lanes, evidence, index, K, n, beta, C, 1 + regulariser, &s)) {
+        return s;
       }
-      lanes.sync();
-      return;
     }
-    if (K == 3 && solve_three(lanes, evidence, index, n, beta)) {
-      return;
-    }
-    if (K > 3 && solve_cosines(lanes, evidence, index, K, n, beta, C, 1)) {
-      return;
-    }
-    if (solve_cosines(lanes, evidence, index, K, n, beta, C, 1 + regulariser)) {
-      return;
-    }
-    // Not a Gram matrix to nine digits. Equal unit gradients are the guess that can do no harm: alpha_i ~ 1 / n_i.
+    // Two tasks, or no Gram matrix to nine digits: then equal unit gradients are the guess that can do no harm, alpha_i ~ 1 /
+    // n_i.
+    lanes.sync();
     for (int a = lanes.index(); a < K; a += Lanes::count) {
       beta[a] = 1;
     }
     lanes.sync();
-  }
-
-  template <class Lanes, int Tasks>
-  FULLER_HD static bool solve_three(Lanes lanes, const Evidence<Tasks>& evidence, const std::uint8_t* index, const double* n,
-                                    double* beta) {
-    const double d_12 = detail::larger(1 - cosine(evidence, index, n, 0, 1), 0);
-    const double d_13 = detail::larger(1 - cosine(evidence, index, n, 0, 2), 0);
-    const double d_23 = detail::larger(1 - cosine(evidence, index, n, 1, 2), 0);
-    const double beta_1 = d_23 * (d_12 + d_13 - d_23);
-    const double beta_2 = d_13 * (d_12 + d_23 - d_13);
-    const double beta_3 = d_12 * (d_13 + d_23 - d_12);
-    // det C = sum beta - 2 d_12 d_13 d_23. Over the largest 2 x 2 minor, 1 - C_ij^2 = d_ij (2 - d_ij), it is the last pivot of a
-    // pivoted Cholesky factorisation.
-    const double det = beta_1 + beta_2 + beta_3 - 2 * d_12 * d_13 * d_23;
-    const double minor = detail::larger(d_12 * (2 - d_12), detail::larger(d_13 * (2 - d_13), d_23 * (2 - d_23)));
-    if (!(det > smallest_pivot * minor)) {
-      return false;
-    }
-    if (lanes.index() == 0) {
-      beta[0] = beta_1;
-      beta[1] = beta_2;
-      beta[2] = beta_3;
-    }
-    lanes.sync();
-    return true;
+    return K;
   }
 
   template <class Lanes, int Tasks>
   FULLER_HD static bool solve_cosines(Lanes lanes, const Evidence<Tasks>& evidence, const std::uint8_t* index, int K,
-                                      const double* n, double* beta, double* C, double diagonal) {
+                                      const double* n, double* beta, double* C, double diagonal, double* s) {
     lanes.sync();
     for (int a = lanes.index(); a < K; a += Lanes::count) {
       beta[a] = 1;
@@ -163,32 +142,36 @@ struct IMTL_G {
       }
     }
     lanes.sync();
-    return detail::solve_positive_definite(lanes, K, C, beta, smallest_pivot);
+    return detail::solve_positive_definite(lanes, K, C, beta, smallest_pivot * K, s);
   }
 
   /// What the policy makes of one beta.
-  FULLER_HD double kept(double beta) const {
+  FULLER_HD double kept(double beta, double noise) const {
+    if (std::fabs(beta) <= noise) {
+      return 0;
+    }
     return options.negative == IMTL_G_Options::Negative::clamp ? detail::larger(beta, 0) : beta;
   }
 
   /// Z; every lane forms it alone, in one order.
-  FULLER_HD double normaliser(int K, const double* n, const double* beta) const {
+  FULLER_HD double normaliser(int K, const double* n, const double* beta, double noise, double s) const {
     double Z = 0;
-    double s = 0;
+    double terms = 0;
     double n_max = 0;
     bool any_negative = false;
     for (int a = 0; a < K; ++a) {
-      Z += kept(beta[a]) / n[a];
-      s += beta[a];
+      const double term = kept(beta[a], noise) / n[a];
+      Z += term;
+      terms += std::fabs(term);
       n_max = detail::larger(n_max, n[a]);
-      any_negative = any_negative || beta[a] < 0;
+      any_negative = any_negative || term < 0;
     }
     const double shortest = s / n_max;
     if (options.negative == IMTL_G_Options::Negative::signed_shared && any_negative) {
       return detail::larger(Z, shortest);
     }
     // To the letter, Z = 0 is a division by zero; a finite step is kept instead.
-    return Z == 0 ? shortest : Z;
+    return std::fabs(Z) <= detail::rounding_noise * terms ? shortest : Z;
   }
 };
 

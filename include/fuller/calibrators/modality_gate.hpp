@@ -45,11 +45,26 @@ struct ModalityGateOptions {
 
 namespace detail {
 
-/// Norm of branch m; 0 where it is absent, and where its gradient is 0 or not finite.
 template <int Branches>
-FULLER_HD double branch_norm(const BranchEvidence<Branches>& evidence, GateNorm norm, int m) {
+FULLER_HD bool branch_is_seen(const BranchEvidence<Branches>& evidence, int m) {
+  return evidence.present[m] != 0 && is_finite(evidence.squared_norms[m]) && evidence.squared_norms[m] > 0;
+}
+
+/// Squared norm at or below which a branch's gradient counts as 0: that of a thousand rounding errors of the longest.
+template <int Branches>
+FULLER_HD double zero_branch(const BranchEvidence<Branches>& evidence) {
+  double longest = 0;
+  for (int m = 0; m < evidence.branches(); ++m) {
+    longest = branch_is_seen(evidence, m) ? larger(longest, evidence.squared_norms[m]) : longest;
+  }
+  return longest * zero_gradient * zero_gradient;
+}
+
+/// Norm of branch m; 0 where it is absent, and where its gradient is 0, rounding noise (`zero_branch`) or not finite.
+template <int Branches>
+FULLER_HD double branch_norm(const BranchEvidence<Branches>& evidence, GateNorm norm, int m, double zero) {
   const double square = evidence.squared_norms[m];
-  if (evidence.present[m] == 0 || !is_finite(square) || !(square > 0)) {
+  if (!branch_is_seen(evidence, m) || !(square > zero)) {
     return 0;
   }
   return norm == GateNorm::rms ? std::sqrt(square / evidence.sizes[m]) : std::sqrt(square);
@@ -57,14 +72,15 @@ FULLER_HD double branch_norm(const BranchEvidence<Branches>& evidence, GateNorm 
 
 }  // namespace detail
 
-/// gamma_modal, Eq. 4, as the ratio >= 1 of the largest to the smallest norm among the branches that have one; 1 if fewer than
-/// two have. `evidence.sizes` is read for `rms` only.
+/// gamma_modal, Eq. 4, as the ratio >= 1 of the largest to the smallest norm among the branches that have one above rounding
+/// noise; 1 if fewer than two have. `evidence.sizes` is read for `rms` only.
 template <int Branches>
 FULLER_HD double gamma_modal(const BranchEvidence<Branches>& evidence, GateNorm norm = GateNorm::l2) {
+  const double zero = detail::zero_branch(evidence);
   double smallest = detail::largest_double;
   double largest = 0;
   for (int m = 0; m < evidence.branches(); ++m) {
-    const double n = detail::branch_norm(evidence, norm, m);
+    const double n = detail::branch_norm(evidence, norm, m, zero);
     if (n > 0) {
       smallest = n < smallest ? n : smallest;
       largest = detail::larger(largest, n);
@@ -84,9 +100,14 @@ FULLER_HD double gamma_modal(const BranchEvidence<Branches>& evidence, GateNorm 
 /// Under the paper's step, what is left of an imbalance, r (1 - tanh(alpha r)), is at most 0.27846 / alpha, at r = 0.639 / alpha,
 /// and falls below 1 from r = 1.769 / alpha on (alpha = 0.1): the gate then overshoots.
 ///
-/// A branch whose modality is absent, or whose norm is 0, NaN or infinite, takes no part: its scale is 1 in this step, its gate
-/// stays as it was, and the others are compared among themselves. If only one is left, or none, there is nothing to compare:
-/// scales are 1, gates stay. (The literal ratio would be infinite and silence the only branch that works.)
+/// Rounding. Branches that are equal by mathematics are so in doubles to a rounding error, and Eq. 6 jumps there: r within 1e-12
+/// of 1 counts as 1. The gradients' own rounding is not known here (float: some 1e-7 of a norm); `GateStep::continuous` has no
+/// jump for it to decide.
+///
+/// A branch whose modality is absent, or whose norm is 0, NaN, infinite or at most 1e-13 of the longest (rounding noise), takes
+/// no part: its scale is 1 in this step, its gate stays as it was, and the others are compared among themselves. If only one is
+/// left, or none, there is nothing to compare: scales are 1, gates stay. (The literal ratio would be infinite and silence the
+/// only branch that works.)
 ///
 /// State: M gates. Out: M scales in (0, 1]. Same form of call as a rule's; deterministic, allocates nothing.
 struct ModalityGate {
@@ -106,8 +127,8 @@ struct ModalityGate {
       detail::fail("ModalityGate is asked for ", branches, " branches; it takes 2 to ", capacity);
     }
     detail::require_positive("ModalityGate: option alpha", options.alpha);
-    detail::require_between("ModalityGate: option momentum", options.momentum, 0, 1 - 1e-15);
-    detail::require_between("ModalityGate: option floor", options.floor, 1e-300, 1);
+    detail::require("ModalityGate: option momentum", options.momentum, options.momentum >= 0 && options.momentum < 1, "[0, 1)");
+    detail::require("ModalityGate: option floor", options.floor, options.floor > 0 && options.floor <= 1, "(0, 1]");
     for (int m = 0; m < branches; ++m) {
       state[m] = 1;
     }
@@ -117,9 +138,10 @@ struct ModalityGate {
   FULLER_HD void operator()(Lanes lanes, const BranchEvidence<Branches>& evidence, double* state, double* scales,
                             double* scratch) const {
     const int M = evidence.branches();
+    const double zero = detail::zero_branch(evidence);
     double* const n = scratch;
     for (int m = lanes.index(); m < M; m += Lanes::count) {
-      n[m] = detail::branch_norm(evidence, options.norm, m);
+      n[m] = detail::branch_norm(evidence, options.norm, m, zero);
     }
     lanes.sync();
     int compared = 0;
@@ -143,7 +165,7 @@ struct ModalityGate {
  private:
   /// Eq. 6 of r = x / y, with 1 - tanh(z) = 2 / (exp(2 z) + 1), which keeps its digits where tanh is close to 1.
   FULLER_HD double sigma(double r) const {
-    if (!(r > 1)) {
+    if (!(r > 1 + detail::rounding_noise)) {
       return 1;
     }
     const double z = options.alpha * (options.step == GateStep::paper ? r : r - 1);

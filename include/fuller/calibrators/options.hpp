@@ -15,10 +15,10 @@ enum class WeightSum {
 
 namespace detail {
 
-/// Throws Error unless lowest <= value <= highest and value is finite.
-inline void require_between(const char* option, double value, double lowest, double highest) {
-  if (!(value >= lowest && value <= highest && is_finite(value))) {
-    fail(option, " is ", value, "; it must be finite and lie in [", lowest, ", ", highest, "]");
+/// Throws Error unless `holds`, which says whether the value lies in `range`.
+inline void require(const char* option, double value, bool holds, const char* range) {
+  if (!holds) {
+    fail(option, " is ", value, "; it must lie in ", range);
   }
 }
 
@@ -47,7 +47,9 @@ inline void require_one_per_task(const char* option, const TaskVector& values, i
 /// Throws Error unless 1 <= tasks <= TaskVector::capacity.
 inline void require_task_count(const char* rule, int tasks) {
   if (tasks < 1 || tasks > TaskVector::capacity) {
-    fail(rule, " is asked for ", tasks, " tasks; it takes 1 to ", TaskVector::capacity);
+    fail(rule, " is asked for ", tasks, " tasks; it takes 1 to ", TaskVector::capacity,
+         tasks < 1 ? ": name one per loss"
+                   : ": add up the losses that need no weight of their own, and name their sum as one task");
   }
 }
 

@@ -23,8 +23,8 @@ struct PCGradOptions {
 /// >= 1. T = 2 in conflict: (1 - G_12 / G_11, 1 - G_12 / G_22), no chance involved.
 ///
 /// No epsilon: each quotient is at most |p_i| / |g_j|, finite whenever the ratio of norms is, and a conflict that is mere
-/// rounding moves p by rounding. The order of task i is Philox(seed, step, i): the same on all ranks, none of it state. A task in
-/// conflict with nobody keeps its gradient in every order, so none is drawn for it.
+/// rounding moves p by rounding, whichever way its sign falls. The order of task i is Philox(seed, step, i): the same on all
+/// ranks, none of it state. A task in conflict with nobody keeps its gradient in every order, so none is drawn for it.
 ///
 /// Needs the Gram matrix over all shared parameters; heads get their own gradients.
 struct PCGrad {

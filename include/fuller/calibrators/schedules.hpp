@@ -7,6 +7,7 @@
 
 #include <fuller/calibrators/options.hpp>
 #include <fuller/core/evidence.hpp>
+#include <fuller/core/floating.hpp>
 #include <fuller/core/host_device.hpp>
 #include <fuller/core/lanes.hpp>
 
@@ -32,7 +33,8 @@ struct PhaseScheduleOptions {
 };
 
 /// A task distribution for wPCGrad that is fixed beforehand: a table of phases. Epoch e (from 0) belongs to the phase in which
-/// its middle lies, (e + 1/2) / epochs < until; after the last phase, to the last. Needs nothing; no state.
+/// its middle lies, (e + 1/2) / epochs < until; after the last phase, to the last. An end that falls on a middle but for rounding
+/// (0.07 of 50 epochs) falls on it: the epoch belongs to the next phase. Needs nothing; no state.
 struct PhaseSchedule {
   static constexpr const char* name = "phases";
   static constexpr bool needs_losses = false;
@@ -82,9 +84,9 @@ struct PhaseSchedule {
 
   /// The phase of an epoch.
   FULLER_HD const Phase& phase(std::int64_t epoch) const {
+    const double epochs = static_cast<double>(options.epochs) * (1 - detail::rounding_noise);
     int k = 0;
-    while (k < options.count - 1 &&
-           !(static_cast<double>(epoch) + 0.5 < options.phases[k].until * static_cast<double>(options.epochs))) {
+    while (k < options.count - 1 && !(static_cast<double>(epoch) + 0.5 < options.phases[k].until * epochs)) {
       ++k;
     }
     return options.phases[k];

@@ -34,8 +34,8 @@ enum class NonFinite {
 enum class Condition : std::uint8_t {
   used,        ///< weighted by the rule
   absent,      ///< no loss in this step
-  zero,        ///< its gradient is exactly zero
-  non_finite,  ///< its gradient or its loss is NaN or infinite
+  zero,        ///< its gradient is zero: exactly, or but for rounding (see WeightingOptions::zero_below)
+  non_finite,  ///< its gradient or its loss, times the static weight before the rule, is NaN or infinite
 };
 
 struct WeightingOptions {
@@ -46,6 +46,13 @@ struct WeightingOptions {
   TaskVector before;
   /// T static task weights that multiply what the rule decides; what most users mean by a task weight. Empty: all 1.
   TaskVector after;
+  /// A gradient no longer than this share of the longest in the step counts as zero, in [0, 1). Where the mathematics says 0
+  /// (group norm of one element, a softmax over one class, a term that cancels) doubles leave up to a thousand rounding errors,
+  /// 1e-13, and a rule that divides by norms would give such a task all the weight. Losses in units 1e12 apart are not touched.
+  /// Gradients formed in float leave 1e-9 to 1e-3 there, which no share can tell from a task in small units: choose 1e-4 or so
+  /// where a task can be without a gradient and the others' units are alike, or leave its loss out of that step. 0: exact zeros
+  /// only.
+  double zero_below = detail::zero_gradient;
 };
 
 /// Where a call writes.
@@ -103,9 +110,10 @@ class Weighting {
   /// Writes the state before the first step.
   /// @throws Error for what the rule refuses, and for static weights that are not one finite number >= 0 per task.
   void initialise(int tasks, double* state) const {
-    detail::require_task_count("Weighting", tasks);
+    detail::require_task_count(Rule::name, tasks);
     detail::require_one_per_task("option before", options_.before, tasks, false);
     detail::require_one_per_task("option after", options_.after, tasks, false);
+    detail::require("option zero_below", options_.zero_below, options_.zero_below >= 0 && options_.zero_below < 1, "[0, 1)");
     rule_.initialise(tasks, state);
     for (int i = 0; i < tasks; ++i) {
       state[rule_.state_size(tasks) + i] = 0;
@@ -121,8 +129,9 @@ class Weighting {
     std::uint8_t* const used = work.bytes(T);
     double* last = state + rule_.state_size(T);
 
+    const double zero = zero_square(evidence);
     for (int i = lanes.index(); i < T; i += Lanes::count) {
-      const Condition condition = condition_of(evidence, i);
+      const Condition condition = condition_of(evidence, i, zero);
       out.conditions[i] = condition;
       used[i] = condition == Condition::used ? 1 : 0;
     }
@@ -200,14 +209,37 @@ class Weighting {
     return needs.gram || (options_.non_finite != NonFinite::propagate && evidence.gram != nullptr);
   }
 
+  /// M_ij s_i s_j with the static weights before the rule.
   template <int Tasks>
-  FULLER_HD bool finite_alone(const Evidence<Tasks>& evidence, int i) const {
-    return (!looks_at_gram(evidence) || detail::is_finite(evidence.dot(i, i))) &&
-           (!needs.losses || detail::is_finite(evidence.losses[i]));
+  FULLER_HD double weighted_dot(const Evidence<Tasks>& evidence, int i, int j) const {
+    return options_.before.empty() ? evidence.dot(i, j)
+                                   : detail::scaled_twice(evidence.dot(i, j), options_.before[i], options_.before[j]);
   }
 
   template <int Tasks>
-  FULLER_HD Condition condition_of(const Evidence<Tasks>& evidence, int i) const {
+  FULLER_HD bool finite_alone(const Evidence<Tasks>& evidence, int i) const {
+    return (!looks_at_gram(evidence) ||
+            (detail::is_finite(evidence.dot(i, i)) && detail::is_finite(weighted_dot(evidence, i, i)))) &&
+           (!needs.losses || detail::is_finite(static_weight(options_.before, i) * evidence.losses[i]));
+  }
+
+  /// The squared norm at or below which a gradient counts as zero. Rounding is that of the gradients themselves, so static
+  /// weights do not enter.
+  template <int Tasks>
+  FULLER_HD double zero_square(const Evidence<Tasks>& evidence) const {
+    double longest = 0;
+    if (looks_at_gram(evidence)) {
+      for (int i = 0; i < evidence.tasks(); ++i) {
+        if (evidence.present[i] != 0 && finite_alone(evidence, i)) {
+          longest = detail::larger(longest, evidence.dot(i, i));
+        }
+      }
+    }
+    return longest * options_.zero_below * options_.zero_below;
+  }
+
+  template <int Tasks>
+  FULLER_HD Condition condition_of(const Evidence<Tasks>& evidence, int i, double zero) const {
     if (evidence.present[i] == 0) {
       return Condition::absent;
     }
@@ -221,8 +253,7 @@ class Weighting {
           return Condition::non_finite;
         }
       }
-      const double s = static_weight(options_.before, i);
-      if (!(evidence.dot(i, i) * s * s > 0)) {
+      if (!(evidence.dot(i, i) > zero) || !(weighted_dot(evidence, i, i) > 0)) {
         return Condition::zero;
       }
     }
@@ -250,7 +281,7 @@ class Weighting {
       }
       if (needs.gram) {
         for (int j = 0; j < T; ++j) {
-          gram[i * T + j] = options_.before[i] * options_.before[j] * evidence.dot(i, j);
+          gram[i * T + j] = weighted_dot(evidence, i, j);
         }
       }
     }

@@ -35,6 +35,10 @@ struct WPCGradOptions {
 /// P_ii for later j in conflict, else 0: c_j -= a_j c_i, and P_jk -= P_ij P_ik / P_ii wherever j or k is in conflict. The weight
 /// of task k is the column sum of c. A p_i with |p_i|^2 <= 1e-12 |g_i|^2 is rounding noise and nothing is projected along it.
 ///
+/// Rounding and range. A P_ij < 0 that is mere rounding moves p_j by rounding, since what is taken off is proportional to it; a
+/// sign of a rounding error therefore decides nothing else (random orders do not depend on it), and no threshold is needed. The
+/// quotients P_ij / P_ii are formed first and never a product of two P: gradients of 1e-150 and 1e150 are projected alike.
+///
 /// `Distribution`: DTP, PhaseSchedule or a struct of one's own with their members (name, needs_losses, state_size, initialise,
 /// and a call operator that writes log p_i of the present tasks up to a constant, -infinity for "last"). Needs the Gram matrix
 /// over all shared parameters, and the losses if the distribution does; heads get their own gradients.
@@ -151,13 +155,13 @@ struct WPCGrad {
           }
           for (int s = r + 1; s < K; ++s) {
             const int k = order[s];
-            P_j[k] -= P_i[j] * P_i[k] / P_i[i];
+            P_j[k] -= a_j * P_i[k];
           }
         } else {
           for (int s = r + 1; s < K; ++s) {
             const int k = order[s];
             if (P_i[k] < 0) {
-              P_j[k] -= P_i[j] * P_i[k] / P_i[i];
+              P_j[k] -= a_j * P_i[k];
             }
           }
         }
@@ -191,7 +195,7 @@ struct WPCGrad {
       for (int j = lanes.index(); j < K; j += Lanes::count) {
         c[j * K + i] -= a[j];
         for (int k = 0; k < K; ++k) {
-          P[j * K + k] -= a[j] * products[k] + a[k] * products[j] - a[j] * a[k] * G_i[i];
+          P[j * K + k] -= a[j] * products[k] + a[k] * products[j] - a[j] * (a[k] * G_i[i]);
         }
       }
       lanes.sync();

@@ -6,20 +6,62 @@
 namespace fuller {
 namespace detail {
 
+/// Exchanges rows and columns k < p of a symmetric matrix of which the upper triangle is there, and entries k and p of b.
+template <class Lanes>
+FULLER_HD void exchange(Lanes lanes, int n, double* A, double* b, int k, int p) {
+  const auto swap = [](double& x, double& y) {
+    const double kept = x;
+    x = y;
+    y = kept;
+  };
+  for (int i = lanes.index(); i < n; i += Lanes::count) {
+    if (i < k) {
+      swap(A[i * n + k], A[i * n + p]);
+    } else if (i == k) {
+      swap(A[k * n + k], A[p * n + p]);
+      swap(b[k], b[p]);
+    } else if (i < p) {
+      swap(A[k * n + i], A[i * n + p]);
+    } else if (i > p) {
+      swap(A[k * n + i], A[p * n + i]);
+    }
+  }
+  lanes.sync();
+}
+
 /// Solves A x = b for a symmetric positive definite A (n x n, row major) by the square-root-free Cholesky factorisation
-/// A = U^T D^-1 U, with D = diag(U); `b` becomes x and the upper triangle of `A` becomes U. The lower triangle is not read.
+/// P A P^T = U^T D^-1 U, with D = diag(U); `b` becomes x. Of A the upper triangle is read; all of it is work space.
 ///
 /// Returns false, with A and b spoilt, as soon as a pivot is not above `smallest_pivot`: the matrix is then singular or
-/// indefinite as far as its entries tell. The lanes share the rows; each row is updated by one lane, in one order, so their
+/// indefinite as far as its entries tell. The largest diagonal element is the next pivot (P), so that no factor is above 1 and
+/// pivots carry rounding errors of n 1e-16 of the diagonal: a bound above that, and not the sign of such an error, decides.
+/// Backward stable: x solves (A + E) x = b with |E| of n 1e-16 |A|.
+///
+/// `quadratic_form`, where given, becomes b^T A^-1 b, as a sum of squares over pivots: positive whatever is rounded, which the
+/// sum of b_i x_i is not. Every lane writes it. The lanes share the rows; each row is updated by one lane, in one order, so their
 /// number changes no bit. Rows are contiguous, which lets a compiler vectorise the n^3 / 6 updates.
 template <class Lanes>
-FULLER_HD bool solve_positive_definite(Lanes lanes, int n, double* A, double* b, double smallest_pivot) {
+FULLER_HD bool solve_positive_definite(Lanes lanes, int n, double* A, double* b, double smallest_pivot,
+                                       double* quadratic_form = nullptr) {
+  double form = 0;
   for (int k = 0; k < n; ++k) {
-    const double* const U_k = A + k * n;
-    const double pivot = U_k[k];
-    if (!(pivot > smallest_pivot)) {
+    int p = k;
+    for (int i = k + 1; i < n; ++i) {
+      p = A[i * n + i] > A[p * n + p] ? i : p;
+    }
+    if (!(A[p * n + p] > smallest_pivot)) {
       return false;
     }
+    if (p != k) {
+      lanes.sync();  // all lanes have looked for it
+      exchange(lanes, n, A, b, k, p);
+    }
+    if (lanes.index() == 0 && k + 1 < n) {
+      A[(k + 1) * n] = p;  // below the diagonal, where nothing is read
+    }
+    const double* const U_k = A + k * n;
+    const double pivot = U_k[k];
+    form += b[k] * b[k] / pivot;
     // Forward substitution rides along: b is treated as one more column.
     for (int i = k + 1 + lanes.index(); i < n; i += Lanes::count) {
       double* const A_i = A + i * n;
@@ -42,6 +84,16 @@ FULLER_HD bool solve_positive_definite(Lanes lanes, int n, double* A, double* b,
     b[i] /= A[i * n + i];
   }
   lanes.sync();
+  for (int k = n - 2; k >= 0 && lanes.index() == 0; --k) {
+    const auto p = static_cast<int>(A[(k + 1) * n]);
+    const double kept = b[k];
+    b[k] = b[p];
+    b[p] = kept;
+  }
+  lanes.sync();
+  if (quadratic_form != nullptr) {
+    *quadratic_form = form;
+  }
   return true;
 }
 

@@ -21,7 +21,8 @@ class TaskVector {
   /// @throws Error for more than 64 values.
   TaskVector(const std::vector<double>& values) {  // NOLINT(google-explicit-constructor): options are written as lists
     if (values.size() > static_cast<std::size_t>(capacity)) {
-      detail::fail("an option has ", values.size(), " values, one per task; at most ", capacity, " are held");
+      detail::fail("a list with a number for each task has ", values.size(), " numbers; there are at most ", capacity,
+                   " tasks: add up the losses that need no weight of their own, and name their sum as one task");
     }
     for (const double value : values) {
       values_[size_++] = value;
