@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernels on a device: plain C++ that asks the compiled unit. Oracles: long double for the sums, the same kernels on emulated
-// blocks for everything, and the eager run for a captured graph. Without a device the program ends with the status that CTest
-// reports as "Skipped"; that unit and program were compiled and linked is what was checked then.
+// The kernels on a device: plain C++ that asks the compiled unit. Oracles: the same kernels on emulated blocks, which have tests
+// of their own against long double, and the eager run for a captured graph. Without a device the program ends with the status
+// that CTest reports as "Skipped"; that unit and program were compiled and linked is what was checked then.
 
 #include <cuda_runtime_api.h>
 
