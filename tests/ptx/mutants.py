@@ -5,7 +5,7 @@
     mutants.py NVCC CHECKOUT WORK PROGRAM [PART_OF_A_FILE_NAME]
 
 PROGRAM is cuda_emulation. A mutant that survives is a barrier that nothing needs, or a hole in the tests: either fails this one, unless
-SPARE says why, and so does a mutation whose text is not in the headers any more. Some 10 s each.
+LAST or SPARE says why, and so does a mutation whose text is not in the headers any more. Some 10 s each.
 """
 import os
 import pathlib
@@ -16,12 +16,12 @@ import sys
 
 # Cases of PROGRAM that need kernels of few.cu alone, by folder.
 CASES = {"calibrators": "[rules]", "core": "[rules]", "cuda": "*- float,[rules]"}
-# file, the lines around a barrier: why it may go. Such a mutant has to survive.
+# A barrier at the end of a function is a promise to whoever calls it: these may have one of their own, and it then may go.
+LAST = re.compile(r"\n\s*(return\b[^\n]*\n\s*)?\}\n(\n|\};)")
+# file, the lines around another barrier: why it may go.
 SPARE = {
     ("cuda/block.hpp", "block.sync();\n  if (block.thread() == 0) {\n    const bool last"):
         "callers of is_last_block() end with a barrier, which comes before the fence of the thread that takes the ticket",
-    ("cuda/calls.hpp", "  }\n  lanes.sync();\n  return bytes;"):
-        "a rule's call has another barrier before the bytes are read, and a gate's lanes read their own bytes alone",
     ("cuda/calls.hpp", "std::fabs(*call.loss_scale);\n  lanes.sync();"):
         "the bytes have a barrier of their own, and every weighting has one before the counters are written",
 }
@@ -48,7 +48,8 @@ def mutants(headers):
             continue
         text = path.read_text()
         for found in re.finditer(r"\b(lanes|block)\.(sync|publish)\(\);", text):
-            why = next((why for (file, lines), why in SPARE.items()
+            why = "ends a function" if LAST.match(text[found.end() :]) else None
+            why = why or next((why for (file, lines), why in SPARE.items()
                         if file == name and lines in text and text.find(lines) <= found.start() < text.find(lines) + len(lines)), None)
             yield name, text.count("\n", 0, found.start()) + 1, found.group(), text[: found.start()] + ";" + text[found.end() :], why
         for _, old, new in (mutation for mutation in FURTHER if mutation[0] == name):
@@ -93,10 +94,7 @@ def main():
             (include / "fuller" / name).write_text(text)
             try:
                 said = outcome(CASES[name.split("/")[0]])
-                if spare:
-                    said = f"CAUGHT ({said}), though spare" if said else f"spare: {spare}"
-                else:
-                    said = f"caught ({said})" if said else "SURVIVED"
+                said = f"caught ({said})" if said else f"spare: {spare}" if spare else "SURVIVED"
             except subprocess.CalledProcessError as error:
                 said = f"DOES NOT COMPILE\n{error.stderr[:500]}"
             (include / "fuller" / name).write_text(original)
