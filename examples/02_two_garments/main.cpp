@@ -46,7 +46,7 @@ void read_command_line(CLI::App& app, Settings& settings, const std::vector<Choi
   app.add_option("--loss-scale", settings.loss_scale, "LEFT,RIGHT: the unit in which each loss comes; 1,1 for the same [1,10]")
       ->delimiter(',')
       ->expected(2)
-      ->check(CLI::Range(1e-6, 1e6))
+      ->check(number_within<double>(1e-6, 1e6))
       ->type_name("X,Y");
   add_number(app, "--seeds", settings.seeds, "Trainings of each calibrator", 1, 1000)->capture_default_str();
   add_number(app, "--epochs", settings.epochs, "Passes over the training pairs", 1, 10000)->capture_default_str();

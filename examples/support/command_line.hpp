@@ -9,16 +9,16 @@
 
 #include <CLI/CLI.hpp>
 
+#include "number_range.hpp"
 #include "one_thread.hpp"
+#include "standard_streams.hpp"
 
 namespace example {
 
 /// An option that takes a number of `least` to `most`.
 template <class Number>
 CLI::Option* add_number(CLI::App& app, const char* name, Number& value, const char* explain, double least, double most) {
-  return app.add_option(name, value, explain)
-      ->check(CLI::Range(static_cast<Number>(least), static_cast<Number>(most)))
-      ->type_name("N");
+  return app.add_option(name, value, explain)->check(number_within<Number>(least, most))->type_name("N");
 }
 
 /// An option that takes a folder.
@@ -40,13 +40,15 @@ inline void expect_whole_batch(std::int64_t batch, std::int64_t samples) {
 
 /// The main() of an example: `run` with one thread for each of its trainings; an error becomes a line and exit status 1.
 inline int run_example(const char* name, int argc, char** argv, int (*run)(int, char**)) {
+  prepare_standard_streams();
   run_with_one_thread_each(argv);
+  int status = 1;
   try {
-    return run(argc, argv);
+    status = run(argc, argv);
   } catch (const std::exception& error) {
-    std::cerr << name << ": " << error.what() << std::endl;
-    return 1;
+    std::cerr << name << ": " << reason_of(error) << std::endl;
   }
+  return exit_status(name, status);
 }
 
 }  // namespace example

@@ -3,37 +3,26 @@
 
 #include <cmath>
 #include <cstdio>
-#include <fstream>
-#include <stdexcept>
 #include <string>
-#include <vector>
+
+#include "output_file.hpp"
 
 namespace example {
 
 /// A file of records, one a line, that fails in words when it cannot be written.
 class LineFile {
  public:
-  explicit LineFile(const std::string& path) : path_(path), out_(path) { check(); }
+  explicit LineFile(const std::string& path) : out_(path) {}
 
   void line(const std::string& text) {
-    out_ << text << '\n';
-    check();
+    out_.write(text);
+    out_.put('\n');
   }
 
-  void flush() {
-    out_.flush();
-    check();
-  }
+  void flush() { out_.flush(); }
 
  private:
-  void check() const {
-    if (!out_) {
-      throw std::runtime_error(path_ + ": cannot be written");
-    }
-  }
-
-  std::string path_;
-  std::ofstream out_;
+  OutputFile out_;
 };
 
 /// One line of a CSV file (RFC 4180): fields with a comma, a quote or a line break are quoted; a number that is NaN is left

@@ -2,13 +2,13 @@
 #pragma once
 
 #include <algorithm>
-#include <fstream>
+#include <cstddef>
 #include <numeric>
-#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "output_file.hpp"
 #include "svg.hpp"
 
 namespace example {
@@ -80,14 +80,7 @@ class Page {
            "</h1>\n" + body_ + "</main></body></html>\n";
   }
 
-  void write(const std::string& path) const {
-    std::ofstream out(path);
-    out << html();
-    out.close();
-    if (!out) {
-      throw std::runtime_error(path + ": cannot be written");
-    }
-  }
+  void write(const std::string& path) const { write_file(path, html()); }
 
  private:
   /// Characters beside each other in a table's widest rows, with the room between columns.

@@ -12,10 +12,12 @@
 
 #include <torch/torch.h>
 
+#include "threads.hpp"
+
 namespace example {
 
-/// Calls work(0) to work(count - 1), `jobs` at a time (0: one for each processor), each with one thread of LibTorch's. The first
-/// exception stops what has not begun and is thrown here.
+/// Calls work(0) to work(count - 1), `jobs` at a time (0: one for each processor), each with one thread of LibTorch's; fewer at
+/// a time where the system gives fewer threads. The first exception stops what has not begun and is thrown here.
 inline void in_parallel(std::size_t count, int jobs, const std::function<void(std::size_t)>& work) {
   std::atomic<std::size_t> next{0};
   std::exception_ptr failure;
@@ -33,9 +35,9 @@ inline void in_parallel(std::size_t count, int jobs, const std::function<void(st
     }
   };
   const auto wanted = jobs > 0 ? static_cast<std::size_t>(jobs) : std::max<std::size_t>(1, std::thread::hardware_concurrency());
-  std::vector<std::thread> threads;
-  for (std::size_t i = 0; i < std::min(wanted, count); ++i) {
-    threads.emplace_back(loop);
+  std::vector<std::thread> threads = start_threads(std::min(wanted, count), loop);
+  if (threads.empty()) {
+    loop();
   }
   for (auto& thread : threads) {
     thread.join();
