@@ -6,70 +6,72 @@
 #include <string>
 
 #include "bevfusion/synth/generate.hpp"
+#include "support/number_range.hpp"
+#include "support/progress.hpp"
 
 namespace bevfusion {
 namespace {
 
+template <class Number>
+CLI::Option* number(CLI::App& app, const char* name, Number& value, const char* explain) {
+  return app.add_option(name, value, explain)->check(example::number_within<Number>());
+}
+
 void add_options(CLI::App& app, SynthOptions& o) {
-  app.add_option("--scenes", o.scenes, "Scenes, each in a town of its own")->capture_default_str();
-  app.add_option("--samples", o.samples, "Key frames (annotated samples) per scene, 0.5 s apart")->capture_default_str();
-  app.add_option("--sweeps", o.sweeps, "LiDAR sweeps before each key frame (0 ... 9)")->capture_default_str();
-  app.add_option("--seed", o.seed, "Seed of everything that is drawn at random")->capture_default_str();
-  app.add_option("--validation-share", o.validation_share,
-                 "Share of the scenes that are in split val, for evaluation; the others are in train")
+  number(app, "--scenes", o.scenes, "Scenes, each in a town of its own")->capture_default_str();
+  number(app, "--samples", o.samples, "Key frames (annotated samples) per scene, 0.5 s apart")->capture_default_str();
+  number(app, "--sweeps", o.sweeps, "LiDAR sweeps before each key frame (0 ... 9)")->capture_default_str();
+  number(app, "--seed", o.seed, "Seed of everything that is drawn at random")->capture_default_str();
+  number(app, "--validation-share", o.validation_share,
+         "Share of the scenes that are in split val, for evaluation; the others are in train")
       ->capture_default_str();
   app.add_option("--version", o.version, "Name of the folder that the tables go to, within --out")->capture_default_str();
-  app.add_option("--threads", o.threads, "Threads to use; 0: as many as there are cores")->capture_default_str();
+  number(app, "--threads", o.threads, "Threads to use; 0: as many as there are cores")->capture_default_str();
 
   const char* world = "World";
-  app.add_option("--fewest-objects", o.fewest_objects, "Least number of objects in a scene")->capture_default_str()->group(world);
-  app.add_option("--most-objects", o.most_objects, "Largest number of objects in a scene")->capture_default_str()->group(world);
-  app.add_option("--object-reach", o.object_reach, "Objects lie within this many metres of the car's way, along the roads")
+  number(app, "--fewest-objects", o.fewest_objects, "Least number of objects in a scene")->capture_default_str()->group(world);
+  number(app, "--most-objects", o.most_objects, "Largest number of objects in a scene")->capture_default_str()->group(world);
+  number(app, "--object-reach", o.object_reach, "Objects lie within this many metres of the car's way, along the roads")
       ->capture_default_str()
       ->group(world);
-  app.add_option("--junction-reach", o.junction_reach,
-                 "The first road junction is within this many metres of where the car starts")
+  number(app, "--junction-reach", o.junction_reach, "The first road junction is within this many metres of where the car starts")
       ->capture_default_str()
       ->group(world);
-  app.add_option("--annotation-range", o.annotation_range, "Objects farther from the car than this are not annotated, m")
+  number(app, "--annotation-range", o.annotation_range, "Objects farther from the car than this are not annotated, m")
       ->capture_default_str()
       ->group(world);
 
   const char* lidar = "LiDAR";
-  app.add_option("--azimuths", o.azimuths, "Firings in one turn of the LiDAR")->capture_default_str()->group(lidar);
-  app.add_option("--lidar-range", o.lidar_range, "How far the LiDAR sees, m")->capture_default_str()->group(lidar);
-  app.add_option("--range-noise", o.range_noise, "Noise of a measured range, standard deviation, m")
+  number(app, "--azimuths", o.azimuths, "Firings in one turn of the LiDAR")->capture_default_str()->group(lidar);
+  number(app, "--lidar-range", o.lidar_range, "How far the LiDAR sees, m")->capture_default_str()->group(lidar);
+  number(app, "--range-noise", o.range_noise, "Noise of a measured range, standard deviation, m")
       ->capture_default_str()
       ->group(lidar);
-  app.add_option("--drop-out", o.drop_out, "Share of returns that are lost")->capture_default_str()->group(lidar);
-  app.add_option("--intensity-semantics", o.intensity_semantics,
-                 "How clearly painted markings show in the ground's intensity, from 0 (not at all) to 1")
+  number(app, "--drop-out", o.drop_out, "Share of returns that are lost")->capture_default_str()->group(lidar);
+  number(app, "--intensity-semantics", o.intensity_semantics,
+         "How clearly painted markings show in the ground's intensity, from 0 (not at all) to 1")
       ->capture_default_str()
       ->group(lidar);
-  app.add_option("--curb", o.curb, "Height of walkways above the road, m")->capture_default_str()->group(lidar);
+  number(app, "--curb", o.curb, "Height of walkways above the road, m")->capture_default_str()->group(lidar);
   app.add_flag("--car-returns", o.car_returns, "Write returns from the car's own body")->group(lidar);
   app.add_flag("--misses", o.misses, "Write firings without a return as points at the origin")->group(lidar);
 
   const char* cameras = "Cameras";
-  app.add_option("--image-scale", o.image_scale, "Size of the pictures, as a share of 1600 x 900 pixels")
+  number(app, "--image-scale", o.image_scale, "Size of the pictures, as a share of 1600 x 900 pixels")
       ->capture_default_str()
       ->group(cameras);
-  app.add_option("--supersample", o.supersample, "Rays per pixel along each of its sides: 2 casts 4")
+  number(app, "--supersample", o.supersample, "Rays per pixel along each of its sides: 2 casts 4")
       ->capture_default_str()
       ->group(cameras);
-  app.add_option("--fog", o.fog, "Distance over which fog lowers contrast to 1/e, m; 0: no fog")
+  number(app, "--fog", o.fog, "Distance over which fog lowers contrast to 1/e, m; 0: no fog")
       ->capture_default_str()
       ->group(cameras);
-  app.add_option("--least-gain", o.least_gain, "Least factor on the brightness of a scene")
+  number(app, "--least-gain", o.least_gain, "Least factor on the brightness of a scene")->capture_default_str()->group(cameras);
+  number(app, "--most-gain", o.most_gain, "Largest factor on the brightness of a scene")->capture_default_str()->group(cameras);
+  number(app, "--image-noise", o.image_noise, "Noise of a pixel, standard deviation, where white is 1")
       ->capture_default_str()
       ->group(cameras);
-  app.add_option("--most-gain", o.most_gain, "Largest factor on the brightness of a scene")
-      ->capture_default_str()
-      ->group(cameras);
-  app.add_option("--image-noise", o.image_noise, "Noise of a pixel, standard deviation, where white is 1")
-      ->capture_default_str()
-      ->group(cameras);
-  app.add_option("--jpeg-quality", o.jpeg_quality, "Quality of the JPEG files, 1 ... 100; 0 writes PPM files instead")
+  number(app, "--jpeg-quality", o.jpeg_quality, "Quality of the JPEG files, 1 ... 100; 0 writes PPM files instead")
       ->capture_default_str()
       ->group(cameras);
 }
@@ -102,12 +104,12 @@ SynthOptions options_of(const CLI::App& command, const SynthArguments& arguments
 }
 
 void synth(const SynthOptions& options) {
-  const SynthReport report = generate(options, [](int done, int all) {
-    if (done % 10 == 0 || done == all) {
-      std::fprintf(stderr, "\r%d of %d samples", done, all);
-    }
-  });
-  std::fprintf(stderr, "\n");
+  check(options);
+  SynthReport report;
+  {
+    example::Progress progress(static_cast<double>(options.scenes) * options.samples);
+    report = generate(options, [&progress](int, int) { progress.advance(1); });
+  }
   std::printf("%d scenes, %d samples, %lld boxes in %.1f s (%.1f samples/s): %s\n", report.scenes, report.samples,
               static_cast<long long>(report.annotations), report.seconds, report.samples / report.seconds,
               options.out.string().c_str());

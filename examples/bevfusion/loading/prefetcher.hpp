@@ -12,17 +12,19 @@
 #include <thread>
 #include <vector>
 
+#include "support/threads.hpp"
+
 namespace bevfusion {
 
 /// Makes items first ... count - 1 ahead of time in several threads and hands them out in order. At most `ahead` items are made
 /// beyond the one handed out last, so that memory stays bounded. An exception of `make` is thrown by the next() that would have
-/// given its item.
+/// given its item. Where the system gives fewer threads, fewer are used; where it gives none, next() makes the item.
 template <typename Item>
 class Prefetcher {
  public:
   Prefetcher(std::size_t first, std::size_t count, int threads, std::size_t ahead, std::function<Item(std::size_t)> make)
       : make_(std::move(make)), started_(first), given_(first), count_(count), ahead_(std::max<std::size_t>(1, ahead)) {
-    for (int i = 0; i < std::max(1, threads); ++i) workers_.emplace_back([this] { work(); });
+    workers_ = example::start_threads(static_cast<std::size_t>(std::max(1, threads)), [this] { work(); });
   }
 
   ~Prefetcher() {
@@ -41,6 +43,7 @@ class Prefetcher {
   std::optional<Item> next() {
     std::unique_lock<std::mutex> lock(guard_);
     if (given_ >= count_) return std::nullopt;
+    if (workers_.empty()) return make_(given_++);
     ready_.wait(lock, [this] { return made_.count(given_) != 0; });
     Made made = std::move(made_.at(given_));
     made_.erase(given_++);

@@ -2,7 +2,6 @@
 #include <png.h>
 
 #include <csetjmp>
-#include <cstdio>
 #include <cstring>
 
 #include "bevfusion/map/base_map.hpp"
@@ -77,9 +76,14 @@ bool read_rows(png_structp png, std::uint8_t* row, BitImage* image) {
   return true;
 }
 
-bool write_rows(png_structp png, png_infop info, std::FILE* file, std::uint8_t* row, const BitImage* image) {
+void keep(png_structp png, png_bytep bytes, png_size_t count) {
+  auto* all = static_cast<std::vector<std::uint8_t>*>(png_get_io_ptr(png));
+  all->insert(all->end(), bytes, bytes + count);
+}
+
+bool write_rows(png_structp png, png_infop info, std::vector<std::uint8_t>* out, std::uint8_t* row, const BitImage* image) {
   if (setjmp(png_jmpbuf(png)) != 0) return false;
-  png_init_io(png, file);
+  png_set_write_fn(png, out, keep, nullptr);
   png_set_compression_level(png, 1);
   png_set_filter(png, PNG_FILTER_TYPE_BASE, PNG_FILTER_UP);
   png_set_IHDR(png, info, static_cast<png_uint_32>(image->width), static_cast<png_uint_32>(image->height), 8, PNG_COLOR_TYPE_GRAY,
@@ -124,16 +128,15 @@ BitImage decode_png_bits(const std::vector<std::uint8_t>& bytes, const std::stri
 }
 
 void write_png_bits(const std::filesystem::path& file, const BitImage& image) {
-  std::FILE* stream = std::fopen(file.c_str(), "wb");
-  if (stream == nullptr) fail(file.string(), "cannot be written");
-  Source errors{nullptr, 0, "cannot be written"};
+  Source errors{nullptr, 0, "cannot be made"};
   png_structp png = png_create_write_struct(PNG_LIBPNG_VER_STRING, &errors, give_up, ignore);
   png_infop info = png != nullptr ? png_create_info_struct(png) : nullptr;
+  std::vector<std::uint8_t> bytes;
   std::vector<std::uint8_t> row(static_cast<std::size_t>(image.width));
-  const bool good = info != nullptr && write_rows(png, info, stream, row.data(), &image);
+  const bool good = info != nullptr && write_rows(png, info, &bytes, row.data(), &image);
   png_destroy_write_struct(&png, &info);
-  const bool closed = std::fclose(stream) == 0;
-  if (!good || !closed) fail(file.string(), errors.text);
+  if (!good) fail(file.string(), errors.text);
+  write_bytes(file, bytes.data(), bytes.size());
 }
 
 BaseMap BaseMap::read(const std::filesystem::path& file) { return BaseMap(decode_png_bits(read_bytes(file), file.string())); }

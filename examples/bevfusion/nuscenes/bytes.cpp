@@ -4,6 +4,7 @@
 #include <fstream>
 
 #include "bevfusion/nuscenes/data_error.hpp"
+#include "support/output_file.hpp"
 
 namespace bevfusion {
 
@@ -47,10 +48,13 @@ std::unique_ptr<std::istream> open_buffered(const std::filesystem::path& file) {
 }
 
 void write_bytes(const std::filesystem::path& file, const void* bytes, std::size_t count) {
-  std::ofstream stream(file, std::ios::binary | std::ios::trunc);
-  if (count > 0) stream.write(static_cast<const char*>(bytes), static_cast<std::streamsize>(count));
-  stream.close();
-  if (!stream) fail(file.string(), "cannot be written");
+  try {
+    example::OutputFile out(file);
+    out.write({static_cast<const char*>(bytes), count});
+    out.close();
+  } catch (const std::runtime_error& error) {
+    throw DataError(error.what());
+  }
 }
 
 }  // namespace bevfusion

@@ -2,6 +2,8 @@
 #include "bevfusion/nuscenes/key_frame.hpp"
 
 #include <cmath>
+#include <filesystem>
+#include <system_error>
 #include <unordered_map>
 
 #include "bevfusion/nuscenes/data_error.hpp"
@@ -95,6 +97,11 @@ std::vector<SweepPoint> read_points(const KeyFrame& frame, const PointOptions& o
   std::vector<SweepPoint> points;
   for (std::size_t s = 0; s < frame.sweeps.size(); ++s) {
     const SweepFrame& sweep = frame.sweeps[s];
+    if (std::error_code absent; s > 0 && !std::filesystem::exists(sweep.file, absent)) {
+      fail(sweep.file.string(),
+           "is missing. It is a sweep between key frames, which some parts of nuScenes come without: --loading.sweeps 1 (of "
+           "bevfusion_draw: --sweeps 1) reads key frames alone, from which no velocity can be learnt");
+    }
     const std::vector<LidarPoint> own = read_lidar(sweep.file);
     points.reserve(points.size() + own.size());
     const bool filter = s > 0 || options.close_in_key_frame;

@@ -8,6 +8,7 @@
 #include "bevfusion/nuscenes/data_error.hpp"
 #include "bevfusion/synth/parallel.hpp"
 #include "bevfusion/synth/synth_tables.hpp"
+#include "support/folder_lock.hpp"
 
 namespace bevfusion {
 
@@ -21,15 +22,32 @@ void make_folders(const SynthOptions& options) {
     std::filesystem::create_directories(options.out / "samples" / std::string(channel));
 }
 
+// Data sets of one folder share pictures, sweeps and maps, whose names depend on neither version nor seed.
+void refuse_other_data(const SynthOptions& options) {
+  const std::filesystem::path own = options.out / options.version;
+  if (std::filesystem::exists(own) && !(std::filesystem::is_directory(own) && std::filesystem::is_empty(own))) {
+    fail(own.string(), "is there already and would be overwritten; choose another folder");
+  }
+  for (const auto& entry : std::filesystem::directory_iterator(options.out)) {
+    if (std::filesystem::exists(entry.path() / "scene.json") && entry.path().filename() != options.version + ".partial") {
+      fail(options.out.string(), "holds the data set " + entry.path().filename().string() + ", whose pictures and maps " +
+                                     options.version + " would overwrite; choose another folder");
+    }
+  }
+}
+
 }  // namespace
 
 SynthReport generate(const SynthOptions& options, const std::function<void(int done, int all)>& progress) {
   check(options);
-  if (std::filesystem::exists(options.out / options.version / "scene.json")) {
-    fail((options.out / options.version).string(), "holds a data set already");
-  }
   const auto start = std::chrono::steady_clock::now();
-  make_folders(options);
+  std::filesystem::create_directories(options.out);
+  const example::FolderLock mine(options.out, "is being written");
+  refuse_other_data(options);
+  // Tables that are there are those of a data set that is whole: they come last, and all at once.
+  SynthOptions unfinished = options;
+  unfinished.version += ".partial";
+  make_folders(unfinished);
 
   const auto scene_count = static_cast<std::size_t>(options.scenes);
   std::vector<SynthScene> scenes(scene_count);
@@ -53,7 +71,8 @@ SynthReport generate(const SynthOptions& options, const std::function<void(int d
   report.scenes = options.scenes;
   report.samples = static_cast<int>(seen.size());
   for (const std::vector<SeenObject>& objects : seen) report.annotations += static_cast<std::int64_t>(objects.size());
-  write_tables(scenes, seen, options);
+  write_tables(scenes, seen, unfinished);
+  std::filesystem::rename(options.out / unfinished.version, options.out / options.version);
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return report;
 }

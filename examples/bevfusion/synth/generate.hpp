@@ -18,8 +18,9 @@ struct SynthReport {
 
 /// Writes a data set in nuScenes' format: the 13 tables and splits.json, sweeps and pictures, base maps and map expansions. The
 /// same seed and options give the same bytes, whatever the number of threads. `progress`, if given, is told samples done and in
-/// all, from one thread at a time. Throws std::invalid_argument for an option that cannot be and DataError where a file cannot be
-/// written or the tables are there already.
+/// all, from one thread at a time. Throws std::invalid_argument for an option that cannot be and DataError where the
+/// folder holds a data set already, of this or another version, and std::runtime_error where a file cannot be written or another
+/// process writes there.
 SynthReport generate(const SynthOptions& options, const std::function<void(int done, int all)>& progress = {});
 
 }  // namespace bevfusion

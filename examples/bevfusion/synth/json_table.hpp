@@ -4,14 +4,13 @@
 #include <array>
 #include <charconv>
 #include <cstdint>
-#include <fstream>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <vector>
 
-#include "bevfusion/nuscenes/data_error.hpp"
 #include "bevfusion/nuscenes/token.hpp"
+#include "support/output_file.hpp"
 
 namespace bevfusion {
 
@@ -19,7 +18,7 @@ namespace bevfusion {
 /// escape.
 class JsonWriter {
  public:
-  explicit JsonWriter(const std::string& file) : file_(file), stream_(file, std::ios::binary | std::ios::trunc) {}
+  explicit JsonWriter(const std::string& file) : stream_(file) {}
 
   JsonWriter& open(char bracket) {
     separate();
@@ -38,14 +37,16 @@ class JsonWriter {
   }
   JsonWriter& key(std::string_view name) {
     value(name);
-    stream_ << ": ";
+    stream_.write(": ");
     fresh_ = true;
     return *this;
   }
 
   JsonWriter& value(std::string_view text) {
     separate();
-    stream_ << '"' << text << '"';
+    stream_.put('"');
+    stream_.write(text);
+    stream_.put('"');
     return *this;
   }
   JsonWriter& value(const std::string& text) { return value(std::string_view(text)); }
@@ -53,14 +54,14 @@ class JsonWriter {
   JsonWriter& value(const Token& token) { return value(to_string(token)); }
   JsonWriter& value(bool flag) {
     separate();
-    stream_ << (flag ? "true" : "false");
+    stream_.write(flag ? "true" : "false");
     return *this;
   }
   template <typename Number, typename = std::enable_if_t<std::is_arithmetic_v<Number>>>
   JsonWriter& value(Number number) {
     separate();
     char text[32];
-    stream_.write(text, std::to_chars(text, text + sizeof text, number).ptr - text);
+    stream_.write({text, static_cast<std::size_t>(std::to_chars(text, text + sizeof text, number).ptr - text)});
     return *this;
   }
   template <typename T>
@@ -77,16 +78,15 @@ class JsonWriter {
     return key(name).value(content);
   }
 
-  /// Throws DataError where anything could not be written.
+  /// Throws std::runtime_error, as every call may, where something could not be written.
   void finish() {
     stream_.put('\n');
     stream_.close();
-    if (!stream_) fail(file_, "cannot be written");
   }
 
  private:
   void separate() {
-    if (!fresh_) stream_ << ", ";
+    if (!fresh_) stream_.write(", ");
     fresh_ = false;
   }
   template <typename List>
@@ -96,8 +96,7 @@ class JsonWriter {
     return close(']');
   }
 
-  std::string file_;
-  std::ofstream stream_;
+  example::OutputFile stream_;
   bool fresh_ = true;
 };
 

@@ -9,10 +9,12 @@
 #include <thread>
 #include <vector>
 
+#include "support/threads.hpp"
+
 namespace bevfusion {
 
-/// Calls job(i) for i = 0 ... count - 1 from several threads (0: as many as the machine has). The first exception ends the work
-/// and is thrown on.
+/// Calls job(i) for i = 0 ... count - 1 from several threads (0: as many as the machine has; fewer where the system gives
+/// fewer). The first exception ends the work and is thrown on.
 template <typename Job>
 void parallel_for(std::size_t count, int threads, Job&& job) {
   std::size_t workers = threads > 0 ? static_cast<std::size_t>(threads) : std::max(1U, std::thread::hardware_concurrency());
@@ -31,8 +33,7 @@ void parallel_for(std::size_t count, int threads, Job&& job) {
       }
     }
   };
-  std::vector<std::thread> pool;
-  for (std::size_t i = 1; i < workers; ++i) pool.emplace_back(work);
+  std::vector<std::thread> pool = example::start_threads(workers - 1, work);
   work();
   for (std::thread& thread : pool) thread.join();
   if (first_error) std::rethrow_exception(first_error);
