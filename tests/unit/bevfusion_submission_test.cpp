@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Submissions that are cut short, malformed or hostile end in an error that names file and field; never in anything else.
+#include <algorithm>
 #include <cmath>
+#include <fstream>
+#include <limits>
 #include <random>
 #include <sstream>
 #include <string>
@@ -124,6 +127,69 @@ TEST_CASE("every wrong field of a submission is named", "[bevfusion][submission]
   CHECK(refusal(R"({"results": {}, "results": {}, "meta": {}})").find("results stands twice") != std::string::npos);
   CHECK_FALSE(refusal(std::string(100000, '[')).empty());
   CHECK_FALSE(refusal("{\"results\": " + std::string(100000, '[')).empty());
+}
+
+TEST_CASE("submissions with NaN, null and so on are taken as the devkit takes them", "[bevfusion][submission][reference]") {
+  std::ifstream stored(BEVFUSION_SUBMISSION_FILE);
+  const json cases = json::parse(stored);
+  REQUIRE(cases.size() == 22);
+  for (const json& one : cases) {
+    const std::string name = one.at("name").get<std::string>();
+    const std::string text = one.at("text").get<std::string>();
+    INFO(name << ": " << refusal(text));
+    if (name == "velocity [null, null]") {
+      CHECK_FALSE(one.at("accepted").get<bool>());
+      CHECK(std::isnan(read(text).results[0].second[0].velocity[0]));  // what JSON has for NaN: read here, never written
+      continue;
+    }
+    REQUIRE(refusal(text).empty() == one.at("accepted").get<bool>());
+    if (!one.at("accepted").get<bool>()) {
+      continue;
+    }
+    const auto boxes = read(text).results.at(0).second;
+    REQUIRE(boxes.size() == one.at("velocity_errors").size());
+    for (std::size_t i = 0; i < boxes.size(); ++i) {
+      const json& error = one.at("velocity_errors")[i];
+      const double here = std::hypot(boxes[i].velocity[0], boxes[i].velocity[1]);
+      CHECK(std::isnan(here) == error.is_null());
+      CHECK((error.is_null() || here == Approx(error.get<double>())));
+    }
+    if (name == "as it is written") {
+      std::ostringstream written;
+      bevfusion::write_submission(written, read(text));
+      CHECK(written.str() == text);
+    }
+  }
+}
+
+TEST_CASE("infinite numbers are refused, within texts they are letters", "[bevfusion][submission]") {
+  std::string text = good().dump();
+  const auto with = [&text](const std::string& number) {
+    std::string changed = text;
+    return changed.replace(changed.find("1.5"), 3, number);
+  };
+  for (const char* number : {"Infinity", "-Infinity", "1e999", "NaN", "-NaN", "Nan", "Inf", "nan"}) {
+    INFO(number);
+    CHECK(refusal(with(number)).find("boxes.json: ") == 0);
+  }
+  CHECK(refusal(with("Infinity")).find("results/s0/0/translation") != std::string::npos);
+  CHECK(refusal(with("2.5")).empty());
+  json named = good();
+  named["results"]["a \"NaN, Infinity\\"] = json::array();
+  const Submission submission = read(named.dump());
+  CHECK(std::any_of(submission.results.begin(), submission.results.end(),
+                    [](const auto& sample) { return sample.first == "a \"NaN, Infinity\\"; }));
+}
+
+TEST_CASE("a box that no reader could read is not written", "[bevfusion][submission]") {
+  Submission submission = read(good().dump());
+  std::ostringstream out;
+  submission.results[0].second.resize(1);
+  submission.results[0].second[0].velocity[1] = std::numeric_limits<double>::infinity();
+  CHECK_THROWS_AS(bevfusion::write_submission(out, submission), std::invalid_argument);
+  submission.results[0].second[0].velocity = {0, 0};
+  submission.results[0].second[0].score = std::nan("");
+  CHECK_THROWS_AS(bevfusion::write_submission(out, submission), std::invalid_argument);
 }
 
 TEST_CASE("a submission cut short anywhere is refused", "[bevfusion][submission]") {

@@ -20,6 +20,7 @@
 
 #include "bevfusion/metrics/detection_box.hpp"
 #include "bevfusion/metrics/evaluated_class.hpp"
+#include "bevfusion/metrics/python_numbers.hpp"
 #include "bevfusion/nuscenes/data_error.hpp"
 
 namespace bevfusion {
@@ -47,8 +48,11 @@ class SubmissionReader {
 
   Submission read(std::istream& in) {
     Json root;
+    PythonNumbers buffer(in);
+    std::istream numbers(&buffer);
     try {
-      root = Json::parse(in, [this](int depth, Json::parse_event_t event, Json& parsed) { return take(depth, event, parsed); });
+      root =
+          Json::parse(numbers, [this](int depth, Json::parse_event_t event, Json& parsed) { return take(depth, event, parsed); });
     } catch (const Json::exception& error) {
       fail(source_, error.what());
     }
@@ -170,39 +174,58 @@ class SubmissionReader {
 
 }  // namespace detail
 
-/// Reads a nuScenes detection submission. A velocity of null is unknown (NaN, which JSON does not have). Throws
-/// std::runtime_error that names `source` and the field for anything that is malformed, lacking, of the wrong type or there
-/// twice.
+/// Reads a nuScenes detection submission, as Python's json writes it. A velocity of NaN is unknown, as to the devkit, and so is
+/// null, which the devkit cannot read. Throws DataError that names `source` and the field for anything that is malformed,
+/// lacking, of the wrong type, not finite or there twice: what the devkit refuses, and infinite numbers, with which its figures
+/// mean nothing.
 inline Submission read_submission(std::istream& in, const std::string& source,
                                   const std::vector<EvaluatedClass>& classes = nuscenes_classes()) {
   return detail::SubmissionReader(source, classes).read(in);
 }
 
-/// Writes a nuScenes detection submission, one sample a line; unknown velocities as null.
+/// A submission's `meta`.
+inline nlohmann::ordered_json meta_json(const Submission& submission) {
+  return {{"use_camera", submission.use_camera},
+          {"use_lidar", submission.use_lidar},
+          {"use_radar", submission.use_radar},
+          {"use_map", submission.use_map},
+          {"use_external", submission.use_external}};
+}
+
+/// Writes a nuScenes detection submission, one sample a line. An unknown velocity is the NaN that Python's json writes and reads,
+/// and JSON does not have: the devkit cannot read null there.
+/// @throws std::invalid_argument for other numbers that are not finite, and an infinite velocity
 inline void write_submission(std::ostream& out, const Submission& submission,
                              const std::vector<EvaluatedClass>& classes = nuscenes_classes()) {
   using OrderedJson = nlohmann::ordered_json;
-  const OrderedJson meta = {{"use_camera", submission.use_camera},
-                            {"use_lidar", submission.use_lidar},
-                            {"use_radar", submission.use_radar},
-                            {"use_map", submission.use_map},
-                            {"use_external", submission.use_external}};
-  out << "{\"meta\": " << meta.dump() << ",\n\"results\": {";
+  out << "{\"meta\": " << meta_json(submission).dump() << ",\n\"results\": {";
   const char* separator = "\n";
   for (const auto& [token, boxes] : submission.results) {
-    OrderedJson sample = OrderedJson::array();
-    for (const DetectionBox& box : boxes) {
-      sample.push_back({{"sample_token", token},
-                        {"translation", box.translation},
-                        {"size", box.size},
-                        {"rotation", box.rotation},
-                        {"velocity", box.velocity},
-                        {"detection_name", classes.at(index_of(box.detection_class)).name},
-                        {"detection_score", box.score},
-                        {"attribute_name", std::string(name_of(box.attribute))}});
-    }
-    out << separator << OrderedJson(token).dump() << ": " << sample.dump();
+    out << separator << OrderedJson(token).dump() << ": [";
     separator = ",\n";
+    const char* between = "";
+    for (const DetectionBox& box : boxes) {
+      const auto finite = [](double value) { return std::isfinite(value); };
+      const auto known = [](double value) { return !std::isinf(value); };
+      if (!std::all_of(box.translation.begin(), box.translation.end(), finite) ||
+          !std::all_of(box.size.begin(), box.size.end(), finite) ||
+          !std::all_of(box.rotation.begin(), box.rotation.end(), finite) ||
+          !std::all_of(box.velocity.begin(), box.velocity.end(), known) || !finite(box.score)) {
+        throw std::invalid_argument("submission: sample " + token + " has a box with a number that is not finite");
+      }
+      const OrderedJson before = {
+          {"sample_token", token}, {"translation", box.translation}, {"size", box.size}, {"rotation", box.rotation}};
+      const OrderedJson behind = {{"detection_name", classes.at(index_of(box.detection_class)).name},
+                                  {"detection_score", box.score},
+                                  {"attribute_name", std::string(name_of(box.attribute))}};
+      const auto number = [](double value) { return std::isnan(value) ? "NaN" : OrderedJson(value).dump(); };
+      std::string text = before.dump();
+      text.back() = ',';
+      text += "\"velocity\":[" + number(box.velocity[0]) + "," + number(box.velocity[1]) + "]," + behind.dump().substr(1);
+      out << between << text;
+      between = ",";
+    }
+    out << ']';
   }
   out << "\n}}\n";
 }
