@@ -8,7 +8,7 @@
 set -euo pipefail
 
 packages=(g++ cmake ninja-build ccache libtorch-dev libopenblas0-pthread libeigen3-dev catch2 libbenchmark-dev
-          zlib1g-dev libpng-dev libjpeg-dev nlohmann-json3-dev libcli11-dev)
+          zlib1g-dev libpng-dev libjpeg-dev nlohmann-json3-dev libcli11-dev libtomlplusplus-dev)
 for group in "$@"; do
   case $group in
     build) ;;

@@ -1,9 +1,9 @@
 # The program `bevfusion` and what its commands stand on. Without LibTorch it has the commands that need none.
-add_executable(bevfusion commands/main.cpp commands/synth_command.cpp)
+add_executable(bevfusion commands/main.cpp commands/score_command.cpp commands/synth_command.cpp)
 if(NOT FULLER_TORCH_FOUND)
   fuller_program(bevfusion)
   target_sources(bevfusion PRIVATE commands/commands_without_torch.cpp)
-  target_link_libraries(bevfusion PRIVATE bevfusion_data CLI11::CLI11)
+  target_link_libraries(bevfusion PRIVATE bevfusion_data CLI11::CLI11 nlohmann_json::nlohmann_json Threads::Threads)
   return()
 endif()
 
@@ -18,7 +18,8 @@ add_library(bevfusion_program STATIC
   config/run_options.cpp
   config/training_fields.cpp)
 fuller_program(bevfusion_program TORCH)
-target_link_libraries(bevfusion_program PUBLIC bevfusion_model CLI11::CLI11 PRIVATE nlohmann_json::nlohmann_json Threads::Threads)
+target_link_libraries(bevfusion_program PUBLIC bevfusion_model CLI11::CLI11
+                      PRIVATE nlohmann_json::nlohmann_json tomlplusplus::tomlplusplus Threads::Threads)
 
 include(training.cmake)
 

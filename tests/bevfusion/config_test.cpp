@@ -6,6 +6,8 @@
 #include <sstream>
 #include <utility>
 
+#include <unistd.h>
+
 #include <torch/torch.h>
 
 #include "bevfusion/config/calibration_choice.hpp"
@@ -225,13 +227,55 @@ TEST_CASE("files with unknown keys, wrong values or keys twice are refused by na
   CHECK(lacking(says("[calibration]\nrule = \"imtl\"\n"), {"calibration.rule", "imtl_g"}) == "");
   CHECK(lacking(says("[losses]\nmask_reduction = \"sum\"\n"), {"losses.mask_reduction"}) == "");
   CHECK(lacking(says("[model.parts]\nlidar = \"maybe\"\n"), {"model.parts.lidar"}) == "");
-  CHECK(lacking(says("[training]\nepochs = 3\nbatch = 2\nepochs = 4\n"), {"training.epochs is there twice"}) == "");
+  CHECK(lacking(says("[training]\nepochs = 3\nbatch = 2\nepochs = 4\n"), {".toml:4:", "epochs"}) == "");
   CHECK(lacking(says("size = \"huge\"\n"), {"huge"}) == "");
-  CHECK(lacking(says("not a config\n"), {"not a config"}) == "");
+  CHECK(lacking(says("not a config\n"), {".toml:1:"}) == "");
   CHECK(lacking(refusal([] { read_config("/nowhere/run.toml"); }), {"/nowhere/run.toml"}) == "");
+  CHECK(lacking(says("[training]\n\nbatches = 4\n"), {".toml:3:1: there is no field", "did you mean training.batch?"}) == "");
+  CHECK(lacking(says("[trainig]\nepochs = 4\n"), {"trainig.epochs", "did you mean training.epochs?"}) == "");
+  CHECK(lacking(says("[calibration]\nrul = 'none'\n"), {"did you mean calibration.rule?"}) == "");
+  CHECK(lacking(says("[training]\nbatch = 2\n  epochs = 0\n"), {".toml:3:3: training.epochs = 0: 0 is out of range"}) == "");
+  CHECK(lacking(says("[training]\nepochs = 1979-05-27\n"), {".toml:2:", "training.epochs"}) == "");
+  CHECK(lacking(says("[training]\nepochs = []\n"), {".toml:2:", "training.epochs has no value"}) == "");
+  CHECK(lacking(says("[training]\nepochs = 99999999999999999999\n"), {".toml:2:"}) == "");
+  CHECK(lacking(says("[training]\nseed = -1\n"), {"training.seed = -1"}) == "");
   RunConfig config = run_of_size("tiny");
-  config.data.root = "a # b";
-  CHECK(lacking(refusal([&] { written(config); }), {"a # b"}) == "");
+  config.data.root = "a\xFF";
+  CHECK(lacking(refusal([&] { written(config); }), {"no UTF-8"}) == "");
+}
+
+TEST_CASE("files are TOML as TOML is written", "[bevfusion][config]") {
+  const auto epochs = [](const std::string& text) { return over_tiny(text).training.epochs; };
+  CHECK(epochs("[training] # how long\nepochs = 3 # not many\n") == 3);
+  CHECK(epochs("\xEF\xBB\xBF[training]\r\nepochs = 3\r\n") == 3);  // as editors on Windows write it
+  CHECK(epochs("training.epochs = 3\n") == 3);
+  CHECK(epochs("training = { epochs = 3 }\n") == 3);
+  CHECK(epochs("[ training ]\n\"epochs\" = 1_000\n") == 1000);
+  CHECK(over_tiny("[model.bev]\nchannels = [\n  8, # first\n  16,\n]\n").model.bev.channels == std::vector<std::int64_t>{8, 16});
+  CHECK(over_tiny("[data]\nroot = 'C:\\new # 1'\n").data.root == "C:\\new # 1");
+  CHECK(over_tiny("[data]\nroot = \"a\\tb\\u00e9\"\n").data.root == "a\tb\xC3\xA9");
+  for (const char* root : {"a # b", "say \"no\"", "it's `so`", "C:\\new", "two\nlines\t\x7f", "caf\xC3\xA9", "", "[x] = 1"}) {
+    INFO(root);
+    RunConfig config = run_of_size("tiny");
+    config.data.root = root;
+    CHECK(over_tiny(written(config)).data.root == root);
+  }
+}
+
+TEST_CASE("a run's config has all fields, or is damaged", "[bevfusion][config]") {
+  const fs::path folder = fs::temp_directory_path() / ("fuller_run_config_" + std::to_string(getpid()));
+  fs::create_directories(folder);
+  const std::string whole = written(run_of_size("tiny"));
+  const auto read = [&folder](const std::string& text) {
+    std::ofstream(folder / "config.toml") << text;
+    return refusal([&folder] { read_run_config(folder); });
+  };
+  CHECK(read(whole) == "");
+  CHECK(lacking(read(""), {(folder / "config.toml").string(), "lacks size, ", "more fields"}) == "");
+  CHECK(lacking(read(whole.substr(0, whole.find("[init]"))), {"lacks init.lidar, "}) == "");
+  CHECK(lacking(read(whole.substr(0, whole.rfind("camera_names"))), {"lacks init.camera_names."}) == "");
+  fs::remove_all(folder);
+  CHECK(lacking(refusal([&folder] { read_run_config(folder); }), {folder.string(), "no config.toml"}) == "");
 }
 
 RunConfig parsed(const std::vector<std::string>& words) {

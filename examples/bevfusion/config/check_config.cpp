@@ -9,6 +9,7 @@
 #include "bevfusion/config/run_config.hpp"
 #include "bevfusion/model/kinds.hpp"
 #include "bevfusion/model/labels.hpp"
+#include "support/number_range.hpp"
 
 namespace bevfusion {
 namespace {
@@ -30,9 +31,9 @@ struct CheckField {
   const ConfigField& field;
 
   void number(double value) const {
+    const std::string bounds = example::interval(field.least, field.most);
     require(std::isfinite(value) && value >= field.least && value <= field.most, field.name, " is ", value,
-            std::isfinite(field.least) ? "; it is at least " : "", std::isfinite(field.least) ? std::to_string(field.least) : "",
-            std::isfinite(field.most) ? "; it is at most " : "", std::isfinite(field.most) ? std::to_string(field.most) : "");
+            bounds.empty() ? "" : "; it may be ", bounds);
   }
   void operator()(const bool*) const {}
   void operator()(const MaskReduction*) const {}
@@ -191,12 +192,9 @@ void check_model(const ModelConfig& model, const LabelSets& sets) {
 
 void check_training(const RunConfig& config) {
   const TrainingConfig& training = config.training;
-  const bool cuda = training.device == "cuda" || training.device.rfind("cuda:", 0) == 0;
-  const std::string number = training.device.size() > 5 ? training.device.substr(5) : "0";
-  require(training.device == "cpu" || (cuda && number.size() < 4 && training.device != "cuda:" &&
-                                       number.find_first_not_of("0123456789") == std::string::npos),
-          "training.device is '", training.device, "'; it may be cpu, cuda, or cuda: with a number");
-  require(training.precision != "float16" || cuda,
+  require(is_device_name(training.device), "training.device is '", training.device,
+          "'; it may be cpu, cuda, or cuda: with a number");
+  require(training.precision != "float16" || training.device != "cpu",
           "training.precision float16 needs training.device cuda; the CPU takes float32 and bfloat16");
   require(training.least_beta1 <= training.most_beta1, "training.least_beta1 is above most_beta1");
   require(training.learning_rate > 0, "training.learning_rate is 0; nothing would be learnt");
@@ -238,6 +236,14 @@ void check_calibration(const RunConfig& config) {
 }
 
 }  // namespace
+
+bool is_device_name(const std::string& device) {
+  if (device.rfind("cuda:", 0) == 0) {
+    const std::string number = device.substr(5);
+    return !number.empty() && number.size() < 4 && number.find_first_not_of("0123456789") == std::string::npos;
+  }
+  return device == "cpu" || device == "cuda";
+}
 
 void check(const RunConfig& config, const LabelSets& sets) {
   RunConfig copy = config;

@@ -4,14 +4,20 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstdio>
 #include <fstream>
 #include <set>
 #include <sstream>
 #include <stdexcept>
 #include <type_traits>
+#include <utility>
+
+#include <toml++/toml.h>
 
 #include "bevfusion/config/config_fields.hpp"
 #include "bevfusion/config/config_option.hpp"
+#include "support/nearest.hpp"
+#include "support/output_file.hpp"
 
 namespace bevfusion {
 namespace {
@@ -26,11 +32,28 @@ std::string text_of(Number value) {
   return std::string(digits.data(), end.ptr);
 }
 
+/// A basic string (TOML 1.0). Names of files may be any bytes, and TOML is UTF-8.
 std::string text_of(const std::string& value) {
-  if (value.find_first_of("\"'`#\n\r") != std::string::npos) {
-    throw std::invalid_argument("a config file cannot hold the text '" + value + "': no quotes, line breaks or # there");
+  std::string text = "\"";
+  for (const char c : value) {
+    const auto code = static_cast<unsigned char>(c);
+    if (c == '"' || c == '\\') {
+      text += {'\\', c};
+    } else if (code < 0x20 || code == 0x7F) {
+      char escaped[8];
+      std::snprintf(escaped, sizeof escaped, "\\u%04X", static_cast<unsigned>(code));
+      text += escaped;
+    } else {
+      text += c;
+    }
   }
-  return '"' + value + '"';
+  text += '"';
+  try {
+    static_cast<void>(toml::parse("text = " + text));
+  } catch (const toml::parse_error&) {
+    throw std::invalid_argument("a config file cannot hold the text '" + value + "': it is no UTF-8");
+  }
+  return text;
 }
 
 std::string text_of(MaskReduction value) {
@@ -53,10 +76,12 @@ std::string value_of(const ConfigField& field) {
 }
 
 const ConfigField& find_field(const std::vector<ConfigField>& fields, const std::string& name, const std::string& where) {
+  std::vector<std::string> names;
   for (const ConfigField& field : fields) {
     if (field.name == name) {
       return field;
     }
+    names.push_back(field.name);
   }
   std::string meant;
   for (const ConfigField& field : fields) {
@@ -64,28 +89,92 @@ const ConfigField& find_field(const std::vector<ConfigField>& fields, const std:
       meant += (meant.empty() ? "; did you mean " : " or ") + field.name;
     }
   }
-  throw std::invalid_argument(where + ": there is no field '" + name + "'" + meant);
+  throw std::invalid_argument(where + ": there is no field '" + name + "'" +
+                              (meant.empty() ? example::did_you_mean(name, names) : meant + "?"));
 }
+
+std::string place(const std::string& file, const toml::source_region& at) {
+  return file + ":" + std::to_string(at.begin.line) + ":" + std::to_string(at.begin.column);
+}
+
+/// A value as the command line has it.
+std::string text_in(const toml::node& node, const std::string& where, const std::string& name) {
+  if (const auto* text = node.as_string()) {
+    return text->get();
+  }
+  if (const auto* number = node.as_integer()) {
+    return text_of(number->get());
+  }
+  if (const auto* number = node.as_floating_point()) {
+    return text_of(number->get());
+  }
+  if (const auto* flag = node.as_boolean()) {
+    return text_of(flag->get());
+  }
+  throw std::invalid_argument(where + ": " + name + " is neither text, number, true, false nor a list of these");
+}
+
+class EntryReader {
+ public:
+  explicit EntryReader(std::string file) : file_(std::move(file)) {}
+
+  std::vector<ConfigEntry> read(const toml::table& root) {
+    collect(root, "");
+    const auto earlier = [](const Found& a, const Found& b) {
+      return std::make_pair(a.at.line, a.at.column) < std::make_pair(b.at.line, b.at.column);
+    };
+    std::sort(found_.begin(), found_.end(), earlier);
+    std::vector<ConfigEntry> entries;
+    for (Found& one : found_) {
+      entries.push_back(std::move(one.entry));
+    }
+    return entries;
+  }
+
+ private:
+  struct Found {
+    toml::source_position at;
+    ConfigEntry entry;
+  };
+
+  void collect(const toml::table& table, const std::string& section) {
+    for (const auto& [key, node] : table) {
+      const std::string name = section + std::string(key.str());
+      if (const toml::table* inner = node.as_table()) {
+        collect(*inner, name + ".");
+        continue;
+      }
+      ConfigEntry entry;
+      entry.name = name;
+      entry.where = place(file_, key.source());
+      if (const toml::array* list = node.as_array()) {
+        for (const toml::node& value : *list) {
+          entry.values.push_back(text_in(value, place(file_, value.source()), name));
+        }
+      } else {
+        entry.values.push_back(text_in(node, entry.where, name));
+      }
+      found_.push_back({key.source().begin, std::move(entry)});
+    }
+  }
+
+  std::string file_;
+  std::vector<Found> found_;
+};
 
 }  // namespace
 
 std::vector<ConfigEntry> read_entries(const std::filesystem::path& file) {
-  std::ifstream in(file);
-  if (!in || std::filesystem::is_directory(file)) {
+  std::ifstream in(file, std::ios::binary);
+  std::ostringstream text;
+  if (!in || std::filesystem::is_directory(file) || (in.peek() != std::ifstream::traits_type::eof() && !(text << in.rdbuf()))) {
     throw std::invalid_argument("cannot read the config file " + file.string());
   }
-  std::vector<ConfigEntry> entries;
-  std::set<std::string> seen;
-  for (const CLI::ConfigItem& item : CLI::ConfigTOML().from_config(in)) {
-    if (item.name == "++" || item.name == "--") {  // where sections begin and end
-      continue;
-    }
-    entries.push_back({item.fullname(), item.inputs});
-    if (!seen.insert(entries.back().name).second) {
-      throw std::invalid_argument(file.string() + ": " + entries.back().name + " is there twice");
-    }
+  try {
+    return EntryReader(file.string()).read(toml::parse(text.str()));
+  } catch (const toml::parse_error& error) {
+    throw std::invalid_argument(place(file.string(), error.source()) + ": " + std::string(error.description()));
   }
-  return entries;
 }
 
 std::string size_among(const std::vector<ConfigEntry>& entries) {
@@ -101,7 +190,8 @@ std::string size_among(const std::vector<ConfigEntry>& entries) {
 void apply(const std::vector<ConfigEntry>& entries, RunConfig& config, const std::string& where) {
   const std::vector<ConfigField> fields = fields_of(config);
   for (const ConfigEntry& entry : entries) {
-    set_field(find_field(fields, entry.name, where), entry.values, where);
+    const std::string& place = entry.where.empty() ? where : entry.where;
+    set_field(find_field(fields, entry.name, place), entry.values, place);
   }
 }
 
@@ -133,16 +223,36 @@ void write_config(const RunConfig& config, std::ostream& out) {
 }
 
 void write_config(const RunConfig& config, const std::filesystem::path& file) {
-  const std::filesystem::path unfinished = file.string() + ".new";
-  {
-    std::ofstream out(unfinished);
-    write_config(config, out);
-    out.flush();
-    if (!out) {
-      throw std::runtime_error("cannot write " + unfinished.string());
+  std::ostringstream text;
+  write_config(config, text);
+  example::write_file(file, text.str());
+}
+
+RunConfig read_run_config(const std::filesystem::path& folder) {
+  const std::filesystem::path file = folder / "config.toml";
+  if (!std::filesystem::exists(file)) {
+    throw std::invalid_argument(folder.string() +
+                                " has no config.toml: it is the folder of no run (bevfusion train --out makes one)");
+  }
+  std::set<std::string> given;
+  for (const ConfigEntry& entry : read_entries(file)) {
+    given.insert(entry.name);
+  }
+  RunConfig known;
+  std::string lacking;
+  std::size_t count = 0;
+  for (const ConfigField& field : fields_of(known)) {
+    if (given.count(field.name) == 0 && ++count <= 3) {
+      lacking += (lacking.empty() ? "" : ", ") + field.name;
     }
   }
-  std::filesystem::rename(unfinished, file);
+  if (count > 0) {
+    throw std::invalid_argument(file.string() + " is damaged, or of another version of this program: it lacks " + lacking +
+                                (count > 3 ? " and " + std::to_string(count - 3) + " more fields" : "") +
+                                ". A run's config has them all; 'bevfusion train --print-config' with the options that the run "
+                                "began with writes them");
+  }
+  return read_config(file);
 }
 
 std::vector<std::string> differences(const RunConfig& a, const RunConfig& b) {

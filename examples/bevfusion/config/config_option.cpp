@@ -1,50 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bevfusion/config/config_option.hpp"
 
-#include <cmath>
-#include <limits>
+#include <array>
+#include <cstddef>
 #include <map>
-#include <sstream>
 #include <stdexcept>
 #include <type_traits>
+
+#include "support/number_range.hpp"
 
 namespace bevfusion {
 namespace {
 
-std::string interval(double least, double most) {
-  std::ostringstream text;
-  if (std::isinf(most)) {
-    text << ">= " << least;
-  } else if (std::isinf(least)) {
-    text << "<= " << most;
-  } else if (least == most) {
-    text << least;
-  } else {
-    text << least << " ... " << most;
-  }
-  return text.str();
-}
-
-/// Refuses numbers out of bounds, and those that are not finite.
-CLI::Validator within(double least, double most) {
-  const bool bounded = std::isfinite(least) || std::isfinite(most);
-  const std::string description = bounded ? interval(least, most) : "";
-  return CLI::Validator(
-      [least, most, description](std::string& text) {
-        double value = 0;
-        if (!CLI::detail::lexical_cast(text, value)) {
-          return "'" + text + "' is no number";
-        }
-        if (!std::isfinite(value)) {
-          return "'" + text + "' is not finite";
-        }
-        if (value < least || value > most) {
-          return text + " is out of range; it may be " + description;
-        }
-        return std::string();
-      },
-      description);
-}
+/// What a number is made of, or each of several.
+template <class Value>
+struct NumberIn {
+  using type = Value;
+};
+template <class Number>
+struct NumberIn<std::vector<Number>> {
+  using type = Number;
+};
+template <class Number, std::size_t count>
+struct NumberIn<std::array<Number, count>> {
+  using type = Number;
+};
 
 /// What a type is called in help.
 template <class Value>
@@ -84,7 +64,7 @@ CLI::Option* add_option(CLI::App& app, const ConfigField& field) {
             option->check(CLI::IsMember(field.choices));
           }
         } else if constexpr (!std::is_same_v<Value, bool>) {
-          option->check(within(field.least, field.most));
+          option->check(example::number_within<typename NumberIn<Value>::type>(field.least, field.most));
         }
         option->type_name(type_name<Value>());
         return option;
@@ -93,6 +73,13 @@ CLI::Option* add_option(CLI::App& app, const ConfigField& field) {
 }
 
 void set_field(const ConfigField& field, const std::vector<std::string>& values, const std::string& where) {
+  if (values.empty()) {  // an empty list
+    if (auto* const* list = std::get_if<std::vector<std::int64_t>*>(&field.value)) {
+      (*list)->clear();
+      return;
+    }
+    throw std::invalid_argument(where + ": " + field.name + " has no value");
+  }
   CLI::App app;
   CLI::Option* option = add_option(app, field);
   try {
@@ -105,7 +92,11 @@ void set_field(const ConfigField& field, const std::vector<std::string>& values,
     for (const std::string& value : values) {
       given += (given.empty() ? "" : ", ") + value;
     }
-    throw std::invalid_argument(where + ": " + field.name + " = " + given + ": " + error.what());
+    // What the parser says begins with the option's name, which stands here already.
+    std::string what = error.what();
+    const std::string option_name = option->get_name() + ": ";
+    what = what.compare(0, option_name.size(), option_name) == 0 ? what.substr(option_name.size()) : what;
+    throw std::invalid_argument(where + ": " + field.name + " = " + given + ": " + what);
   }
 }
 

@@ -109,6 +109,9 @@ RunConfig run_of_size(const std::string& size);
 /// @throws std::invalid_argument for labels that are not there
 void complete(RunConfig& config, const LabelSets& sets = label_sets());
 
+/// Whether it is cpu, cuda, or cuda: with a number.
+bool is_device_name(const std::string& device);
+
 /// Looks for what makes no run: unknown names, numbers out of range, sizes that do not fit each other.
 /// @throws std::invalid_argument that names the field and says what it may be.
 void check(const RunConfig& config, const LabelSets& sets = label_sets());

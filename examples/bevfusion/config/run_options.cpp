@@ -2,7 +2,9 @@
 #include "bevfusion/config/run_options.hpp"
 
 #include <iostream>
+#include <memory>
 #include <stdexcept>
+#include <utility>
 
 #include "bevfusion/config/config_fields.hpp"
 #include "bevfusion/config/config_option.hpp"
@@ -12,6 +14,17 @@ namespace {
 
 constexpr const char* common_group = "Fields chosen often (--help-all shows all, --print-config their values)";
 
+/// Options of this group are taken, but not shown. (CLI11 hides a group without a name, and forgets the names of its options in
+/// errors.)
+constexpr const char* hidden_group = "Shown by --help-all";
+
+class BriefFormatter : public CLI::Formatter {
+ public:
+  std::string make_group(std::string group, bool is_positional, std::vector<const CLI::Option*> options) const override {
+    return group == hidden_group ? "" : Formatter::make_group(std::move(group), is_positional, std::move(options));
+  }
+};
+
 std::string group_of(const ConfigField& field) {
   const std::string section = field.section();
   return section.empty() ? "Run" : "Section " + section;
@@ -20,6 +33,7 @@ std::string group_of(const ConfigField& field) {
 }  // namespace
 
 RunOptions::RunOptions(CLI::App& command) : fields_(fields_of(shown_)) {
+  command.formatter(std::make_shared<BriefFormatter>());
   command
       .add_option("--config", file_,
                   "TOML file of all fields or some. The others have the defaults of its `size` (full unless given); options "
@@ -27,8 +41,7 @@ RunOptions::RunOptions(CLI::App& command) : fields_(fields_of(shown_)) {
       ->type_name("FILE")
       ->check(CLI::ExistingFile);
   for (const ConfigField& field : fields_) {
-    // An option of the empty group is taken, but not shown.
-    options_.push_back(add_option(command, field)->group(field.alias.empty() ? "" : common_group));
+    options_.push_back(add_option(command, field)->group(field.alias.empty() ? hidden_group : common_group));
   }
   command.add_flag_callback(
       "--print-config",
@@ -52,7 +65,7 @@ std::vector<ConfigEntry> RunOptions::given() const {
   std::vector<ConfigEntry> entries;
   for (std::size_t i = 0; i < fields_.size(); ++i) {
     if (options_[i]->count() > 0) {
-      entries.push_back({fields_[i].name, options_[i]->results()});
+      entries.push_back({fields_[i].name, options_[i]->results(), ""});
     }
   }
   return entries;
