@@ -4,6 +4,7 @@
 #include "bevfusion/commands/eval_command.hpp"
 #include "bevfusion/commands/predict_command.hpp"
 #include "bevfusion/commands/report_command.hpp"
+#include "bevfusion/commands/score_command.hpp"
 #include "bevfusion/commands/synth_command.hpp"
 #include "bevfusion/commands/train_command.hpp"
 
@@ -14,6 +15,7 @@ void add_commands(CLI::App& app) {
   add_train_command(app);
   add_eval_command(app);
   add_predict_command(app);
+  add_score_command(app);
   add_report_command(app);
 }
 

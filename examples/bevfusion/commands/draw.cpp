@@ -17,6 +17,8 @@
 #include "bevfusion/pictures/camera_picture.hpp"
 #include "bevfusion/pictures/legend.hpp"
 #include "bevfusion/pictures/picture_colours.hpp"
+#include "support/number_range.hpp"
+#include "support/standard_streams.hpp"
 
 namespace {
 
@@ -67,6 +69,7 @@ void draw(const std::string& root, const std::string& version, int sample, int s
 }  // namespace
 
 int main(int argc, char** argv) {
+  example::prepare_standard_streams();
   CLI::App app("Draws a sample of a data set in nuScenes' format.");
   std::string root;
   std::string version = "v1.0-mini";
@@ -77,17 +80,20 @@ int main(int argc, char** argv) {
   int sweeps = 1;
   app.add_option("--data", root, "Folder of the data set")->required();
   app.add_option("--version", version, "Name of the tables' folder")->capture_default_str();
-  app.add_option("--sample", sample, "Number of the sample")->capture_default_str();
-  app.add_option("--sweeps", sweeps, "LiDAR sweeps to draw")->capture_default_str();
+  app.add_option("--sample", sample, "Number of the sample")->check(example::number_within<int>(0))->capture_default_str();
+  app.add_option("--sweeps", sweeps, "LiDAR sweeps to draw")->check(example::number_within<int>(1, 100))->capture_default_str();
   app.add_option("--box-labels", box_labels, "Set of labels that boxes are drawn in")->capture_default_str();
   app.add_option("--map-labels", map_labels, "Set of labels that the map is drawn in")->capture_default_str();
   app.add_option("--out", out, "Beginning of the pictures' names")->capture_default_str();
-  CLI11_PARSE(app, argc, argv);
+  int status = 1;
   try {
+    app.parse(argc, argv);
     draw(root, version, sample, sweeps, box_labels, map_labels, out);
+    status = 0;
+  } catch (const CLI::ParseError& error) {
+    status = app.exit(error);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "bevfusion_draw: %s\n", error.what());
-    return 1;
   }
-  return 0;
+  return example::exit_status("bevfusion_draw", status);
 }

@@ -3,7 +3,6 @@
 
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -14,6 +13,7 @@
 #include "bevfusion/evaluation/evaluate.hpp"
 #include "bevfusion/evaluation/figures_json.hpp"
 #include "bevfusion/evaluation/figures_table.hpp"
+#include "support/output_file.hpp"
 #include "support/progress.hpp"
 
 namespace bevfusion {
@@ -63,11 +63,7 @@ void evaluate_run(const EvalArguments& arguments) {
   }
   const std::filesystem::path file = arguments.out.empty() ? std::filesystem::path(arguments.choice.run) / "evaluation.json"
                                                            : std::filesystem::path(arguments.out);
-  std::ofstream out(file);
-  out << json.dump(1) << '\n';
-  if (!out.flush()) {
-    throw std::runtime_error(file.string() + ": cannot be written");
-  }
+  example::write_file(file, json.dump(1) + "\n");
   std::printf("\nwrote %s\n", file.c_str());
 }
 

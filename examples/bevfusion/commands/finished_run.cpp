@@ -5,9 +5,11 @@
 
 #include <torch/torch.h>
 
+#include "bevfusion/commands/chosen_device.hpp"
 #include "bevfusion/config/config_file.hpp"
 #include "bevfusion/training/checkpoint.hpp"
 #include "bevfusion/training/split_samples.hpp"
+#include "support/number_range.hpp"
 
 namespace bevfusion {
 
@@ -22,14 +24,18 @@ void RunChoice::add_to(CLI::App& command) {
   command.add_option("--version", version, "Name of the tables' folder in it, if it is another than the run's config names")
       ->type_name("NAME");
   command.add_option("--device", device, "cpu, cuda, cuda:1, ...; the run's unless given")->type_name("NAME");
-  command.add_option("--threads", threads, "Threads that load samples; as the run's unless given")->check(CLI::PositiveNumber);
-  command.add_option("--batch", batch, "Samples per batch; as the run's unless given")->check(CLI::PositiveNumber);
+  command.add_option("--threads", threads, "Threads that load samples; as the run's unless given")
+      ->check(example::number_within<int>(1))
+      ->type_name("N");
+  command.add_option("--batch", batch, "Samples per batch; as the run's unless given")
+      ->check(example::number_within<int>(1))
+      ->type_name("N");
 }
 
 FinishedRun open_run(const RunChoice& choice) {
   const std::filesystem::path folder = choice.run;
   FinishedRun run;
-  run.config = read_config(folder / "config.toml");
+  run.config = read_run_config(folder);
   run.checkpoint = choice.checkpoint.empty() ? folder / "checkpoint.pt" : std::filesystem::path(choice.checkpoint);
   const auto override_with = [](auto& field, const auto& value) {
     if (value != std::decay_t<decltype(value)>{}) {
@@ -41,12 +47,15 @@ FinishedRun open_run(const RunChoice& choice) {
   override_with(run.config.data.threads, choice.threads);
   override_with(run.config.training.batch, choice.batch);
   override_with(run.config.training.device, choice.device);
-  const torch::Device device(run.config.training.device);
-  if (device.is_cuda() && !torch::cuda::is_available()) {
-    throw std::invalid_argument("the run's device is " + run.config.training.device +
-                                ", and this LibTorch sees no GPU; --device cpu works anywhere");
-  }
+  const torch::Device device = chosen_device(choice.device.empty() ? "training.device" : "--device", run.config.training.device);
   run.split = choice.split.empty() ? run.config.data.validation_split : choice.split;
+  if (!std::filesystem::exists(run.config.data.root)) {
+    throw std::invalid_argument("the run's data set, " + run.config.data.root + ", is not there" +
+                                (std::filesystem::path(run.config.data.root).is_relative()
+                                     ? " (seen from " + std::filesystem::current_path().string() + ")"
+                                     : std::string()) +
+                                "; --data DIR says where it is");
+  }
   run.tables = read_tables(run.config.data.root, run.config.data.version);
   run.samples = samples_of_split(run.tables, run.split).rows;
   if (run.samples.empty()) {

@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <optional>
+#include <ostream>
 #include <set>
 #include <stdexcept>
 #include <string>
@@ -20,6 +20,8 @@
 #include "bevfusion/evaluation/gallery.hpp"
 #include "bevfusion/evaluation/predict.hpp"
 #include "bevfusion/metrics/submission.hpp"
+#include "support/number_range.hpp"
+#include "support/output_file.hpp"
 #include "support/progress.hpp"
 
 namespace bevfusion {
@@ -100,11 +102,12 @@ void predict_run(const PredictArguments& arguments) {
   }
   if (parts.detection) {
     const fs::path file = fs::path(arguments.out) / "submission.json";
-    std::ofstream out(file);
-    write_submission(out, submission, evaluated_classes(run.config.loading.box_labels));
-    if (!out.flush()) {
-      throw std::runtime_error(file.string() + ": cannot be written");
-    }
+    example::write_whole(file, [&](example::OutputFile& out) {
+      example::OutputFileBuffer buffer(out);
+      std::ostream stream(&buffer);
+      stream.exceptions(std::ios::badbit);
+      write_submission(stream, submission, evaluated_classes(run.config.loading.box_labels));
+    });
     std::printf("%zu samples: %s\n", submission.results.size(), file.c_str());
   }
   if (!drawn.empty()) {
@@ -127,17 +130,18 @@ void add_predict_command(CLI::App& app) {
       ->capture_default_str()
       ->type_name("DIR");
   command->add_option("--pictures", arguments->pictures, "Samples to draw, evenly spread over the split; a page shows them")
+      ->check(example::number_within<std::size_t>(0))
       ->capture_default_str();
   command->add_option("--score", arguments->least_score, "Boxes below this score are not drawn, but submitted")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(example::number_within<double>(0, 1))
       ->capture_default_str();
   command
       ->add_option("--mask-threshold", arguments->mask_threshold,
                    "Probability from which a cell of map or foreground is drawn; unless given, the threshold of each class that\n"
                    "the run's evaluation.json picked, and 0.5 where there is none")
-      ->check(CLI::Range(0.0, 1.0));
+      ->check(example::number_within<double>(0, 1));
   command->add_option("--width", arguments->width, "Pixels of a view's side and of a camera picture's width")
-      ->check(CLI::Range(64, 4096))
+      ->check(example::number_within<int>(64, 4096))
       ->capture_default_str();
   command->callback([arguments] { predict_run(*arguments); });
 }

@@ -3,7 +3,6 @@
 
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -14,7 +13,8 @@
 #include "bevfusion/report/report_page.hpp"
 #include "bevfusion/report/report_tables.hpp"
 #include "bevfusion/report/styled_table.hpp"
-#include "support/csv.hpp"
+#include "support/number_range.hpp"
+#include "support/output_file.hpp"
 #include "support/text_table.hpp"
 
 namespace bevfusion {
@@ -40,14 +40,12 @@ void report(const ReportArguments& arguments) {
   const std::filesystem::path out = arguments.out;
   std::filesystem::create_directories(out);
   write_page(out / "index.html", groups, arguments.comparison);
-  example::LineFile csv((out / "runs.csv").string());
+  std::string csv;
   for (const std::string& line : csv_lines(groups)) {
-    csv.line(line);
+    csv += line + "\n";
   }
-  csv.flush();
-  example::LineFile json((out / "report.json").string());
-  json.line(report_json(groups, arguments.comparison).dump(1));
-  json.flush();
+  example::write_file(out / "runs.csv", csv);
+  example::write_file(out / "report.json", report_json(groups, arguments.comparison).dump(1) + "\n");
   for (const std::string& sentence : outcome_sentences(groups, baseline_among(groups, arguments.comparison.baseline))) {
     std::printf("%s\n", sentence.c_str());
   }
@@ -82,12 +80,12 @@ void add_report_command(CLI::App& app) {
   command
       ->add_option("--delta-divisor", arguments->comparison.delta_divisor,
                    "What Delta_MTL's sum over the metrics (mAP, NDS, mIoU) is divided by: the 2 tasks, as in FULLER's Table 1")
-      ->check(CLI::PositiveNumber)
+      ->check(example::number_within<double>(1e-6, 1e6))
       ->capture_default_str();
   command
       ->add_option("--lambda-divisor", arguments->comparison.lambda_divisor,
                    "What Lambda_MTL's sum over them is divided by: the 3 metrics, as in FULLER's supplement")
-      ->check(CLI::PositiveNumber)
+      ->check(example::number_within<double>(1e-6, 1e6))
       ->capture_default_str();
   command->add_option("--out", arguments->out, "Folder of the report; made where it is not there")
       ->capture_default_str()

@@ -14,6 +14,7 @@
 
 #include <torch/torch.h>
 
+#include "bevfusion/commands/chosen_device.hpp"
 #include "bevfusion/config/calibration_choice.hpp"
 #include "bevfusion/config/config_file.hpp"
 #include "bevfusion/config/run_options.hpp"
@@ -21,6 +22,8 @@
 #include "bevfusion/training/split_samples.hpp"
 #include "bevfusion/training/trainer.hpp"
 #include "bevfusion/weights/init_from.hpp"
+#include "support/folder_lock.hpp"
+#include "support/number_range.hpp"
 
 namespace bevfusion {
 namespace {
@@ -45,19 +48,39 @@ constexpr std::array<const char*, 7> free_fields = {"data.root",
                                                     "training.evaluate_every",
                                                     "data.validation_split"};
 
-bool holds_a_run(const fs::path& folder) {
-  const auto there = [&folder](const char* name) { return fs::exists(folder / name); };
-  return there("config.toml") || there("checkpoint.pt") || there("log.jsonl");
+void expect_no_run(const fs::path& folder) {
+  for (const char* name : {"config.toml", "checkpoint.pt", "log.jsonl"}) {
+    if (fs::exists(folder / name)) {
+      throw std::invalid_argument(folder.string() +
+                                  " holds a run already; --resume goes on with it, another --out begins a new one");
+    }
+  }
+}
+
+/// A run's folder may be used from anywhere: the files that its config names are named from the root.
+RunConfig with_whole_paths(RunConfig config) {
+  for (std::string* path :
+       {&config.data.root, &config.init.lidar, &config.init.lidar_names, &config.init.camera, &config.init.camera_names}) {
+    if (!path->empty()) {
+      *path = fs::absolute(*path).lexically_normal().string();
+    }
+  }
+  return config;
 }
 
 /// The run's config: of the command line, or, for a run that goes on, of its folder.
 RunConfig config_of(const TrainArguments& arguments) {
-  const fs::path file = fs::path(arguments.out) / "config.toml";
-  if (!arguments.resume || !fs::exists(file)) {
-    return arguments.options.config();
+  const fs::path folder = arguments.out;
+  if (!arguments.resume || !fs::exists(folder / "config.toml")) {
+    if (arguments.resume && fs::exists(folder / "checkpoint.pt")) {
+      throw std::invalid_argument(folder.string() +
+                                  " has a checkpoint.pt and no config.toml; 'bevfusion train --print-config' "
+                                  "with the options that the run began with writes one");
+    }
+    return with_whole_paths(arguments.options.config());
   }
-  const RunConfig begun = read_config(file);
-  RunConfig wanted = arguments.options.over(begun);
+  const RunConfig begun = with_whole_paths(read_run_config(folder));
+  const RunConfig wanted = with_whole_paths(arguments.options.over(begun));
   std::string other;
   for (const std::string& name : differences(begun, wanted)) {
     if (std::find(free_fields.begin(), free_fields.end(), name) == free_fields.end()) {
@@ -69,13 +92,6 @@ RunConfig config_of(const TrainArguments& arguments) {
                                 "; a run goes on as it began, or begins anew in another folder");
   }
   return wanted;
-}
-
-void expect_device(const std::string& device) {
-  if (torch::Device(device).is_cuda() && !torch::cuda::is_available()) {
-    throw std::invalid_argument("training.device is " + device +
-                                ", and this LibTorch sees no GPU (it may be built without CUDA); there is cpu");
-  }
 }
 
 std::string described(const SplitSamples& split) {
@@ -111,14 +127,14 @@ void tell(const RunConfig& config, const Network& network, const SplitSamples& t
 
 void train(const TrainArguments& arguments) {
   const fs::path out = arguments.out;
-  if (!arguments.resume && holds_a_run(out)) {
-    throw std::invalid_argument(out.string() + " holds a run already; --resume goes on with it, another --out begins a new one");
+  if (!arguments.resume) {
+    expect_no_run(out);
   }
   const RunConfig config = config_of(arguments);
   if (config.data.root.empty()) {
     throw std::invalid_argument("--data.root is needed: a data set in nuScenes' format (bevfusion synth writes one)");
   }
-  expect_device(config.training.device);
+  chosen_device("training.device", config.training.device);
   const Tables tables = read_tables(config.data.root, config.data.version);
   const SplitSamples training = samples_of_split(tables, config.data.train_split);
   const SplitSamples validation = samples_of_split(tables, config.data.validation_split);
@@ -126,14 +142,17 @@ void train(const TrainArguments& arguments) {
     throw std::invalid_argument("no scene of split " + config.data.train_split + " is in " + tables.folder.string());
   }
 
+  fs::create_directories(out);
+  const example::FolderLock lock(out, "is being trained");
+  if (!arguments.resume) {
+    expect_no_run(out);
+  }
   Network network = make_network(config);
   tell(config, network, training, validation);
   const bool fresh = !arguments.resume || !fs::exists(out / "checkpoint.pt");
   if (fresh && !(config.init.lidar.empty() && config.init.camera.empty())) {
     init_network(network, config.init, std::cout);
   }
-  fs::create_directories(out);
-  write_config(config, out / "config.toml");
 
   TrainerOptions options;
   options.out = out;
@@ -144,6 +163,7 @@ void train(const TrainArguments& arguments) {
     options.evaluate = [&](Network& trained) { return evaluate(trained, tables, validation.rows, config); };
   }
   Trainer trainer(config, network, tables, training.rows, options);
+  write_config(config, out / "config.toml");  // once the checkpoint, if there is one, is found to fit
   const RunPosition& position = trainer.position();
   if (position.step > 0) {
     std::printf("resuming    after step %lld, in epoch %lld of %lld\n", static_cast<long long>(position.step),
@@ -179,7 +199,8 @@ void add_train_command(CLI::App& app) {
   command
       ->add_option("--steps", arguments->steps,
                    "End after this many optimiser steps, without writing a checkpoint at the end; for measuring speed")
-      ->check(CLI::NonNegativeNumber);
+      ->check(example::number_within<std::int64_t>(0))
+      ->type_name("N");
   command->callback([arguments] { train(*arguments); });
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bevfusion/training/checkpoint.hpp"
 
-#include <cstring>
+#include <algorithm>
+#include <cstdint>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -9,17 +10,19 @@
 
 #include <torch/torch.h>
 
+#include "bevfusion/training/archive_file.hpp"
 #include "bevfusion/training/generator_state.hpp"
-#include "bevfusion/training/whole_file.hpp"
 
 namespace bevfusion {
 namespace {
 
-constexpr const char* format = "fuller bevfusion checkpoint 1";
+constexpr const char* format = "fuller bevfusion checkpoint 2";
+/// Its tensors are numbered, and it has no checksum.
+constexpr const char* first_format = "fuller bevfusion checkpoint 1";
 
 torch::Tensor bytes_of(const std::string& text) {
   torch::Tensor bytes = torch::empty({static_cast<std::int64_t>(text.size())}, torch::kByte);
-  std::memcpy(bytes.data_ptr(), text.data(), text.size());
+  std::copy(text.begin(), text.end(), bytes.data_ptr<std::uint8_t>());
   return bytes;
 }
 
@@ -79,17 +82,32 @@ auto with_file_named(const std::filesystem::path& file, const Read& read) {
   }
 }
 
-torch::serialize::InputArchive open(const std::filesystem::path& file, const torch::Device& device) {
+struct OpenCheckpoint {
   torch::serialize::InputArchive archive;
-  archive.load_from(file.string(), device);
-  torch::Tensor name;
-  if (!archive.try_read("format", name) || text_of(name) != format) {
+  bool numbered = false;  ///< tensors have no names
+};
+
+OpenCheckpoint open(const std::filesystem::path& file, const torch::Device& device) {
+  const Checksum sum = checksum_of(file);
+  if (sum == Checksum::differs) {
+    throw std::runtime_error("it is damaged: its bytes are not those that were written (CRC-32C); a copy of it may be whole");
+  }
+  OpenCheckpoint opened;
+  opened.archive.load_from(file.string(), device);
+  torch::Tensor stored;
+  const std::string name = opened.archive.try_read("format", stored) ? text_of(stored) : "";
+  opened.numbered = name == first_format;
+  if (!opened.numbered && name != format) {
     throw std::runtime_error("this is no checkpoint of this program, or of another version of it");
   }
-  return archive;
+  if (!opened.numbered && sum == Checksum::absent) {
+    throw std::runtime_error("it is damaged: its checksum is missing; a copy of it may be whole");
+  }
+  return opened;
 }
 
-void read_network(torch::serialize::InputArchive& archive, Network& network) {
+void read_network(OpenCheckpoint& opened, Network& network) {
+  torch::serialize::InputArchive& archive = opened.archive;
   torch::Tensor layout;
   archive.read("layout", layout);
   const std::string problem = difference(text_of(layout), layout_of(network));
@@ -102,7 +120,7 @@ void read_network(torch::serialize::InputArchive& archive, Network& network) {
   std::size_t number = 0;
   for (auto& entry : tensors_of(network)) {
     torch::Tensor saved;
-    tensors.read("t" + std::to_string(number++), saved);
+    tensors.read(opened.numbered ? "t" + std::to_string(number++) : entry.first, saved);
     entry.second.copy_(saved);
   }
 }
@@ -115,9 +133,13 @@ void save_checkpoint(const std::filesystem::path& file, const Network& network, 
   archive.write("format", bytes_of(format));
   archive.write("layout", bytes_of(layout_of(network)));
   torch::serialize::OutputArchive tensors(archive.compilation_unit());
-  std::size_t number = 0;
-  for (const auto& entry : tensors_of(network)) {
-    tensors.write("t" + std::to_string(number++), entry.second.detach());
+  // Not by Module::save(), where a module is an attribute of its own: TorchScript reads none that is called `class` or `if`.
+  // Names with dots it takes as they are.
+  for (const auto& parameter : network->named_parameters()) {
+    tensors.write(parameter.key(), parameter.value());
+  }
+  for (const auto& buffer : network->named_buffers()) {
+    tensors.write(buffer.key(), buffer.value(), true);
   }
   archive.write("network", tensors);
   for (std::size_t k = 0; k < towers.size(); ++k) {
@@ -133,17 +155,16 @@ void save_checkpoint(const std::filesystem::path& file, const Network& network, 
   archive.write("position", torch::tensor({position.epoch, position.batch, position.step,
                                            static_cast<std::int64_t>(position.epoch_open), position.log_bytes},
                                           torch::kLong));
-  with_file_named(file, [&] {
-    write_whole(file, [&archive](const std::filesystem::path& temporary) { archive.save_to(temporary.string()); });
-    return 0;
-  });
+  archive.write("data", bytes_of(position.data));
+  write_archive(file, archive);
 }
 
 RunPosition load_checkpoint(const std::filesystem::path& file, Network& network, TowerTrainers& towers,
                             const torch::Device& device) {
   return with_file_named(file, [&] {
-    torch::serialize::InputArchive archive = open(file, device);
-    read_network(archive, network);
+    OpenCheckpoint opened = open(file, device);
+    torch::serialize::InputArchive& archive = opened.archive;
+    read_network(opened, network);
     for (std::size_t k = 0; k < towers.size(); ++k) {
       torch::serialize::InputArchive tower;
       archive.read("tower" + std::to_string(k), tower);
@@ -157,14 +178,16 @@ RunPosition load_checkpoint(const std::filesystem::path& file, Network& network,
     archive.read("position", numbers);
     numbers = numbers.cpu();
     const auto at = [&numbers](std::int64_t k) { return numbers[k].item<std::int64_t>(); };
-    return RunPosition{at(0), at(1), at(2), at(3) != 0, at(4)};
+    torch::Tensor data;
+    const std::string trained_on = archive.try_read("data", data) ? text_of(data) : "";
+    return RunPosition{at(0), at(1), at(2), at(3) != 0, at(4), trained_on};
   });
 }
 
 void load_network(const std::filesystem::path& file, Network& network) {
   with_file_named(file, [&] {
-    torch::serialize::InputArchive archive = open(file, torch::kCPU);
-    read_network(archive, network);
+    OpenCheckpoint opened = open(file, torch::kCPU);
+    read_network(opened, network);
     return 0;
   });
 }

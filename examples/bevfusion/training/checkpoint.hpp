@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "bevfusion/model/network.hpp"
@@ -18,24 +19,27 @@ struct RunPosition {
   std::int64_t step = 0;       ///< steps of the optimiser
   bool epoch_open = false;     ///< the epoch's batches are through, its evaluation is not
   std::int64_t log_bytes = 0;  ///< length of log.jsonl
+  std::string data;            ///< trained_data()
 };
 
 using TowerTrainers = std::vector<std::unique_ptr<TowerTrainer>>;
 
 /// Writes everything that a run needs to go on as if it had not been stopped: network, optimisers, calibrations, loss scales,
-/// states of the random generators, position. The file is there whole, old or new, at any moment.
+/// states of the random generators, position. The file is there whole, old or new, at any moment; its checksum is in it.
+/// TorchScript reads it, too: Python's `torch.jit.load(FILE).network.state_dict()` has the network's tensors by name.
 /// @param device  of the run, whose generator is saved as well
-/// @throws std::runtime_error where it cannot be written
+/// @throws std::runtime_error, with file and reason, where it cannot be written; the old file is as it was then
 void save_checkpoint(const std::filesystem::path& file, const Network& network, const TowerTrainers& towers,
                      const RunPosition& position, const torch::Device& device);
 
 /// Reads it back into a network and trainers made with the same config, on the same or another device.
-/// @throws std::runtime_error that says what does not fit or cannot be read
+/// @throws std::runtime_error that says what does not fit, is damaged (by its checksum) or cannot be read
 RunPosition load_checkpoint(const std::filesystem::path& file, Network& network, TowerTrainers& towers,
                             const torch::Device& device);
 
 /// Reads the network's weights alone; the network stays on its device.
-/// @throws std::runtime_error where the file is none of ours, or holds another network: names the first tensor that differs
+/// @throws std::runtime_error where the file is none of ours, is damaged, or holds another network: names the first tensor that
+///         differs
 void load_network(const std::filesystem::path& file, Network& network);
 
 }  // namespace bevfusion

@@ -4,7 +4,6 @@
 #include <array>
 #include <chrono>
 #include <cstring>
-#include <stdexcept>
 
 #include <unistd.h>
 
@@ -71,7 +70,7 @@ EventFile::EventFile(const std::filesystem::path& folder, std::int64_t first_ste
     path_ = folder / ("events.out.tfevents." + std::to_string(static_cast<std::int64_t>(now())) + "." +
                       (named ? host.data() : "localhost") + "." + std::to_string(number));
   }
-  out_.open(path_, std::ios::binary);
+  out_.emplace(path_);
   record(event(0, of_text(3, "brain.Event:2")));
   record(event(first_step, of_text(7, of_integer(1, 1))));  // SessionLog: status = 1 is START = 1
 }
@@ -87,10 +86,8 @@ void EventFile::add(std::int64_t step, const Scalars& scalars) {
 /// TFRecord: length (8 bytes), masked CRC of these, data, masked CRC of it.
 void EventFile::record(const std::string& bytes) {
   const std::string length = little_endian(static_cast<std::uint64_t>(bytes.size()));
-  out_ << length << little_endian(masked_crc32c(length)) << bytes << little_endian(masked_crc32c(bytes)) << std::flush;
-  if (!out_) {
-    throw std::runtime_error(path_.string() + ": cannot be written");
-  }
+  out_->write(length + little_endian(masked_crc32c(length)) + bytes + little_endian(masked_crc32c(bytes)));
+  out_->flush();
 }
 
 }  // namespace bevfusion

@@ -3,10 +3,12 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "support/output_file.hpp"
 
 namespace bevfusion {
 
@@ -29,7 +31,7 @@ class EventFile {
   void record(const std::string& event);
 
   std::filesystem::path path_;
-  std::ofstream out_;
+  std::optional<example::OutputFile> out_;
 };
 
 }  // namespace bevfusion

@@ -3,8 +3,6 @@
 
 #include <stdexcept>
 
-#include "bevfusion/training/whole_file.hpp"
-
 namespace bevfusion {
 
 RunLog::RunLog(const std::filesystem::path& folder, std::int64_t bytes, std::int64_t next_step)
@@ -18,18 +16,20 @@ RunLog::RunLog(const std::filesystem::path& folder, std::int64_t bytes, std::int
     }
     std::filesystem::resize_file(path_, static_cast<std::uintmax_t>(bytes));
   }
-  lines_.open(path_, bytes > 0 ? std::ios::binary | std::ios::app : std::ios::binary | std::ios::trunc);
-  if (!lines_) {
-    throw std::runtime_error(path_.string() + ": cannot be written");
-  }
+  lines_.emplace(path_, bytes > 0 ? example::OutputFile::Mode::append : example::OutputFile::Mode::replace);
 }
 
 void RunLog::add(const StepRecord& record) { add(record.json(), record.step, record.scalars()); }
 
 void RunLog::add(const std::string& json, std::int64_t step, const NamedValues& scalars) {
-  lines_ << json << '\n' << std::flush;
-  if (!lines_) {
-    throw std::runtime_error(path_.string() + ": cannot be written");
+  try {
+    lines_->write(json);
+    lines_->put('\n');
+    lines_->flush();
+  } catch (const std::runtime_error&) {
+    std::error_code ignored;  // no half line is left
+    std::filesystem::resize_file(path_, static_cast<std::uintmax_t>(bytes_), ignored);
+    throw;
   }
   bytes_ += static_cast<std::int64_t>(json.size()) + 1;
   if (!scalars.empty()) {
@@ -38,7 +38,7 @@ void RunLog::add(const std::string& json, std::int64_t step, const NamedValues& 
 }
 
 std::int64_t RunLog::store_all() {
-  store(path_);
+  lines_->store();
   return bytes_;
 }
 

@@ -3,11 +3,12 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
+#include <optional>
 #include <string>
 
 #include "bevfusion/training/event_file.hpp"
 #include "bevfusion/training/step_record.hpp"
+#include "support/output_file.hpp"
 
 namespace bevfusion {
 
@@ -19,6 +20,7 @@ class RunLog {
   /// @throws std::runtime_error where the folder cannot be written, or log.jsonl is shorter than that
   RunLog(const std::filesystem::path& folder, std::int64_t bytes, std::int64_t next_step);
 
+  /// @throws std::runtime_error with file and reason where it cannot be written; log.jsonl then ends with the line before
   void add(const StepRecord& record);
   /// Another line, and its values for TensorBoard.
   void add(const std::string& json, std::int64_t step, const NamedValues& scalars);
@@ -29,7 +31,7 @@ class RunLog {
 
  private:
   std::filesystem::path path_;
-  std::ofstream lines_;
+  std::optional<example::OutputFile> lines_;
   std::int64_t bytes_;
   EventFile events_;
 };

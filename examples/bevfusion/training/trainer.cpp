@@ -5,7 +5,6 @@
 #include <array>
 #include <chrono>
 #include <cmath>
-#include <fstream>
 #include <stdexcept>
 #include <utility>
 
@@ -18,7 +17,8 @@
 #include "bevfusion/evaluation/figures_json.hpp"
 #include "bevfusion/model/on_device.hpp"
 #include "bevfusion/training/generator_state.hpp"
-#include "bevfusion/training/whole_file.hpp"
+#include "bevfusion/training/trained_data.hpp"
+#include "support/output_file.hpp"
 #include "support/progress.hpp"
 
 namespace bevfusion {
@@ -115,10 +115,13 @@ Trainer::Trainer(const RunConfig& config, Network network, const Tables& tables,
     towers_.push_back(std::make_unique<TowerTrainer>(tower, config_));
   }
   torch::manual_seed(mix_bits({config.training.seed, 0x747261696eULL}));
+  const std::string trained_on = trained_data(tables, data_.rows());
   const std::filesystem::path file = options_.out / "checkpoint.pt";
   if (options_.resume && std::filesystem::exists(file)) {
     position_ = load_checkpoint(file, network_, towers_, device_);
+    expect_same_data(file, position_.data, trained_on);
   }
+  position_.data = trained_on;
 }
 
 std::int64_t Trainer::steps_of_epoch() const {
@@ -284,18 +287,19 @@ void Trainer::write_evaluation(const EvaluationFigures& figures) {
     }
   }
   log_->add(line.dump(), position_.step, scalars);
-  write_whole(options_.out / "evaluation.json", [&figures](const std::filesystem::path& file) {
-    std::ofstream out(file);
-    out << figures_json(figures, {}).dump(1) << '\n';
-    if (!out.flush()) {
-      throw std::runtime_error(file.string() + ": cannot be written");
-    }
-  });
+  example::write_file(options_.out / "evaluation.json", figures_json(figures, {}).dump(1) + "\n");
 }
 
 void Trainer::checkpoint() {
-  position_.log_bytes = log_->store_all();
-  save_checkpoint(options_.out / "checkpoint.pt", network_, towers_, position_, device_);
+  const std::filesystem::path file = options_.out / "checkpoint.pt";
+  try {
+    position_.log_bytes = log_->store_all();
+    save_checkpoint(file, network_, towers_, position_, device_);
+  } catch (const std::runtime_error& error) {
+    throw std::runtime_error(error.what() + std::string(std::filesystem::exists(file)
+                                                            ? "; the checkpoint before it is whole, and --resume goes on from it"
+                                                            : "; there is no checkpoint yet"));
+  }
 }
 
 }  // namespace bevfusion

@@ -29,7 +29,8 @@ class TrainingData {
   TrainingData(const Tables& tables, std::vector<RowIndex> samples, const RunConfig& config);
 
   std::size_t samples() const { return samples_.size(); }
-  std::size_t batches() const { return sampler_.batches(); }  ///< of an epoch
+  const std::vector<RowIndex>& rows() const { return samples_; }  ///< of the tables
+  std::size_t batches() const { return sampler_.batches(); }      ///< of an epoch
   const std::vector<SampleLabels>& labels() const { return labels_; }
 
   /// @throws DataError where a file is missing or damaged

@@ -209,10 +209,21 @@ bool StateFile::collect_tensor(const Pickle& pickle, const PickleValue::Object& 
 }
 
 void StateFile::name_checkpoint() {
-  // A checkpoint of this program numbers its tensors and keeps a line with name and shape for each.
-  if (tensors_.count("format") == 0 || tensors_.count("layout") == 0 || tensors_.count("network.t0") == 0) {
+  if (tensors_.count("format") == 0 || tensors_.count("layout") == 0) {
     return;
   }
+  if (tensors_.count("network.t0") == 0) {  // the network's tensors, by name, among optimisers, calibrations and so on
+    const std::string of_network = "network.";
+    std::map<std::string, Stored> named;
+    for (const auto& [name, stored] : tensors_) {
+      if (name.compare(0, of_network.size(), of_network) == 0) {
+        named[name.substr(of_network.size())] = stored;
+      }
+    }
+    tensors_ = std::move(named);
+    return;
+  }
+  // A checkpoint of this program's first format numbers its tensors and keeps a line with name and shape for each.
   const torch::Tensor bytes = tensor("layout").contiguous();
   std::istringstream layout(
       std::string(static_cast<const char*>(bytes.data_ptr()), static_cast<std::size_t>(bytes.numel() * bytes.element_size())));
