@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Data-parallel training: two ranks, each with half of the batch and a replica of its own, find the weights of the whole batch,
 // and after the usual average of `.grad` its gradients. Ranks are threads, and the average is a barrier with a sum.
-#include <condition_variable>
 #include <mutex>
 #include <thread>
 
@@ -11,54 +10,15 @@
 
 #include "support/calibrated.hpp"
 #include "support/catch.hpp"
+#include "support/meeting.hpp"
 
 namespace {
 
 using torch::Tensor;
 using Tensors = std::vector<torch::Tensor>;
+using fuller::testing::Meeting;
 
 constexpr int ranks = 2;
-
-/// Means over threads that call it in the same order.
-class Meeting {
- public:
-  void average(Tensors& mine) {
-    std::unique_lock<std::mutex> lock(mutex_);
-    if (arrived_ == 0) {
-      sums_.clear();
-      for (const Tensor& tensor : mine) {
-        sums_.push_back(tensor.clone());
-      }
-    } else {
-      for (std::size_t k = 0; k < mine.size(); ++k) {
-        sums_[k].add_(mine[k]);
-      }
-    }
-    wait_for_all(lock);
-    for (std::size_t k = 0; k < mine.size(); ++k) {
-      mine[k].copy_(sums_[k] / ranks);
-    }
-    wait_for_all(lock);
-  }
-
- private:
-  void wait_for_all(std::unique_lock<std::mutex>& lock) {
-    const int round = round_;
-    if (++arrived_ == ranks) {
-      arrived_ = 0;
-      ++round_;
-      all_here_.notify_all();
-    } else {
-      all_here_.wait(lock, [&] { return round_ != round; });
-    }
-  }
-
-  std::mutex mutex_;
-  std::condition_variable all_here_;
-  Tensors sums_;
-  int arrived_ = 0;
-  int round_ = 0;
-};
 
 /// Two branches, a fusion layer, a shared layer, two heads; every replica starts alike.
 struct Network {
@@ -143,7 +103,7 @@ Outcome run(const Rule& rule, fuller::CalibrationOptions options, int rank, Meet
 template <class Rule>
 Outcome run_ranks(const Rule& rule, const fuller::CalibrationOptions& options, const Tensors& batches, const Labels& of_rank_0,
                   const Labels& of_rank_1) {
-  Meeting meeting;
+  Meeting meeting(ranks);
   std::vector<Outcome> outcomes(ranks);
   std::thread other([&] { outcomes[1] = run(rule, options, 1, &meeting, batches, of_rank_1); });
   outcomes[0] = run(rule, options, 0, &meeting, batches, of_rank_0);
@@ -244,7 +204,7 @@ struct Decoder {
 TEST_CASE("ranks whose losses share a decoder compare the same parameters, whichever tasks each has", "[ranks]") {
   std::vector<Decoder> nets(ranks);  // one after the other: the generator belongs to the process
   const Tensor x = torch::randn({4, 3}, torch::kDouble);
-  Meeting meeting;
+  Meeting meeting(ranks);
   std::vector<std::vector<double>> weights(ranks);
   const auto run_rank = [&](int rank) {
     fuller::CalibrationOptions options;

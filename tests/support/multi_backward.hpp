@@ -141,7 +141,7 @@ inline Tensors weighted_gradients(const Tensors& losses, const Tensors& shared, 
   }
   Tensors of_heads;
   for (std::size_t i = 0; i < losses.size(); ++i) {
-    const Tensors own = gradient_of(losses[i], shared);
+    const Tensors own = shared.empty() ? Tensors() : gradient_of(losses[i], shared);
     for (std::size_t k = 0; k < shared.size(); ++k) {
       expected[k] = expected[k] + weights.shared[i] * own[k];
     }

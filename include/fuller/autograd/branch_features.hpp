@@ -46,7 +46,9 @@ inline void note_widths(Modalities& modalities, const std::vector<at::Tensor>& b
 inline const void* hooked(const std::shared_ptr<Modalities>& modalities, const at::Tensor& weight) {
   if (!weight.defined() || !weight.requires_grad() || !weight.is_leaf() || weight.dim() < 2) {
     fail("the fusion weight ", weight.defined() ? "must be a trained parameter of two dimensions or more" : "is undefined",
-         "; its gradient is what the gates are computed from");
+         "; its gradient is what the gates are computed from: gate with a weight that is trained, or pass the branches on "
+         "without ",
+         "gate() as long as it is frozen");
   }
   if (modalities->device && weight.device() != modalities->device->device()) {
     fail("the fusion weight is on ", weight.device(), ", the calibration's steps run on ", modalities->device->device());
@@ -88,6 +90,9 @@ inline std::vector<at::Tensor> gated(const std::shared_ptr<State>& state, const 
       through.push_back(branches[m]);
     }
   }
+  if (through.empty()) {  // frozen, and the fusion layer perhaps with them
+    return branches;
+  }
   for (std::size_t m = 0; m < fusion.size(); ++m) {
     for (std::size_t k = 0; k < m; ++k) {
       if (fusion[m].defined() && fusion[m].is_same(fusion[k])) {
@@ -98,9 +103,6 @@ inline std::vector<at::Tensor> gated(const std::shared_ptr<State>& state, const 
     }
     const bool is_read = fusion.size() == 1 || branches[m].defined();
     step->weights.push_back(is_read ? hooked(modalities, fusion[m]) : nullptr);
-  }
-  if (through.empty()) {
-    return branches;
   }
   const std::vector<at::Tensor> outputs = BranchGate::apply(at::TensorList(through), step);
   step->node = outputs.front().grad_fn().get();

@@ -173,7 +173,8 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
                                                  torch::autograd::variable_list cotangents) {
     const auto step = open_capsule<GateStep>(context->saved_data["step"]);
     if (at::GradMode::is_enabled()) {
-      fail("a backward with create_graph through gate() is refused: the gates would be applied twice");
+      fail("a backward with create_graph through gate() is refused: the gates would be applied twice; leave gate() out where ",
+           "losses hold derivatives of outputs (a PINN, a gradient penalty)");
     }
     Modalities& modalities = *step->modalities;
     if (step->state->nested == 0) {

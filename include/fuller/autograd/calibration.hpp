@@ -4,10 +4,10 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <initializer_list>
 #include <memory>
 #include <string>
 #include <type_traits>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -17,17 +17,19 @@
 
 #include <fuller/autograd/branch_features.hpp>
 #include <fuller/autograd/branch_updates.hpp>
+#include <fuller/autograd/describe.hpp>
 #include <fuller/autograd/device_steps.hpp>
 #include <fuller/autograd/diagnostics.hpp>
+#include <fuller/autograd/forked_levels.hpp>
 #include <fuller/autograd/loss_guard.hpp>
 #include <fuller/autograd/loss_sum.hpp>
 #include <fuller/autograd/options.hpp>
+#include <fuller/autograd/parameter_names.hpp>
+#include <fuller/autograd/plain_step.hpp>
 #include <fuller/autograd/route.hpp>
 #include <fuller/autograd/saved_state.hpp>
 #include <fuller/autograd/snapshot.hpp>
 #include <fuller/autograd/step.hpp>
-#include <fuller/autograd/surface.hpp>
-#include <fuller/autograd/task_fork.hpp>
 #include <fuller/autograd/task_rule.hpp>
 
 namespace fuller {
@@ -62,7 +64,7 @@ class Calibration {
     static_assert(
         is_rule<Rule>::value,
         "not a rule: see fuller/calibrators/rule.hpp; a plain function of Eigen maps becomes one as fuller::EigenRule{f}");
-    expect_names(tasks, "task");
+    detail::expect_names(tasks, "task");
     const auto count = static_cast<int>(tasks.size());
     WeightingOptions policies;
     policies.missing = options.missing;
@@ -87,7 +89,7 @@ class Calibration {
     if (names.size() < 2) {
       detail::fail("modalities() needs two names or more, got ", names.size());
     }
-    expect_names(names, "modality");
+    detail::expect_names(names, "modality");
     auto made = std::make_shared<detail::Modalities>(std::move(gate), std::move(names));
     if (steps_) {
       made->device = steps_->gates(made->gate, static_cast<int>(made->names.size()));
@@ -131,9 +133,12 @@ class Calibration {
   /// The outputs alias `z` and each other; an in-place operation on one is refused. Where gradients are off, or z needs none,
   /// they are plain copies of the handle.
   /// @param z            the output of the last shared layer, any shape, floating point, any device
-  /// @param last_shared  the parameters whose gradients are compared. Unless given they are found: the weight of the last layer
-  ///                     behind z (Surface::last_shared), or all parameters behind z (Surface::all_shared)
-  /// @throws Error where the last layer cannot be found, or a given parameter needs no gradient
+  /// @param last_shared  the parameters whose gradients are compared. Unless given they are found: the weight of the last trained
+  ///                     layer behind z, or all that it is made of (A and B of W_0 + A B), where every way back from z leads
+  ///                     through that layer (Surface::last_shared); or all parameters behind z (Surface::all_shared).
+  ///                     diagnostics() lists them, and layers that were passed because they are frozen
+  /// @throws Error where the last layer cannot be found (with the layers that were reached, and how to name one), or a given
+  ///         parameter needs no gradient
   Tensors fork(const Tensor& z, Tensors last_shared = {}) {
     Tensors outputs;
     for (Tensors& of_task : fork_levels({z}, std::move(last_shared))) {
@@ -151,47 +156,47 @@ class Calibration {
     return to_array<T>(fork(z, std::move(last_shared)));
   }
 
-  /// fork() of a shared representation of several tensors (the levels of a pyramid).
+  /// fork_levels() for T tasks known when compiling: `auto [of_a, of_b] = calibration.fork<2>({mean, log_variance});`, then
+  /// of_a[0] is the mean and of_a[1] the logarithm of the variance for task a.
+  template <std::size_t T>
+  std::array<Tensors, T> fork(const Tensors& levels, Tensors last_shared = {}) {
+    if (state_->tasks.size() != T) {
+      detail::fail("fork<", T, ">() of a calibration of ", state_->tasks.size(), " tasks");
+    }
+    return to_array<T>(fork_levels(levels, std::move(last_shared)));
+  }
+
+  /// fork_levels() under the name of fork().
+  std::vector<Tensors> fork(const Tensors& levels, Tensors last_shared = {}) {
+    return fork_levels(levels, std::move(last_shared));
+  }
+
+  /// fork() of a shared representation of several tensors: the levels of a pyramid, a mean and a variance, z and the skip
+  /// connections of a U-Net. Unless named, the last shared layer of each level is compared, all of them as one surface.
+  ///
+  /// Levels may lie behind each other. A level that needs no gradient comes back as it is.
   /// @return for each task the K levels
+  /// @throws Error as fork(), and for no levels at all
   std::vector<Tensors> fork_levels(const Tensors& levels, Tensors last_shared = {}) {
     expect_no_exception();
-    const std::size_t tasks = state_->tasks.size();
-    Tensors trained;
-    for (const Tensor& level : levels) {
-      if (!level.defined()) {
-        detail::fail("fork() got an undefined tensor as shared representation");
+    return detail::forked_levels(state_, levels, std::move(last_shared));
+  }
+
+  /// Tells what the user's modules call their parameters, so that diagnostics, describe() and errors can. Changes nothing else.
+  /// May be called once for each module; of a parameter's names (tied weights) the first counts. No parameter is kept alive.
+  ///
+  ///     calibration.name_parameters(model->named_parameters());
+  ///
+  /// @param named   names with tensors: torch::OrderedDict, std::map, a list of pairs
+  /// @param prefix  put before each name: "trunk."
+  template <class Named>
+  void name_parameters(const Named& named, const std::string& prefix = {}) {
+    static_assert(detail::holds_named_tensors<Named>::value, "names with tensors are needed: model->named_parameters()");
+    detail::for_each_named(named, [&](const std::string& name, const Tensor& parameter) {
+      if (parameter.defined()) {
+        state_->names->insert(prefix + name, parameter);
       }
-      if (state_->device && level.device() != state_->device->device()) {
-        detail::fail("fork() got a tensor on ", level.device(), ", the calibration's steps run on ", state_->device->device());
-      }
-      if (level.requires_grad()) {
-        trained.push_back(level);
-      }
-    }
-    std::vector<Tensors> outputs(tasks, levels);
-    if (!at::GradMode::is_enabled() || trained.empty()) {
-      return outputs;
-    }
-    auto step = std::make_shared<detail::Step>();
-    for (const Tensor& level : trained) {
-      step->roots.push_back(detail::gradient_edge(level));
-    }
-    detail::choose_surface(*state_, *step, trained, std::move(last_shared));
-    auto both = std::make_shared<detail::StepOfState>(detail::StepOfState{state_, step});
-    const Tensors aliases = detail::TaskFork::apply(at::TensorList(trained), std::move(both));
-    step->fork = aliases.front().grad_fn().get();
-    auto& open = state_->open_steps;
-    open.erase(std::remove_if(open.begin(), open.end(), [](const auto& one) { return one.expired(); }), open.end());
-    open.push_back(step);
-    for (std::size_t i = 0; i < tasks; ++i) {
-      std::size_t next = i * trained.size();
-      for (Tensor& level : outputs[i]) {
-        if (level.requires_grad()) {
-          level = aliases[next++];
-        }
-      }
-    }
-    return outputs;
+    });
   }
 
   /// Names the parameters of a task's head that the graph does not show, because a reentrant checkpoint hides them. Once, not in
@@ -204,7 +209,11 @@ class Calibration {
   ///
   /// @param losses  T scalars in the order of the tasks. An undefined tensor, or one that needs no gradient, is a task that is
   ///                absent in this step: no zero gradient, and its state is left alone.
-  /// @return a scalar, the plain sum; a 0 that needs no gradient where every task is absent
+  /// Where nothing that the losses share is trained (the first epochs with a frozen backbone, networks of their own), there is
+  /// nothing to calibrate: a rule that compares gradients is not asked, each loss counts with its static weights, no state moves
+  /// and the step does not count. LibTorch's warnings say so once, diagnostics().route in each such step.
+  ///
+  /// @return a scalar, the plain sum of the losses without weights; a 0 that needs no gradient where every task is absent
   /// @throws Error for a wrong number of losses, one that is no scalar, heads fed past the fork or from another task's output,
   ///         and (unless Surface::all_shared) a parameter that two heads share
   Tensor sum(const Tensors& losses) {
@@ -255,10 +264,29 @@ class Calibration {
             std::make_unique<detail::LossGuard>(step, edges[k].input_nr, state_->tasks[step->given[k]]));
       }
     }
+    if (step->route == detail::Step::Route::plain) {
+      detail::say_plain(*state_);
+    }
     auto summed = std::make_shared<detail::SummedStep>(detail::SummedStep{state_, step, std::move(edges), ++step->sums});
     const Tensor total = detail::LossSum::apply(at::TensorList(given), std::move(summed));
     step->sum = total.grad_fn().get();
     return constant.defined() ? total + constant : total;
+  }
+
+  /// sum() of losses by name, in any order: `calibration.sum({{"box", box_loss}, {"class", class_loss}})`. A task that is not
+  /// named is absent in this step.
+  /// @throws Error as above, and for a name that no task has or that is given twice
+  Tensor sum(std::initializer_list<std::pair<std::string, Tensor>> losses) {
+    if (losses.size() == 0) {
+      detail::fail("sum() got no losses; the tasks are ", detail::listed(detail::joined(state_->tasks)));
+    }
+    return sum_named(losses);
+  }
+
+  /// The same from a container: std::map, std::unordered_map, torch::OrderedDict, a list of pairs, as detectors return.
+  template <class Named, std::enable_if_t<detail::holds_named_tensors<Named>::value, int> = 0>
+  Tensor sum(const Named& losses) {
+    return sum_named(losses);
   }
 
   /// The branch features, gated: pass them on to the fusion layer, which reads them one behind the other along the channels.
@@ -347,6 +375,10 @@ class Calibration {
     return out;
   }
 
+  /// diagnostics() for a human: which parameters are compared and shared, what the step cost, a row for each task and modality.
+  /// Waits where diagnostics() does.
+  std::string describe() const { return "rule " + state_->rule.name + ", " + fuller::describe(diagnostics()); }
+
   /// The diagnostics of the last step without a wait: take one every so many steps, and look at it when it is there. Not inside a
   /// capture. Allocates.
   Snapshot snapshot() const { return Snapshot(*state_, modalities_.get()); }
@@ -397,23 +429,27 @@ class Calibration {
     }
   }
 
-  static void expect_names(const std::vector<std::string>& names, const char* what) {
-    if (names.empty()) {
-      detail::fail("a calibration needs at least one ", what);
-    }
-    std::unordered_set<std::string> seen;
-    for (const std::string& name : names) {
-      if (name.empty() || name.find('\n') != std::string::npos || !seen.insert(name).second) {
-        detail::fail("the ", what, " name '", name, "' is empty, has a line break, or is given twice");
-      }
-    }
+  template <std::size_t N, class Item>
+  static std::array<Item, N> to_array(std::vector<Item> items) {
+    std::array<Item, N> array;
+    std::move(items.begin(), items.end(), array.begin());
+    return array;
   }
 
-  template <std::size_t N>
-  static std::array<Tensor, N> to_array(Tensors tensors) {
-    std::array<Tensor, N> array;
-    std::move(tensors.begin(), tensors.end(), array.begin());
-    return array;
+  template <class Named>
+  Tensor sum_named(const Named& losses) {
+    Tensors in_order(state_->tasks.size());
+    std::vector<bool> given(state_->tasks.size(), false);
+    detail::for_each_named(losses, [&](const std::string& name, const Tensor& loss) {
+      const std::size_t task = index_of(name);
+      if (given[task]) {
+        detail::fail("sum() got two losses for '", name,
+                     "'; add them, or give each a task of its own: ", detail::listed(detail::joined(state_->tasks)));
+      }
+      given[task] = true;
+      in_order[task] = loss;
+    });
+    return sum(in_order);
   }
 
   std::size_t index_of(const std::string& task) const {

@@ -45,9 +45,11 @@ inline bool gram_of_linear(State& state, const Step& step, const TaskTensors& co
   const bool is_output = step.roots.front() == step.linear;
   std::vector<at::Tensor> output_gradients(cotangents.size());
   for (std::size_t i = 0; i < cotangents.size(); ++i) {
-    if (any_defined(cotangents[i])) {
-      output_gradients[i] =
-          is_output ? cotangents[i].front() : pull_back(step.roots, cotangents[i], {step.linear}, state.nested).front();
+    if (any_defined(cotangents[i]) && is_output) {
+      output_gradients[i] = cotangents[i].front();
+    } else if (any_defined(cotangents[i])) {
+      output_gradients[i] = pull_back(step.roots, cotangents[i], {step.linear}, state.nested).front();
+      count_pass(state, {output_gradients[i]});
     }
   }
   ghost_gram_matrix(x, output_gradients, /*with_bias=*/false, state.gram.data());
@@ -83,6 +85,7 @@ inline TaskTensors pull_back_to_surface(State& state, const Step& step, const Ta
       expected += engine_nodes(cotangents[i]);
       gradients[i] = pull_back(step.roots, cotangents[i], step.surface_edges, state.nested);
       expect_reached(state, i, gradients[i]);
+      count_pass(state, gradients[i]);
     }
   }
   expect_no_checkpoint(expected);
@@ -171,6 +174,7 @@ inline void weigh(State& state, Step& step) {
   state.loss_scale = step.loss_scale;
   ++state.step;
   step.weighed = true;
+  show(state, step);
 }
 
 /// The same on the device, from the task gradients themselves: nothing is thrown for what they hold, and nothing waited for.
@@ -179,6 +183,7 @@ inline void weigh_on_device(State& state, Step& step, const TaskTensors& gradien
   state.weights_on_device = true;
   ++state.step;
   step.weighed = true;
+  show(state, step);
 }
 
 /// The same from the cotangents of the fork's outputs.

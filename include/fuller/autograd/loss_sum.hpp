@@ -17,6 +17,7 @@
 #include <torch/csrc/autograd/graph_task.h>
 
 #include <fuller/autograd/head_gradients.hpp>
+#include <fuller/autograd/plain_step.hpp>
 #include <fuller/autograd/task_fork.hpp>
 
 namespace fuller::detail {
@@ -50,7 +51,9 @@ struct LossSum : torch::autograd::Function<LossSum> {
     State& state = *summed->state;
     Step& step = *summed->step;
     if (at::GradMode::is_enabled()) {
-      fail("a backward with create_graph through the calibration's sum of losses is refused: the weights would be applied twice");
+      fail(
+          "a backward with create_graph through the calibration's sum of losses is refused: the weights would be applied twice; ",
+          "take derivatives of the losses themselves, before sum(), and let the sum's backward be the one that trains");
     }
     if (NestedPass::on_this_thread() > 0) {
       fail(
@@ -61,6 +64,11 @@ struct LossSum : torch::autograd::Function<LossSum> {
       fail("sum() was called once more on losses behind the same fork(); go backward from the last sum alone");
     }
     const at::Tensor& scale = gradients[0];
+    state.passes = 0;
+    state.bytes_kept = 0;
+    if (step.route == Step::Route::plain) {
+      return plain_losses(state, step, summed->loss_edges, scale);
+    }
     step.run = torch::autograd::get_current_graph_task_nodes_in_graph();
     step.weighed = false;
     step.scale = step.route == Step::Route::fork ? scale : at::Tensor();
@@ -152,6 +160,7 @@ struct LossSum : torch::autograd::Function<LossSum> {
         continue;
       }
       std::vector<at::Tensor> all = pull_back({loss_edges[k]}, {scale}, targets, state.nested);
+      count_pass(state, all);
       const auto middle = all.end() - static_cast<std::ptrdiff_t>(with_heads ? step.heads[i].size() : 0);
       of_heads[i].assign(middle, all.end());
       gradients[i].assign(all.begin(), middle);
@@ -250,21 +259,34 @@ struct LossSum : torch::autograd::Function<LossSum> {
     });
   }
 
+  /// What leaves the heads' gradients alone, for a message: nothing does where a policy may skip a task.
+  static const char* unweighted_heads(const State& state, const Step& step) {
+    if (state.options.non_finite != NonFinite::propagate) {
+      return "";
+    }
+    return step.route == Step::Route::fork ? ", or options.apply_to = fuller::ApplyTo::shared_only"
+                                           : ", or options.apply_to = fuller::ApplyTo::all";
+  }
+
   /// Refuses a term outside the sum, entered at `entry`, that reaches the fork or a parameter that will be changed.
   static void refuse_at(const State& state, const Step& step, const Node& reached,
                         const std::unordered_map<const void*, std::size_t>& changed, const Node& entry) {
     if (&reached == step.fork && step.route == Step::Route::fork) {
       refuse_second_sum(step);
       fail("a term outside the calibration's sum of losses reads an output of fork(), at ", entry.name(),
-           "; add that term to its task's loss");
+           "; add that term to its task's loss, or, if it reads several tasks' (a consistency loss), to one of them or as a task "
+           "of ",
+           "its own, under options.surface = fuller::Surface::all_shared");
     }
     const at::Tensor* leaf = leaf_of(&reached);
     const auto place = leaf == nullptr ? changed.end() : changed.find(leaf->unsafeGetTensorImpl());
     if (place != changed.end()) {
       refuse_second_sum(step);
-      fail("a parameter of shape ", leaf->sizes(), " of the head of '", state.tasks[place->second],
-           "' is also used by a term outside the calibration's sum of losses, at ", entry.name(),
-           "; add that term to its task's loss");
+      fail(
+          called(*state.names, *leaf), " of the head of '", state.tasks[place->second],
+          "' is also used by a term outside the calibration's sum of losses, at ", entry.name(),
+          "; add that term to its task's loss (one over several heads under options.surface = fuller::Surface::all_shared), or, ",
+          "for a regulariser of all parameters, use the optimiser's weight decay", unweighted_heads(state, step));
     }
   }
 

@@ -66,9 +66,15 @@ inline std::string explore_heads(const State& state, Step& step, const std::vect
   NodeSet trunk;
   const std::vector<Node*>& way = step.linear_way;
   std::size_t entries = 0;
+  std::vector<WeakTensor>& shared = step.seen->shared;
+  shared.clear();
   for (const Edge& root : step.roots) {
     walk(root, trunk, [&](const Edge& edge) {
       entries += static_cast<std::size_t>(std::count(way.begin(), way.end(), edge.function.get()));
+      const at::Tensor* leaf = leaf_of(edge.function.get());
+      if (leaf != nullptr && !trunk.contains(edge.function.get())) {
+        shared.push_back(weak(*leaf));
+      }
       return true;
     });
   }
@@ -78,8 +84,9 @@ inline std::string explore_heads(const State& state, Step& step, const std::vect
   const std::vector<const Node*> elsewhere = other_forks(state, step);
   std::unordered_map<const void*, std::size_t> owners;
   const char* or_all_shared =
-      ", or, for losses that share more than the trunk (several of one head, a skip connection), set options.surface = "
-      "fuller::Surface::all_shared";
+      ", or, for losses that share more than the trunk (several of one head, a skip connection, a consistency of two heads), set "
+      "options.surface = fuller::Surface::all_shared";
+  const ParameterNames& names = *state.names;
   std::ostringstream problem;
   for (std::size_t k = 0; k < loss_edges.size() && problem.tellp() == 0; ++k) {
     const std::size_t task = step.given[k];
@@ -93,28 +100,38 @@ inline std::string explore_heads(const State& state, Step& step, const std::vect
         const std::size_t slot = edge.input_nr / step.roots.size();
         if (slot != task) {
           problem << "the loss of '" << state.tasks[task] << "' is computed from the fork's output for '" << state.tasks[slot]
-                  << "'";
+                  << "'; feed each head from its own" << or_all_shared;
         }
         reached = true;
         return false;
       }
       if (std::find(elsewhere.begin(), elsewhere.end(), node) != elsewhere.end()) {
-        fail("the loss of '", state.tasks[task], "' depends on two calls of fork(); go backward from a sum() for each of them, ",
-             "or join the inputs of both along the batch");
+        fail("the loss of '", state.tasks[task], "' depends on two calls of fork(), or on another than the losses before it; go ",
+             "backward from a sum() for each of them, or join the inputs of both along the batch, or set options.surface = ",
+             "fuller::Surface::all_shared and call no fork() at all");
       }
       if (trunk.contains(node)) {
-        problem << "the loss of '" << state.tasks[task] << "' reaches the shared trunk past the fork, at " << node->name()
-                << "; feed its head from fork() alone" << or_all_shared;
+        problem << "the loss of '" << state.tasks[task] << "' reaches the shared trunk past the fork, at ";
+        if (const at::Tensor* leaf = leaf_of(node)) {
+          problem << called(names, *leaf)
+                  << "; a regulariser of the trunk's parameters goes into the optimiser's weight decay, or "
+                  << "outside the sum, calibration.sum({...}) + term; a head is fed from fork() alone";
+        } else {
+          problem << node->name()
+                  << "; feed its head from fork() alone, a skip connection too: calibration.fork_levels({z, skip}), "
+                  << "which gives each task both";
+        }
+        problem << or_all_shared;
         return false;
       }
       if (const at::Tensor* leaf = leaf_of(node)) {
         const auto [owner, is_new] = owners.emplace(leaf->unsafeGetTensorImpl(), task);
         if (state.shared.contains(*leaf)) {
-          problem << "a parameter of shape " << leaf->sizes() << " was shared in an earlier step";
+          problem << called(names, *leaf) << " was shared in an earlier step";
         } else if (is_new) {
           step.heads[task].push_back(*leaf);
         } else if (owner->second != task) {
-          problem << "a head parameter of shape " << leaf->sizes() << " is shared by '" << state.tasks[owner->second] << "' and '"
+          problem << called(names, *leaf, "head parameter") << " is shared by '" << state.tasks[owner->second] << "' and '"
                   << state.tasks[task] << "'; give each head its own" << or_all_shared;
         }
         return false;
@@ -124,14 +141,17 @@ inline std::string explore_heads(const State& state, Step& step, const std::vect
       return true;
     });
     if (!reached && problem.tellp() == 0) {
-      problem << "the loss of '" << state.tasks[task] << "' does not depend on the fork's output for it; feed its head from that";
+      problem << "the loss of '" << state.tasks[task]
+              << "' does not depend on the fork's output for it; feed its head from that, "
+              << "or, where that is meant (detached features, a network of its own), add the loss outside the sum: "
+              << "calibration.sum({..., torch::Tensor(), ...}) + loss";
     }
     for (const at::Tensor& named : state.named_heads[task]) {
       const auto [owner, is_new] = owners.emplace(named.unsafeGetTensorImpl(), task);
       if (is_new) {
         step.heads[task].push_back(named);
       } else if (owner->second != task && problem.tellp() == 0) {
-        problem << "a head parameter of shape " << named.sizes() << " named for '" << state.tasks[task] << "' is also one of '"
+        problem << called(names, named, "head parameter") << " named for '" << state.tasks[task] << "' is also one of '"
                 << state.tasks[owner->second] << "'; give each head its own" << or_all_shared;
       }
     }
@@ -139,15 +159,15 @@ inline std::string explore_heads(const State& state, Step& step, const std::vect
   return problem.str();
 }
 
-/// Makes every parameter that two or more losses reach, or that lies behind the fork, the step's surface, unless that was named,
-/// and the rest the heads of the one task that reaches them. A parameter that was shared in one step is so in all: tasks may be
-/// absent. Where nothing is shared, each task is measured by all it reaches.
-inline void explore_all(State& state, Step& step, const std::vector<Edge>& loss_edges) {
-  struct Reached {
-    at::Tensor parameter;
-    std::vector<std::size_t> tasks;
-    bool shared = false;
-  };
+/// A parameter, and the tasks whose losses reach it.
+struct Reached {
+  at::Tensor parameter;
+  std::vector<std::size_t> tasks;
+  bool shared = false;  ///< by two of them, in this step or an earlier one, or because it lies behind the fork
+};
+
+/// Finds what each loss reaches, all the way back.
+inline std::vector<Reached> explore_leaves(const State& state, Step& step, const std::vector<Edge>& loss_edges) {
   std::unordered_map<const void*, std::size_t> places;
   std::vector<Reached> leaves;
   for (std::size_t k = 0; k < loss_edges.size(); ++k) {
@@ -179,6 +199,46 @@ inline void explore_all(State& state, Step& step, const std::vector<Edge>& loss_
       return true;
     });
   }
+  return leaves;
+}
+
+/// Refuses what ranks could not agree on: which parameters are shared shows in a step with every task.
+inline void expect_all_tasks_once(State& state, const Step& step, const std::vector<at::Tensor>& leaves) {
+  const bool depends = !step.named && (always_measured(state) || state.options.measure_every > 0);
+  if (!state.options.ranks.average || !depends) {
+    return;
+  }
+  const bool all = step.given.size() == state.tasks.size();
+  for (const at::Tensor& parameter : leaves) {
+    if (all) {
+      state.reached_by_all.insert(parameter);
+    } else if (!state.reached_by_all.contains(parameter)) {
+      fail(
+          "on several ranks the first step of Surface::all_shared, and the first after parameters were unfrozen, needs the loss "
+          "of ",
+          "every task on every rank: it tells which parameters are shared; ", called(*state.names, parameter),
+          " has been in no such step yet");
+    }
+  }
+}
+
+/// The same where the fork was found in order: what lies behind it, and the heads.
+inline void expect_all_tasks_once(State& state, const Step& step) {
+  std::vector<at::Tensor> leaves;
+  for (const WeakTensor& parameter : step.seen->shared) {
+    leaves.push_back(locked(parameter));
+  }
+  for (const auto& head : step.heads) {
+    leaves.insert(leaves.end(), head.begin(), head.end());
+  }
+  expect_all_tasks_once(state, step, leaves);
+}
+
+/// Makes every parameter that two or more losses reach, or that lies behind the fork, the step's surface, unless that was named,
+/// and the rest the heads of the one task that reaches them. A parameter that was shared in one step is so in all: tasks may be
+/// absent. Where one loss alone is there and nothing is known to be shared, its task is measured by all it reaches.
+/// @return whether there is nothing to compare: two losses or more share nothing that is trained
+inline bool explore_all(State& state, Step& step, const std::vector<Reached>& leaves) {
   step.heads.assign(state.tasks.size(), {});
   std::vector<at::Tensor> shared;
   for (const Reached& reached : leaves) {
@@ -189,14 +249,22 @@ inline void explore_all(State& state, Step& step, const std::vector<Edge>& loss_
       step.heads[reached.tasks.front()].push_back(reached.parameter);
     }
   }
-  if (step.named) {
-    return;
+  step.seen->shared.clear();
+  for (const at::Tensor& parameter : shared) {
+    step.seen->shared.push_back(weak(parameter));
   }
-  if (state.options.ranks.average) {
+  if (step.named) {
+    return false;
+  }
+  const bool on_ranks = static_cast<bool>(state.options.ranks.average);
+  if (on_ranks) {
     shared = state.shared.trained();  // the same list on every rank, whichever tasks it has in this step
   }
   step.surface = std::move(shared);
-  if (step.surface.empty()) {
+  const bool nothing = step.surface.empty() && (step.given.size() > 1 || (on_ranks && state.tasks.size() > 1));
+  if (step.surface.empty() && on_ranks) {
+    step.surface = state.reached_by_all.trained();
+  } else if (step.surface.empty()) {
     for (const Reached& reached : leaves) {
       step.surface.push_back(reached.parameter);
     }
@@ -205,39 +273,63 @@ inline void explore_all(State& state, Step& step, const std::vector<Edge>& loss_
   for (const at::Tensor& parameter : step.surface) {
     step.surface_edges.push_back(gradient_edge(parameter));
   }
+  return nothing;
 }
 
-/// Refuses what ranks could not agree on: which parameters are shared shows in a step with every task.
-inline void expect_all_tasks_once(State& state, const Step& step) {
-  state.saw_all_tasks = state.saw_all_tasks || step.given.size() == state.tasks.size();
-  const bool depends =
-      state.surface == Surface::all_shared && !step.named && (always_measured(state) || state.options.measure_every > 0);
-  if (state.options.ranks.average && depends && !state.saw_all_tasks) {
-    fail("on several ranks the first step of Surface::all_shared needs the loss of every task on every rank: it tells which ",
-         "parameters are shared");
+/// The route of a step in which nothing that is shared is trained. A rule that compares no gradients has its say as ever.
+inline Step::Route route_without_shared(const State& state, Step& step) {
+  if (state.rule.needs.gram) {
+    step.surface.clear();
+    step.surface_edges.clear();
+    return Step::Route::plain;
   }
+  return Step::Route::sum;
 }
 
 /// Decides where this step's weights are chosen, and refuses in words what neither way can do exactly.
 inline void choose_route(State& state, Step& step, const std::vector<Edge>& loss_edges) {
-  expect_all_tasks_once(state, step);
   step.heads.assign(state.tasks.size(), {});
   step.custom.assign(state.tasks.size(), false);
   step.inside.clear();
   std::string problem = step.fork == nullptr
                             ? "no loss depends on an output of fork(); feed the heads from z = calibration.fork(trunk(x)), or, "
-                              "where that trunk is frozen and nothing shared is trained, add the losses yourself"
+                              "without fork() and for every parameter that two losses share, set options.surface = "
+                              "fuller::Surface::all_shared"
                             : explore_heads(state, step, loss_edges);
-  if (problem.empty()) {
-    step.route = Step::Route::fork;
-    return;
-  }
-  if (state.surface != Surface::all_shared) {
+  const bool may_be_apart = step.fork == nullptr && state.frozen_fork;
+  if (!problem.empty() && state.surface != Surface::all_shared && !may_be_apart) {
     fail(problem);
   }
-  step.inside.clear();
-  explore_all(state, step, loss_edges);
-  step.route = Step::Route::sum;
+  if (problem.empty()) {
+    step.route = Step::Route::fork;
+    if (state.surface == Surface::all_shared) {
+      expect_all_tasks_once(state, step);
+    }
+  } else {
+    step.inside.clear();
+    const std::vector<Reached> leaves = explore_leaves(state, step, loss_edges);
+    std::vector<at::Tensor> parameters;
+    for (const Reached& reached : leaves) {
+      parameters.push_back(reached.parameter);
+    }
+    expect_all_tasks_once(state, step, parameters);
+    if (state.surface != Surface::all_shared) {
+      for (const Reached& reached : leaves) {
+        if (reached.tasks.size() > 1) {
+          fail("nothing behind the tensors given to fork() is trained, but ", called(*state.names, reached.parameter),
+               " is shared by '", state.tasks[reached.tasks[0]], "' and '", state.tasks[reached.tasks[1]],
+               "'; give fork() the output of the last layer that is shared and trained, or set options.surface = "
+               "fuller::Surface::all_shared");
+        }
+      }
+    }
+    const bool nothing = explore_all(state, step, leaves) || state.surface != Surface::all_shared;
+    step.route = nothing ? route_without_shared(state, step) : Step::Route::sum;
+  }
+  step.seen->surface.clear();
+  for (const at::Tensor& parameter : step.surface) {
+    step.seen->surface.push_back(weak(parameter));
+  }
 }
 
 }  // namespace fuller::detail

@@ -6,6 +6,7 @@
 #include <exception>
 #include <sstream>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -75,6 +76,19 @@ inline std::string listed(const std::string& joined_names) {
     text += (text.empty() ? "'" : ", '") + name + "'";
   }
   return text.empty() ? "none" : text;
+}
+
+/// Refuses names of tasks or modalities that could not be told apart, or saved.
+inline void expect_names(const std::vector<std::string>& names, const char* what) {
+  if (names.empty()) {
+    fail("a calibration needs at least one ", what);
+  }
+  std::unordered_set<std::string> seen;
+  for (const std::string& name : names) {
+    if (name.empty() || name.find('\n') != std::string::npos || !seen.insert(name).second) {
+      fail("the ", what, " name '", name, "' is empty, has a line break, or is given twice");
+    }
+  }
 }
 
 /// Refuses a saved state that belongs to something else.

@@ -10,17 +10,24 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/core/ivalue.h>
-#include <c10/core/TensorImpl.h>
-#include <c10/core/UndefinedTensorImpl.h>
 #include <c10/util/intrusive_ptr.h>
 
 #include <fuller/autograd/device_steps.hpp>
 #include <fuller/autograd/graph.hpp>
 #include <fuller/autograd/last_layer.hpp>
 #include <fuller/autograd/options.hpp>
+#include <fuller/autograd/parameter_names.hpp>
 #include <fuller/autograd/task_rule.hpp>
 
 namespace fuller::detail {
+
+/// What a step's graph showed, for the diagnostics: parameters are not kept alive.
+struct Seen {
+  std::vector<WeakTensor> surface;         ///< whose task gradients are compared
+  std::vector<WeakTensor> shared;          ///< trained, and reached by two losses or more, or behind the fork
+  std::vector<NamedShape> representation;  ///< the levels of z, where those are compared
+  std::vector<NamedShape> untrained;       ///< weights that need no gradient, passed on the way from z to the last layer
+};
 
 /// One forward pass through a fork or a loss sum, until its backward has run. Owned by the autograd nodes it belongs to, so it
 /// dies with the graph.
@@ -30,6 +37,7 @@ struct Step {
     undecided,  ///< sum() was not called
     fork,       ///< weights are chosen and applied where the T cotangents of z arrive
     sum,        ///< weights are chosen and applied at the losses (parameters shared by heads)
+    plain,      ///< there is nothing to compare, since nothing that is shared is trained: the rule is not asked
   };
 
   Route route = Route::undecided;
@@ -56,6 +64,8 @@ struct Step {
   std::vector<std::vector<at::Tensor>> heads;  ///< T lists of parameters that one task alone reaches
   NodeSet inside;                              ///< nodes between the sum and the fork
   std::vector<bool> custom;                    ///< whether a task's head holds an autograd function of the user's
+
+  std::shared_ptr<Seen> seen = std::make_shared<Seen>();
 };
 
 /// Parameters in the order in which they were found, without keeping them alive.
@@ -68,25 +78,22 @@ class SharedLeaves {
   void insert(const at::Tensor& leaf) {
     if (!contains(leaf)) {
       places_[leaf.unsafeGetTensorImpl()] = leaves_.size();
-      leaves_.emplace_back(leaf.getIntrusivePtr());
+      leaves_.push_back(weak(leaf));
     }
   }
   std::vector<at::Tensor> trained() const {
     std::vector<at::Tensor> alive;
-    for (const Weak& leaf : leaves_) {
-      if (auto pointer = leaf.lock()) {
-        alive.emplace_back(std::move(pointer));
-        if (!alive.back().requires_grad()) {  // frozen since
-          alive.pop_back();
-        }
+    for (const WeakTensor& leaf : leaves_) {
+      const at::Tensor tensor = locked(leaf);
+      if (tensor.defined() && tensor.requires_grad()) {  // not frozen since
+        alive.push_back(tensor);
       }
     }
     return alive;
   }
 
  private:
-  using Weak = c10::weak_intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>;
-  std::vector<Weak> leaves_;
+  std::vector<WeakTensor> leaves_;
   std::unordered_map<const void*, std::size_t> places_;
 };
 
@@ -126,8 +133,34 @@ struct State {
   std::vector<std::vector<at::Tensor>> named_heads;  ///< head parameters given by name
   std::vector<std::weak_ptr<Step>> open_steps;       ///< steps whose graph is alive
   SharedLeaves shared;                               ///< parameters that were shared in a step of Surface::all_shared
-  bool saw_all_tasks = false;                        ///< in one of which every task had a loss
+  SharedLeaves reached_by_all;                       ///< every parameter reached in a step with all tasks, on several ranks
+  bool frozen_fork = false;                          ///< nothing behind the tensors last given to fork() was trained
+
+  std::shared_ptr<ParameterNames> names = std::make_shared<ParameterNames>();
+
+  Step::Route route = Step::Route::undecided;                   ///< the last step's
+  std::shared_ptr<const Seen> seen = std::make_shared<Seen>();  ///< and what its graph showed
+  Verdict plain;                                                ///< and its weights, where its route was `plain`
+  bool said_plain = false;                                      ///< that nothing shared is trained
+  std::int64_t passes = 0;                                      ///< and its passes for task gradients, beside the one that trains
+  std::int64_t bytes_kept = 0;                                  ///< and the bytes of the task gradients that they held at once
 };
+
+/// Has the diagnostics show this step.
+inline void show(State& state, const Step& step) {
+  state.route = step.route;
+  state.seen = step.seen;
+}
+
+/// Counts one pass for task gradients, and what it has formed.
+inline void count_pass(State& state, const std::vector<at::Tensor>& gradients) {
+  ++state.passes;
+  for (const at::Tensor& gradient : gradients) {
+    if (gradient.defined() && gradient.layout() == at::kStrided) {
+      state.bytes_kept += static_cast<std::int64_t>(gradient.numel()) * static_cast<std::int64_t>(gradient.element_size());
+    }
+  }
+}
 
 /// Whether the gradients that a backward leaves in the heads are changed when it is through.
 ///

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
+#include <string>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -41,13 +43,27 @@ inline void note_linear(Step& step, LastLayer& layer) {
 /// Makes the last layer behind each level the surface, and notes a linear layer whose weight alone it is.
 inline void use_last_layers(const State& state, Step& step, const std::vector<at::Tensor>& levels) {
   std::unordered_set<const void*> seen;
+  const auto add = [&](const at::Tensor& parameter) {
+    if (seen.insert(parameter.unsafeGetTensorImpl()).second) {
+      step.surface.push_back(parameter);
+    }
+  };
   for (const at::Tensor& level : levels) {
     LastLayer layer = last_layer(level);
-    if (seen.insert(layer.weight.unsafeGetTensorImpl()).second) {
-      step.surface.push_back(layer.weight);
-      if (state.options.last_shared_bias && layer.bias.defined()) {
-        step.surface.push_back(layer.bias);
-      }
+    if (layer.weights.empty()) {
+      fail(no_last_layer(*state.names, layer, level));
+    }
+    for (const at::Tensor& weight : layer.weights) {
+      add(weight);
+    }
+    if (state.options.last_shared_bias && layer.bias.defined()) {
+      add(layer.bias);
+    }
+    for (const Node* node : layer.untrained) {
+      const at::Tensor weight = untrained_weight(*node);
+      const std::string name = weight.defined() ? state.names->of(weight) : std::string();
+      step.seen->untrained.push_back(
+          {name.empty() ? node->name() : name, weight.defined() ? weight.sizes().vec() : std::vector<std::int64_t>()});
     }
     if (levels.size() == 1 && step.surface.size() == 1) {
       note_linear(step, layer);
@@ -57,13 +73,9 @@ inline void use_last_layers(const State& state, Step& step, const std::vector<at
 
 /// Notes whether the one named parameter is the weight of the last layer.
 inline void recognise_last_layer(Step& step, const at::Tensor& z) {
-  try {
-    LastLayer layer = last_layer(z);
-    if (step.surface.front().is_same(layer.weight)) {
-      note_linear(step, layer);
-    }
-  } catch (const Error&) {
-    // A layer that is named need not be one that can be found.
+  LastLayer layer = last_layer(z, /*through_diamonds=*/false);  // a layer that is named need not be one that can be found
+  if (layer.weights.size() == 1 && step.surface.front().is_same(layer.weights.front())) {
+    note_linear(step, layer);
   }
 }
 
@@ -72,7 +84,13 @@ inline void recognise_last_layer(Step& step, const at::Tensor& z) {
 /// @throws Error where none can be found, or a named one needs no gradient.
 inline void choose_surface(const State& state, Step& step, const std::vector<at::Tensor>& levels, std::vector<at::Tensor> named) {
   const bool never_measured = !always_measured(state) && state.options.measure_every == 0;
-  if (state.surface == Surface::representation || never_measured) {
+  if (never_measured) {
+    return;
+  }
+  if (state.surface == Surface::representation) {
+    for (const at::Tensor& level : levels) {
+      step.seen->representation.push_back({"", level.sizes().vec()});
+    }
     return;
   }
   step.named = !named.empty();
@@ -86,8 +104,8 @@ inline void choose_surface(const State& state, Step& step, const std::vector<at:
   }
   for (const at::Tensor& parameter : step.surface) {
     if (!parameter.defined() || !parameter.requires_grad()) {
-      fail("a shared parameter given to fork() ", parameter.defined() ? "needs no gradient" : "is undefined",
-           "; name parameters that are trained, fork(z, {weight})");
+      fail(parameter.defined() ? called(*state.names, parameter, "shared parameter") : "a shared parameter", " given to fork() ",
+           parameter.defined() ? "needs no gradient" : "is undefined", "; name parameters that are trained, fork(z, {weight})");
     }
     step.surface_edges.push_back(gradient_edge(parameter));
   }

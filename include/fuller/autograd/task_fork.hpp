@@ -45,7 +45,9 @@ struct TaskFork : torch::autograd::Function<TaskFork> {
     State& state = *both->state;
     Step& step = *both->step;
     if (at::GradMode::is_enabled()) {
-      fail("a backward with create_graph through fork() is refused: the weights would be applied twice");
+      fail("a backward with create_graph through fork() is refused: the weights would be applied twice; losses that hold ",
+           "derivatives of outputs (a PINN, a gradient penalty) go with options.surface = fuller::Surface::all_shared and no "
+           "fork()");
     }
     const std::size_t levels = step.roots.size();
     const std::vector<double> ones(state.tasks.size(), 1.0);
@@ -69,7 +71,8 @@ struct TaskFork : torch::autograd::Function<TaskFork> {
  private:
   static void choose(State& state, Step& step, const torch::autograd::variable_list& cotangents) {
     if (step.route == Step::Route::undecided) {
-      fail("a backward passes fork(), but the losses were not summed by the calibration: loss = calibration.sum({...})");
+      fail("a backward passes fork(), but the losses were not summed by the calibration: loss = calibration.sum({...}); for ",
+           "derivatives of outputs leave fork() out, under options.surface = fuller::Surface::all_shared");
     }
     if (std::exchange(step.run, nullptr) != torch::autograd::get_current_graph_task_nodes_in_graph()) {
       fail("a backward passes fork() that did not start at the calibration's sum of the losses; differentiate that sum");
