@@ -316,4 +316,11 @@ TEST_CASE("A layer that is frozen is passed for the last one that is trained") {
   expect_surface("the weight alone frozen", {first->weight}, {first->weight, first->bias, last->bias}, build);
   last->bias.set_requires_grad(false);
   expect_surface("weight and bias frozen", {first->weight}, {first->weight, first->bias}, build);
+  // Nothing but a norm is trained.
+  BatchNorm1d norm(8);
+  const Tensors of_norm = in_double(norm);
+  first->weight.set_requires_grad(false);
+  first->bias.set_requires_grad(false);
+  expect_refused("a norm behind frozen layers", {"ends at", "nearest first, [8]"}, {norm->weight}, of_norm,
+                 [&] { return norm(build()); });
 }

@@ -278,6 +278,15 @@ TEST_CASE("Several tensors under fork(): a mean and a variance, for tasks known 
   const Tensor z = mean(torch::tanh(trunk(x)));
   CHECK(contains(thrown_by([&] { calibration.fork<3>({z, z}); }), "fork<3>"));
   CHECK(contains(thrown_by([&] { calibration.fork_levels({}); }), "no tensor"));
+  // Names that would not be compared.
+  const auto h = calibration.fork<2>(z, {mean->weight, decoder->weight});
+  calibration.name_parameters(decoder->named_parameters(), "decoder.");
+  const std::string elsewhere = thrown_by([&] { calibration.sum({h[0].sin().sum(), h[1].sum()}); });
+  CHECK(contains(elsewhere, "'decoder.weight' of shape [3, 4] given to fork() is not behind"));
+  CalibrationOptions options;
+  options.surface = Surface::representation;
+  Calibration by_representation(fuller::IMTL_G(), {"a", "b"}, options);
+  CHECK(contains(thrown_by([&] { by_representation.fork<2>(z, {mean->weight}); }), "compares the gradients of z itself"));
   // One tensor in braces is one tensor.
   const std::array<Tensor, 2> single = calibration.fork<2>({z});
   CHECK(single[0].sizes() == z.sizes());

@@ -51,7 +51,8 @@ inline const void* hooked(const std::shared_ptr<Modalities>& modalities, const a
          "gate() as long as it is frozen");
   }
   if (modalities->device && weight.device() != modalities->device->device()) {
-    fail("the fusion weight is on ", weight.device(), ", the calibration's steps run on ", modalities->device->device());
+    fail("the fusion weight is on ", weight.device(), ", the calibration's steps run on ", modalities->device->device(),
+         "; move the model there, or call use() with that device");
   }
   const void* key = weight.unsafeGetTensorImpl();
   if (modalities->hooks.count(key) == 0) {

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <initializer_list>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <type_traits>
@@ -56,7 +57,7 @@ class Calibration {
   using Tensor = at::Tensor;
   using Tensors = std::vector<at::Tensor>;
 
-  /// A calibration of the named tasks by a rule (IMTL_G, GradNorm, DWA, PCGrad, WPCGrad, Uniform, Constant, or one's own: see
+  /// A calibration of the named tasks by a rule (IMTL_G, GradNorm, DWA, PCGrad, WPCGrad, Uniform, Constant, or a custom one: see
   /// `calibrators/rule.hpp` and EigenRule).
   /// @throws Error for no tasks, a name given twice, or options that make no sense.
   template <class Rule>
@@ -87,7 +88,7 @@ class Calibration {
   /// @throws Error for fewer than two names, a name given twice, or options that make no sense.
   void modalities(ModalityGate gate, std::vector<std::string> names) {
     if (names.size() < 2) {
-      detail::fail("modalities() needs two names or more, got ", names.size());
+      detail::fail("modalities() got ", names.size(), " names; two are needed to be compared");
     }
     detail::expect_names(names, "modality");
     auto made = std::make_shared<detail::Modalities>(std::move(gate), std::move(names));
@@ -98,7 +99,7 @@ class Calibration {
   }
 
   /// From now on every step runs on a device: evidence, weights, gates and state stay there, no step waits for it, and a step can
-  /// be captured in a CUDA graph. The rule runs there too, by kernels linked into the program, or, of one's own or without them,
+  /// be captured in a CUDA graph. The rule runs there too, by kernels linked into the program, or, a custom one or without them,
   /// on the host when the stream comes to it. Same results, to rounding.
   ///
   ///     #include <fuller/device/steps.hpp>
@@ -111,10 +112,12 @@ class Calibration {
   /// NonFinite::throw_error diagnostics() throws, once, for the first step since it was last called that would have ended with an
   /// exception; that step itself went as under NonFinite::skip, and tasks with a zero gradient as ever. A step of
   /// Surface::all_shared that waits throws itself. Null: back to the host.
-  /// @throws Error, and changes nothing, for what the device cannot do: options.ranks, and by kernels rules of one's own.
+  /// @throws Error, and changes nothing, for what the device cannot do: options.ranks, and by kernels custom rules.
   void use(const std::shared_ptr<const StepsOnDevice>& steps) {
     if (steps && state_->options.ranks.average) {
-      detail::fail("options.ranks averages on the host: a calibration of several ranks cannot run its steps on a device");
+      detail::fail(
+          "options.ranks averages on the host: a calibration of several ranks cannot run its steps on a device; leave out use(), "
+          "or options.ranks");
     }
     std::shared_ptr<detail::TasksOnDevice> of_tasks = steps ? steps->tasks(*state_) : nullptr;
     std::shared_ptr<detail::GatesOnDevice> of_gates =
@@ -140,33 +143,27 @@ class Calibration {
   /// @throws Error where the last layer cannot be found (with the layers that were reached, and how to name one), or a given
   ///         parameter needs no gradient
   Tensors fork(const Tensor& z, Tensors last_shared = {}) {
+    const std::vector<Tensors> of_tasks = fork_levels({z}, std::move(last_shared));
     Tensors outputs;
-    for (Tensors& of_task : fork_levels({z}, std::move(last_shared))) {
-      outputs.push_back(std::move(of_task.front()));
-    }
+    std::transform(of_tasks.begin(), of_tasks.end(), std::back_inserter(outputs), [](const Tensors& one) { return one.front(); });
     return outputs;
   }
 
   /// fork() for T tasks known when compiling, to be taken apart: `auto [z_a, z_b] = calibration.fork<2>(z);`
   template <std::size_t T>
   std::array<Tensor, T> fork(const Tensor& z, Tensors last_shared = {}) {
-    if (state_->tasks.size() != T) {
-      detail::fail("fork<", T, ">() of a calibration of ", state_->tasks.size(), " tasks");
-    }
+    expect_tasks(T);
     return to_array<T>(fork(z, std::move(last_shared)));
   }
 
   /// fork_levels() for T tasks known when compiling: `auto [of_a, of_b] = calibration.fork<2>({mean, log_variance});`, then
-  /// of_a[0] is the mean and of_a[1] the logarithm of the variance for task a.
+  /// of_a[0] is the mean and of_a[1] the logarithm of the variance for task a. Without T, a list of T lists.
   template <std::size_t T>
   std::array<Tensors, T> fork(const Tensors& levels, Tensors last_shared = {}) {
-    if (state_->tasks.size() != T) {
-      detail::fail("fork<", T, ">() of a calibration of ", state_->tasks.size(), " tasks");
-    }
+    expect_tasks(T);
     return to_array<T>(fork_levels(levels, std::move(last_shared)));
   }
 
-  /// fork_levels() under the name of fork().
   std::vector<Tensors> fork(const Tensors& levels, Tensors last_shared = {}) {
     return fork_levels(levels, std::move(last_shared));
   }
@@ -232,7 +229,8 @@ class Calibration {
         continue;
       }
       if (losses[i].numel() != 1) {
-        detail::fail("the loss of '", state_->tasks[i], "' has shape ", losses[i].sizes(), "; a scalar is needed");
+        detail::fail("the loss of '", state_->tasks[i], "' has shape ", losses[i].sizes(),
+                     "; a scalar is needed: its mean or sum");
       }
       if (at::GradMode::is_enabled() && losses[i].requires_grad()) {
         given.push_back(losses[i].dim() == 0 ? losses[i] : losses[i].reshape({}));
@@ -308,7 +306,8 @@ class Calibration {
   Tensors gate(const Tensors& branches, const Tensors& fusion) {
     expect_modalities(branches);
     if (fusion.size() != branches.size()) {
-      detail::fail("gate() got ", fusion.size(), " fusion weights for ", branches.size(), " branches");
+      detail::fail("gate() got ", fusion.size(), " fusion weights for ", branches.size(),
+                   " branches; give one for each, or the one weight that reads them all");
     }
     return detail::gated(state_, modalities_, branches, fusion, {});
   }
@@ -436,6 +435,12 @@ class Calibration {
     return array;
   }
 
+  void expect_tasks(std::size_t count) const {
+    if (const std::size_t tasks = state_->tasks.size(); tasks != count) {
+      detail::fail("fork<", count, ">() of a calibration of ", tasks, " tasks; write fork<", tasks, ">()");
+    }
+  }
+
   template <class Named>
   Tensor sum_named(const Named& losses) {
     Tensors in_order(state_->tasks.size());
@@ -467,7 +472,8 @@ class Calibration {
       detail::fail("name the modalities first: calibration.modalities(fuller::ModalityGate(), {\"lidar\", \"camera\"})");
     }
     if (branches.size() != modalities_->names.size()) {
-      detail::fail("got ", branches.size(), " branches for ", modalities_->names.size(), " modalities");
+      detail::fail("got ", branches.size(), " branches for ", modalities_->names.size(),
+                   " modalities; pass an undefined tensor for one that is absent");
     }
     return *modalities_;
   }

@@ -45,16 +45,14 @@ inline bool is_gate(const Edge& edge) {
 /// one, if
 ///
 ///  - no layer lies between (y sigmoid(y), y / |y|, a GLU, what is joined with its own activation), or
-///  - layers lie only on ways that end in a sigmoid, softmax or clamp and meet a free one in an element-wise product: a gate s(y)
-///  on
-///    y, as in squeeze-and-excite. The gate's own layers are shared parameters like those before it and are trained with the same
-///    weighted sum; the gradients that are compared are those of y's layer, which every way passes.
+///  - layers lie only on ways that end in a sigmoid, softmax or clamp and meet a free one in an element-wise product: a gate
+///    s(y) on y, as in squeeze-and-excite. The gate's own layers are shared parameters like those before it and are trained with
+///    the same weighted sum; the gradients that are compared are those of y's layer, which every way passes.
 ///
 /// Where a way with a layer and one around it meet in another way, what follows is as much that layer's as the earlier one's: a
 /// residual, a dense connection, a product of both. Where every way has a layer of its own, there is more than one last layer.
 ///
-/// @param without_parameters  leaves out ways to expressions of parameters alone (a token made of two), which finding out takes
-/// longer
+/// @param without_parameters  leaves out ways to expressions of parameters alone (a token made of two); finding out takes longer
 inline Diamond behind_diamond(const Edge& split, bool without_parameters = false) {
   enum class Way { nothing, free, layered, apart };  // apart: through a layer that the common node does not lead to
   Diamond diamond;

@@ -79,10 +79,10 @@ inline LastLayer last_layer(const at::Tensor& z, bool through_diamonds = true) {
   return layer;
 }
 
-/// The parameters of two dimensions or more behind `z`, nearest first, for a message that asks to name some.
-inline std::string candidates(const ParameterNames& names, const at::Tensor& z) {
-  constexpr std::size_t shown = 8;
-  std::vector<at::Tensor> found;
+/// The trained parameters behind `z`, nearest first; those of two dimensions or more, if there are any.
+inline std::vector<at::Tensor> nearest_parameters(const at::Tensor& z) {
+  std::vector<at::Tensor> matrices;
+  std::vector<at::Tensor> vectors;
   std::vector<const Node*> level{gradient_edge(z).function.get()};
   NodeSet seen;
   while (!level.empty()) {
@@ -92,16 +92,22 @@ inline std::string candidates(const ParameterNames& names, const at::Tensor& z) 
         if (!edge.function || !seen.insert(edge.function.get())) {
           continue;
         }
-        const at::Tensor* leaf = leaf_of(edge.function.get());
-        if (leaf == nullptr) {
+        if (const at::Tensor* leaf = leaf_of(edge.function.get())) {
+          (leaf->dim() >= 2 ? matrices : vectors).push_back(*leaf);
+        } else {
           next.push_back(edge.function.get());
-        } else if (leaf->dim() >= 2) {
-          found.push_back(*leaf);
         }
       }
     }
     level = std::move(next);
   }
+  return matrices.empty() ? vectors : matrices;
+}
+
+/// The same for a message that asks to name some.
+inline std::string candidates(const ParameterNames& names, const at::Tensor& z) {
+  constexpr std::size_t shown = 8;
+  const std::vector<at::Tensor> found = nearest_parameters(z);
   std::ostringstream text;
   if (found.empty()) {
     return {};

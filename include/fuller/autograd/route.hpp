@@ -78,6 +78,17 @@ inline std::string explore_heads(const State& state, Step& step, const std::vect
       return true;
     });
   }
+  for (std::size_t k = 0; step.named && state.surface != Surface::all_shared && k < step.surface.size(); ++k) {
+    const at::Tensor& parameter = step.surface[k];
+    const auto is_it = [&](const WeakTensor& one) { return locked(one).is_same(parameter); };
+    if (std::none_of(shared.begin(), shared.end(), is_it)) {
+      fail(called(*state.names, parameter, "shared parameter"),
+           " given to fork() is not behind the tensors given with it: it belongs ",
+           "to a head or to another network, or lies inside a checkpoint, where the graph does not show it; name parameters on "
+           "the ",
+           "way to z, or choose Surface::representation");
+    }
+  }
   if (entries > way.size()) {
     step.linear = {};  // the weight is used again further back, so its gradient is not that of this product alone
   }

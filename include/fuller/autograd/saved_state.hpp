@@ -81,12 +81,13 @@ inline std::string listed(const std::string& joined_names) {
 /// Refuses names of tasks or modalities that could not be told apart, or saved.
 inline void expect_names(const std::vector<std::string>& names, const char* what) {
   if (names.empty()) {
-    fail("a calibration needs at least one ", what);
+    fail("a calibration needs at least one ", what, "; name each: {\"det\", \"seg\"}");
   }
   std::unordered_set<std::string> seen;
   for (const std::string& name : names) {
     if (name.empty() || name.find('\n') != std::string::npos || !seen.insert(name).second) {
-      fail("the ", what, " name '", name, "' is empty, has a line break, or is given twice");
+      fail("the ", what, " name '", name,
+           "' is empty, has a line break, or is given twice; give each a name of its own in one line");
     }
   }
 }
@@ -137,7 +138,8 @@ void read_state(Archive& archive, State& state, Modalities* modalities) {
   };
   const std::int64_t version = version_of(read);
   if (version != state_version) {
-    fail("the saved calibration has format ", version, "; this library reads format ", state_version);
+    fail("the saved calibration has format ", version, "; this library reads format ", state_version,
+         "; load it with the version that wrote it, or begin anew");
   }
   expect_same(read("rule"), state.rule.name, "rule");
   expect_same(read("tasks"), joined(state.tasks), "tasks");
@@ -148,7 +150,8 @@ void read_state(Archive& archive, State& state, Modalities* modalities) {
   restore(read("counters"), "counters", counters);
   constexpr double most = 1e15;
   if (!(counters[0] >= 0 && counters[0] < most && counters[1] >= 0 && counters[1] < most)) {
-    fail("the saved calibration counts ", counters[0], " steps and ", counters[1], " epochs; the file is damaged");
+    fail("the saved calibration counts ", counters[0], " steps and ", counters[1],
+         " epochs; the file is damaged, load an earlier one");
   }
   if (modalities != nullptr) {
     std::vector<double> gate_state = modalities->state;

@@ -88,6 +88,12 @@ inline void choose_surface(const State& state, Step& step, const std::vector<at:
     return;
   }
   if (state.surface == Surface::representation) {
+    if (!named.empty()) {
+      fail(
+          "fork() was given shared parameters, but options.surface is Surface::representation, which compares the gradients of "
+          "z ",
+          "itself; leave them out, or choose Surface::last_shared");
+    }
     for (const at::Tensor& level : levels) {
       step.seen->representation.push_back({"", level.sizes().vec()});
     }

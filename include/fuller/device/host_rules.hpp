@@ -178,7 +178,8 @@ class HostRuleTasks final : public TasksOnDevice {
 
   at::Tensor weighted_head(std::size_t task, const at::Tensor& gradient) override {
     if (gradient.device() != device()) {
-      fail("a head's gradient is on ", gradient.device(), ", the calibration's steps run on ", device());
+      fail("a head's gradient is on ", gradient.device(), ", the calibration's steps run on ", device(),
+           "; move the head there, or call use() with its device");
     }
     return scaled_by_aten(gradient, weight(at_.of_heads, task));
   }

@@ -86,7 +86,8 @@ class KernelTasks final : public TasksOnDevice {
   at::Tensor weighted_head(std::size_t task, const at::Tensor& gradient) override {
     const c10::DeviceGuard guard(device());
     if (gradient.device() != device()) {
-      fail("a head's gradient is on ", gradient.device(), ", the calibration's steps run on ", device());
+      fail("a head's gradient is on ", gradient.device(), ", the calibration's steps run on ", device(),
+           "; move the head there, or call use() with its device");
     }
     const double* const weight = of_heads_.data_ptr<double>() + task;
     cuda::Element element{};
