@@ -15,5 +15,8 @@ target_link_libraries(bevfusion_evaluation_lib PUBLIC bevfusion_model nlohmann_j
 if(FULLER_BUILD_TESTS)
   fuller_add_test(bevfusion_evaluation_test SOURCES "${PROJECT_SOURCE_DIR}/tests/bevfusion/evaluation_test.cpp"
                   TORCH LABELS bevfusion integration LIBRARIES bevfusion_evaluation_lib)
+  fuller_add_test(bevfusion_gallery SOURCES "${PROJECT_SOURCE_DIR}/tests/bevfusion/gallery_test.cpp"
+                  TORCH LABELS bevfusion integration LIBRARIES bevfusion_evaluation_lib PNG::PNG)
+  target_compile_definitions(bevfusion_gallery PRIVATE FULLER_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   target_compile_definitions(bevfusion_evaluation_test PRIVATE FULLER_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
 endif()

@@ -81,7 +81,10 @@ class Axis {
           }
         }
       }
-      return values;
+      if (values.size() > 2) {
+        return values;
+      }
+      values.clear();  // so narrow a range has round values of the linear kind
     }
     const double rough = (high_ - low_) / 5;
     const double power = std::pow(10, std::floor(std::log10(rough)));

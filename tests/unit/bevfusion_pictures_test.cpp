@@ -5,6 +5,9 @@
 #include "bevfusion/pictures/bev_picture.hpp"
 #include "bevfusion/pictures/camera_picture.hpp"
 #include "bevfusion/pictures/drawing.hpp"
+#include "bevfusion/pictures/legend.hpp"
+#include "bevfusion/pictures/picture_colours.hpp"
+#include "bevfusion/pictures/text.hpp"
 #include "support/bevfusion_data.hpp"
 #include "support/catch.hpp"
 
@@ -100,4 +103,80 @@ TEST_CASE("six pictures make a sheet that runs round the car", "[pictures]") {
   CHECK(is(sheet, 24, 13, {30, 0, 0}));      // back
   CHECK(is(sheet, 40, 13, {40, 0, 0}));      // back left
   CHECK(is(sheet, 8, 13, {128, 128, 128}));  // back right: absent
+}
+
+TEST_CASE("a scale bar has a round length, and is as long as it says", "[pictures]") {
+  CHECK(scale_bar_length(50) == 20);
+  CHECK(scale_bar_length(25.6) == 10);
+  CHECK(scale_bar_length(54) == 20);
+  CHECK(scale_bar_length(100) == 50);
+  CHECK(scale_bar_length(2) == 1);
+  BevPicture picture({50, 400});
+  picture.draw_ego_and_scale();
+  // 20 m are 80 pixels; the bar lies in the lowest tenth, the car in the middle with its tip up.
+  std::array<int, 4> bar = {400, 400, -1, -1};
+  int tip = 0;
+  int tail = 0;
+  for (int y = 0; y < 400; ++y) {
+    for (int x = 0; x < 400; ++x) {
+      if (!is(picture.image(), x, y, ego_colour)) continue;
+      if (y > 392) bar = {std::min(bar[0], x), std::min(bar[1], y), std::max(bar[2], x), std::max(bar[3], y)};
+      if (y >= 192 && y < 200) ++tip;
+      if (y >= 200 && y < 210) ++tail;
+    }
+  }
+  CHECK(bar[2] - bar[0] + 1 == 80);
+  CHECK(tip > 0);
+  CHECK(tail > tip);
+}
+
+TEST_CASE("text is inked on its paper and cut off at the border", "[pictures]") {
+  Image image(100, 30);
+  draw_text(image, 10, 5, "l", {255, 255, 255}, red, 1);
+  // A dot of paper around 5 x 9 dots; an l has a stem of seven dots in the middle column.
+  CHECK(bounds(image, red) == std::array<int, 4>{10, 5, 16, 15});
+  for (int y = 6; y < 13; ++y) CHECK(is(image, 13, y, {255, 255, 255}));
+  CHECK((text_width("l", 1) == 7 && text_height(1) == 11));
+  CHECK((text_width("car 0.87", 2) == 2 * (8 * 6 + 1) && text_height(2) == 22));
+  Image twice(100, 30);
+  draw_text(twice, 0, 0, "l", {255, 255, 255}, red, 2);
+  for (int y = 2; y < 16; ++y) CHECK(is(twice, 6, y, {255, 255, 255}));
+  draw_text(image, 95, -5, "outside \xC3\xA9", {255, 255, 255}, red, 3);
+  Image a(20, 20), b(20, 20);
+  draw_text(a, 0, 0, "p", {255, 255, 255}, red, 1);
+  draw_text(b, 0, 0, "P", {255, 255, 255}, red, 1);
+  CHECK(a.rgb != b.rgb);
+  CHECK(ink_on({255, 255, 255}) == Colour{0, 0, 0});
+  CHECK(ink_on({0, 82, 253}) == Colour{255, 255, 255});
+}
+
+TEST_CASE("a legend is below its picture and shows every colour", "[pictures]") {
+  const Image image(200, 50, {1, 2, 3});
+  std::vector<LegendEntry> entries;
+  for (const DetectionLabel& label : standard_boxes()) entries.push_back({label.colour, label.name});
+  const Image out = with_legend(image, entries);
+  CHECK(out.width == 200);
+  CHECK(bounds(out, {1, 2, 3}) == std::array<int, 4>{0, 0, 199, 49});
+  for (const LegendEntry& entry : entries) {
+    INFO(entry.text);
+    CHECK(bounds(out, entry.colour)[1] >= 50);
+    CHECK(bounds(out, entry.colour)[2] >= 0);
+  }
+  CHECK(with_legend(image, {}).rgb == image.rgb);
+}
+
+TEST_CASE("boxes are labelled where they are in the picture", "[pictures]") {
+  DrawnBox one;
+  one.box.center = {-20, 30, 0};
+  one.colour = red;
+  one.text = "car";
+  BevPicture with({50, 400});
+  with.draw(std::vector<DrawnBox>{one});
+  one.text.clear();
+  BevPicture without({50, 400});
+  without.draw(std::vector<DrawnBox>{one});
+  const auto labelled = bounds(with.image(), red);
+  const auto bare = bounds(without.image(), red);
+  CHECK(labelled[2] - bare[2] >= text_width("car", 1) - 6);
+  CHECK(std::abs((labelled[1] + labelled[3]) / 2 - 80) <= 2);  // y = 30 m
 }

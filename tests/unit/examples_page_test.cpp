@@ -170,6 +170,11 @@ TEST_CASE("axes are to scale and ticks are round", "[examples]") {
   const Axis logarithmic(1, 100, 0, 200, true);
   CHECK(logarithmic.at(10) == Approx(100));
   CHECK(logarithmic.ticks() == std::vector<double>{1, 2, 5, 10, 20, 50, 100});
+  const std::vector<double> narrow = Axis(0.87, 1.3, 0, 200, true).ticks();
+  REQUIRE(narrow.size() == 5);
+  for (std::size_t i = 0; i < 5; ++i) {
+    CHECK(narrow[i] == Approx(0.9 + 0.1 * static_cast<double>(i)));
+  }
 }
 
 TEST_CASE("bars begin at zero and are as long as their values", "[examples]") {
