@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <fuller/core/standard.hpp>
+#if FULLER_STANDARD >= 201703L
+
 #include <cstdint>
 #include <type_traits>
 #include <utility>
@@ -208,3 +211,5 @@ template <class F>
 EigenRule(F) -> EigenRule<F>;
 
 }  // namespace fuller
+
+#endif  // FULLER_STANDARD

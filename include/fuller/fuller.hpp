@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <fuller/core/standard.hpp>
+#if FULLER_STANDARD >= 201703L
+
 // Everything a trainer needs.
 
 #include <fuller/autograd/calibration.hpp>
 #include <fuller/calibrators/calibrators.hpp>
 #include <fuller/version.hpp>
+
+#endif  // FULLER_STANDARD

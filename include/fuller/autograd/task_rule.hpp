@@ -66,9 +66,9 @@ class TaskRule {
     explicit Model(Weighting<Rule> weighting) : weighting_(std::move(weighting)) {}
     int state_size(int tasks) const override { return weighting_.state_size(tasks); }
     int scratch_size(int tasks) const override { return weighting_.scratch_size(tasks); }
-    void initialise(int tasks, double* state) const override { weighting_.initialise(tasks, state); }
-    void run(const Evidence<>& evidence, double* state, WeightsView out, double* scratch) const override {
-      weighting_(Serial{}, evidence, state, out, scratch);
+    void initialise(int tasks, double* kept) const override { weighting_.initialise(tasks, kept); }
+    void run(const Evidence<>& evidence, double* kept, WeightsView out, double* scratch) const override {
+      weighting_(Serial{}, evidence, kept, out, scratch);
     }
 
     Weighting<Rule> weighting_;

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <fuller/core/standard.hpp>
+#if FULLER_STANDARD >= 201703L
+
 // Every calibrator.
 #include <fuller/calibrators/constant.hpp>
 #include <fuller/calibrators/dtp.hpp>
@@ -14,3 +17,5 @@
 #include <fuller/calibrators/uniform.hpp>
 #include <fuller/calibrators/weighting.hpp>
 #include <fuller/calibrators/wpcgrad.hpp>
+
+#endif  // FULLER_STANDARD

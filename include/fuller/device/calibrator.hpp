@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <fuller/core/standard.hpp>
+#if FULLER_STANDARD >= 201703L
+
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
@@ -177,3 +180,5 @@ class DeviceCalibrator {
 };
 
 }  // namespace fuller
+
+#endif  // FULLER_STANDARD

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <fuller/core/standard.hpp>
+#if FULLER_STANDARD >= 201703L
+
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
@@ -368,3 +371,5 @@ inline std::shared_ptr<const StepsOnDevice> host_rules_on(at::Device device) {
 }
 
 }  // namespace fuller
+
+#endif  // FULLER_STANDARD

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <fuller/core/standard.hpp>
+#if FULLER_STANDARD >= 201703L
+
 #include <cxxabi.h>
 #include <dlfcn.h>
 
@@ -356,3 +359,5 @@ inline KernelSource kernels_by_nvrtc(at::Device device, const NvrtcOptions& opti
 }
 
 }  // namespace fuller
+
+#endif  // FULLER_STANDARD

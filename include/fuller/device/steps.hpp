@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <fuller/core/standard.hpp>
+#if FULLER_STANDARD >= 201703L
+
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
@@ -259,3 +262,5 @@ inline std::shared_ptr<const StepsOnDevice> steps_on(at::Device device) {
 #endif
 
 }  // namespace fuller
+
+#endif  // FULLER_STANDARD

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <fuller/core/standard.hpp>
+#if FULLER_STANDARD >= 201703L
+
 #include <chrono>
 #include <ctime>
 
@@ -31,3 +34,5 @@ inline double seconds(Clock clock) {
 }
 
 }  // namespace fuller
+
+#endif  // FULLER_STANDARD

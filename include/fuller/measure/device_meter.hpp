@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <fuller/core/standard.hpp>
+#if FULLER_STANDARD >= 201703L
+
 #include <cstdint>
 #include <string>
 
@@ -87,3 +90,5 @@ std::int64_t host_waits_of([[maybe_unused]] c10::Device device, F&& f) {
 }
 
 }  // namespace fuller::detail
+
+#endif  // FULLER_STANDARD

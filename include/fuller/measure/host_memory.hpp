@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <fuller/core/standard.hpp>
+#if FULLER_STANDARD >= 201703L
+
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -8,6 +11,7 @@
 #include <cstring>
 #include <mutex>
 #include <new>
+#include <type_traits>
 
 #include <c10/core/Allocator.h>
 #include <c10/core/CPUAllocator.h>
@@ -67,12 +71,13 @@ struct CountingAllocator : c10::Allocator {
   }
 
   // LibTorch 1 declares allocate() const, LibTorch 2 without; copy_data() is asked for by later ones only. The one that is
-  // declared is overridden, so none can be marked so.
+  // declared is overridden, so none can be marked so; nor is raw_deleter(), since clang warns where some are and some are not.
   virtual c10::DataPtr allocate(std::size_t bytes) const { return counted(bytes); }
   virtual c10::DataPtr allocate(std::size_t bytes) { return counted(bytes); }
   virtual void copy_data(void* to, const void* from, std::size_t bytes) const { std::memcpy(to, from, bytes); }
-  c10::DeleterFnPtr raw_deleter() const override { return &release; }
+  virtual c10::DeleterFnPtr raw_deleter() const { return &release; }
 };
+static_assert(std::is_same_v<decltype(&c10::Allocator::raw_deleter), c10::DeleterFnPtr (c10::Allocator::*)() const>);
 
 }  // namespace detail
 
@@ -126,3 +131,5 @@ class HostMemory {
 };
 
 }  // namespace fuller
+
+#endif  // FULLER_STANDARD

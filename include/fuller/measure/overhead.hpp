@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <fuller/core/standard.hpp>
+#if FULLER_STANDARD >= 201703L
+
 #include <cmath>
 #include <cstdint>
 #include <iomanip>
@@ -150,3 +153,5 @@ inline std::ostream& operator<<(std::ostream& out, const Overhead& overhead) {
 }
 
 }  // namespace fuller
+
+#endif  // FULLER_STANDARD

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <fuller/core/standard.hpp>
+#if FULLER_STANDARD >= 201703L
+
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
@@ -96,3 +99,5 @@ inline RatioInterval paired_ratio(const std::vector<double>& numerators, const s
 }
 
 }  // namespace fuller
+
+#endif  // FULLER_STANDARD
