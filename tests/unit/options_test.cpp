@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Options that make no sense are refused before the first step, in words that name the option, its value and its range.
+#include <cmath>
 #include <string>
 #include <vector>
 
@@ -106,4 +107,63 @@ TEST_CASE("options of Weighting, and numbers of tasks") {
   check_mentions(objection(fuller::IMTL_G(), 65), {"IMTL-G", "65", "1 to 64"});
   check_mentions(objection(fuller::PCGrad(), 0), {"PCGrad", "0 tasks"});
   CHECK_THROWS_AS(fuller::TaskVector(std::vector<double>(65)), fuller::Error);
+}
+
+TEST_CASE("a share below which gradients count as zero lies in [0, 1)") {
+  for (const double share : {-1e-3, 1.0, std::nan("")}) {
+    const auto options = with(&fuller::WeightingOptions::zero_below, share);
+    check_mentions(objection(fuller::Weighting<fuller::IMTL_G>(fuller::IMTL_G(), options)), {"zero_below", "[0, 1)"});
+  }
+}
+
+TEST_CASE("too many tasks: the message names the rule, the number and what to do") {
+  const std::string text = objection(fuller::Weighting<fuller::GradNorm>(), 65);
+  check_mentions(text, {"GradNorm", "65 tasks", "1 to 64", "add up the losses"});
+  CHECK(text.find("Weighting") == std::string::npos);
+  try {
+    fuller::TaskVector(std::vector<double>(65));
+    FAIL("65 numbers were taken");
+  } catch (const fuller::Error& error) {
+    check_mentions(error.what(), {"65 numbers", "64 tasks", "add up the losses"});
+  }
+}
+
+TEST_CASE("what lies next to a bound that is no part of the range is taken, and the bound is refused in its words") {
+  using Gate = fuller::ModalityGateOptions;
+  CHECK(objection(fuller::ModalityGate(with(&Gate::momentum, std::nextafter(1.0, 0.0)))).empty());
+  check_mentions(objection(fuller::ModalityGate(with(&Gate::momentum, 1.0))), {"momentum is 1", "[0, 1)"});
+  check_mentions(objection(fuller::ModalityGate(with(&Gate::floor, 0.0))), {"floor is 0", "(0, 1]"});
+  using Norm = fuller::GradNormOptions;
+  CHECK(objection(fuller::GradNorm(with(&Norm::beta_2, std::nextafter(1.0, 0.0)))).empty());
+  check_mentions(objection(fuller::GradNorm(with(&Norm::beta_1, 1.0))), {"beta_1 is 1", "[0, 1)"});
+  check_mentions(objection(fuller::GradNorm(with(&Norm::floor, 1.0))), {"floor is 1", "(0, 1)"});
+}
+
+TEST_CASE("a saved state with numbers that no step leaves is refused, rule by rule; one that steps leave is not") {
+  const auto damage = [](const auto& rule, int place, double value) {
+    const fuller::Weighting weighting(rule);
+    std::vector<double> state(std::size_t(weighting.state_size(tasks)));
+    weighting.initialise(tasks, state.data());
+    weighting.check(tasks, state.data());
+    state[std::size_t(place)] = value;
+    try {
+      weighting.check(tasks, state.data());
+    } catch (const fuller::Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  const double nan = std::nan("");
+  check_mentions(damage(fuller::GradNorm(), 1, nan), {"GradNorm", "weight of number 1", "nan", "damaged"});
+  check_mentions(damage(fuller::GradNorm(), 0, -1), {"weight of number 0", "-1"});
+  check_mentions(damage(fuller::GradNorm(), 9, -2), {"second moment of number 0", "-2"});
+  check_mentions(damage(fuller::GradNorm(), 15, nan), {"last weight of number 0", "nan"});
+  check_mentions(damage(fuller::IMTL_G(), 2, -.5), {"IMTL-G", "last weight of number 2"});
+  check_mentions(damage(fuller::DWA(), 15, 1e300), {"DWA", "epoch means", "1e+300"});
+  check_mentions(damage(fuller::WPCGrad(), 18, -1), {"DTP", "scale of number 0"});
+  CHECK(damage(fuller::GradNorm(), 6, -.25).empty());  // a first moment may be negative
+  CHECK(damage(fuller::DWA(), 10, -3).empty());        // so may a mean loss
+  const fuller::ModalityGate gate;
+  const std::vector<double> gates{1, 1.5};
+  CHECK_THROWS_AS(gate.check(2, gates.data()), fuller::Error);
 }

@@ -72,6 +72,7 @@ class Calibration {
     policies.non_finite = options.non_finite;
     policies.before = options.before;
     policies.after = options.after;
+    policies.zero_below = options.zero_below;
     const Surface surface = options.surface.value_or(Rule::default_surface);
     const ApplyTo apply_to = options.apply_to.value_or(Rule::default_apply_to);
     if (options.measure_every < 0) {

@@ -47,6 +47,9 @@ struct CalibrationOptions {
   int measure_every = 0;
   /// Data-parallel training.
   Ranks ranks{};
+  /// A task gradient no longer than this share of the longest counts as zero, in [0, 1): 1e-13, what rounding leaves in doubles
+  /// where the mathematics says 0; see WeightingOptions.
+  double zero_below = WeightingOptions().zero_below;
 };
 
 }  // namespace fuller

@@ -128,7 +128,8 @@ void write_state(Archive& archive, const State& state, const Modalities* modalit
 }
 
 /// Reads what write_state() wrote. Nothing is changed unless all of it fits.
-/// @throws Error for another rule, other tasks or modalities, another version, or an archive of something else.
+/// @throws Error for another rule, other tasks or modalities, another version, an archive of something else, or numbers that no
+/// steps can have left.
 template <class Archive>
 void read_state(Archive& archive, State& state, Modalities* modalities) {
   const auto read = [&](const char* name) {
@@ -146,6 +147,7 @@ void read_state(Archive& archive, State& state, Modalities* modalities) {
   expect_same(read("modalities"), modalities == nullptr ? std::string() : joined(modalities->names), "modalities");
   std::vector<double> rule_state = state.rule.state;
   restore(read("state"), "state of the rule", rule_state);
+  state.rule.check(rule_state);
   std::vector<double> counters{0, 0};
   restore(read("counters"), "counters", counters);
   constexpr double most = 1e15;
@@ -158,6 +160,8 @@ void read_state(Archive& archive, State& state, Modalities* modalities) {
     std::vector<double> gates = modalities->scales;
     restore(read("gate_state"), "state of the gate", gate_state);
     restore(read("gates"), "list of gates", gates);
+    modalities->gate.check(static_cast<int>(gate_state.size()), gate_state.data());
+    modalities->gate.check(static_cast<int>(gates.size()), gates.data());
     modalities->state = std::move(gate_state);
     modalities->scales = std::move(gates);
   }

@@ -40,6 +40,9 @@ class TaskRule {
     call_->run(evidence, state.data(), {verdict.shared.data(), verdict.heads.data(), verdict.conditions.data()}, scratch_.data());
   }
 
+  /// @throws Error for a saved state that no steps can have left.
+  void check(const std::vector<double>& saved) const { call_->check(static_cast<int>(verdict.shared.size()), saved.data()); }
+
   /// The rule under its policies, if it is a `Rule`; else null.
   template <class Rule>
   const Weighting<Rule>* as() const {
@@ -58,6 +61,7 @@ class TaskRule {
     virtual int state_size(int tasks) const = 0;
     virtual int scratch_size(int tasks) const = 0;
     virtual void initialise(int tasks, double* state) const = 0;
+    virtual void check(int tasks, const double* state) const = 0;
     virtual void run(const Evidence<>& evidence, double* state, WeightsView out, double* scratch) const = 0;
   };
 
@@ -67,6 +71,7 @@ class TaskRule {
     int state_size(int tasks) const override { return weighting_.state_size(tasks); }
     int scratch_size(int tasks) const override { return weighting_.scratch_size(tasks); }
     void initialise(int tasks, double* kept) const override { weighting_.initialise(tasks, kept); }
+    void check(int tasks, const double* kept) const override { weighting_.check(tasks, kept); }
     void run(const Evidence<>& evidence, double* kept, WeightsView out, double* scratch) const override {
       weighting_(Serial{}, evidence, kept, out, scratch);
     }

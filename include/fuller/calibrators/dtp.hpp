@@ -48,6 +48,16 @@ struct DTP {
     }
   }
 
+  /// @throws Error for numbers that no step can have left in the state.
+  void check(int tasks, const double* state) const {
+    const int k = detail::EpochMeans::damaged(tasks, state);
+    detail::require_saved(name, "epoch means", k, k < 0 ? 0 : state[k], k < 0);
+    for (int i = 0; i < tasks; ++i) {
+      const double scale = state[detail::EpochMeans::size(tasks) + i];
+      detail::require_saved(name, "scale", i, scale, detail::is_finite(scale) && scale >= 0);
+    }
+  }
+
   /// Writes log p_i of the present tasks, up to a common constant.
   template <class Lanes, int Tasks>
   FULLER_HD void operator()(Lanes lanes, const Evidence<Tasks>& evidence, double* state, double* log_p) const {

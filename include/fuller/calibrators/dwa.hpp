@@ -45,6 +45,12 @@ struct DWA {
     detail::EpochMeans::initialise(tasks, state);
   }
 
+  /// @throws Error for numbers that no step can have left in the state.
+  void check(int tasks, const double* state) const {
+    const int k = detail::EpochMeans::damaged(tasks, state);
+    detail::require_saved(name, "epoch means", k, k < 0 ? 0 : state[k], k < 0);
+  }
+
   template <class Lanes, int Tasks>
   FULLER_HD void operator()(Lanes lanes, const Evidence<Tasks>& evidence, double* state, double* weights, double* scratch) const {
     const int T = evidence.tasks();

@@ -82,6 +82,19 @@ struct GradNorm {
     }
   }
 
+  /// @throws Error for numbers that no step can have left in the state.
+  void check(int tasks, const double* state) const {
+    for (int i = 0; i < tasks; ++i) {
+      const auto finite = [&](int part) { return detail::is_finite(state[part * tasks + i]); };
+      const auto not_negative = [&](int part) { return finite(part) && state[part * tasks + i] >= 0; };
+      detail::require_saved(name, "weight", i, state[i], finite(0) && state[i] > 0);
+      detail::require_saved(name, "L(0)", i, state[tasks + i], not_negative(1));
+      detail::require_saved(name, "first moment", i, state[2 * tasks + i], finite(2));
+      detail::require_saved(name, "second moment", i, state[3 * tasks + i], not_negative(3));
+      detail::require_saved(name, "step count", i, state[4 * tasks + i], not_negative(4));
+    }
+  }
+
   template <class Lanes, int Tasks>
   FULLER_HD void operator()(Lanes lanes, const Evidence<Tasks>& evidence, double* state, double* weights, double* scratch) const {
     const int T = evidence.tasks();

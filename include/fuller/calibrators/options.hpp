@@ -22,6 +22,14 @@ inline void require(const char* option, double value, bool holds, const char* ra
   }
 }
 
+/// Throws Error unless `holds`, which says whether a step can have left the value in a saved state.
+inline void require_saved(const char* rule, const char* what, int i, double value, bool holds) {
+  if (!holds) {
+    fail("in the saved state of ", rule, " the ", what, " of number ", i, " is ", value,
+         ", which no step leaves: the file is damaged, load an earlier one");
+  }
+}
+
 /// Throws Error unless value > 0 and value is finite.
 inline void require_positive(const char* option, double value) {
   if (!(value > 0 && is_finite(value))) {

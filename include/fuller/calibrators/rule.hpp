@@ -56,4 +56,14 @@ struct is_rule<
                                                            std::declval<double*>(), std::declval<double*>())),
                       decltype(Rule::needs), decltype(std::declval<const Rule&>().state_size(0))>> : std::true_type {};
 
+namespace detail {
+
+/// Whether a rule, or a part of one, has `void check(int tasks, const double* state) const`.
+template <class Rule, class = void>
+struct rule_checks_state : std::false_type {};
+template <class Rule>
+struct rule_checks_state<Rule, std::void_t<decltype(std::declval<const Rule&>().check(0, static_cast<const double*>(nullptr)))>>
+    : std::true_type {};
+
+}  // namespace detail
 }  // namespace fuller

@@ -120,6 +120,19 @@ class Weighting {
     }
   }
 
+  /// Refuses a state that no steps can have left, such as one from a damaged file.
+  /// @throws Error for a last weight that is negative or not finite, and for what the rule refuses in its part
+  /// (`void check(int tasks, const double* state) const`, where it has one).
+  void check(int tasks, const double* state) const {
+    if constexpr (detail::rule_checks_state<Rule>::value) {
+      rule_.check(tasks, state);
+    }
+    const double* const last = state + rule_.state_size(tasks);
+    for (int i = 0; i < tasks; ++i) {
+      detail::require_saved(Rule::name, "last weight", i, last[i], detail::is_finite(last[i]) && last[i] >= 0);
+    }
+  }
+
   /// All lanes of a group call it together; `state` and `scratch` hold `state_size` and `scratch_size` doubles.
   template <class Lanes, int Tasks>
   FULLER_HD void operator()(Lanes lanes, const Evidence<Tasks>& evidence, double* state, WeightsView out, double* scratch) const {

@@ -64,6 +64,13 @@ struct WPCGrad {
     distribution.initialise(tasks, state);
   }
 
+  /// @throws Error for what the distribution refuses in a saved state, where it says so.
+  void check([[maybe_unused]] int tasks, [[maybe_unused]] const double* state) const {
+    if constexpr (detail::rule_checks_state<Distribution>::value) {
+      distribution.check(tasks, state);
+    }
+  }
+
   template <class Lanes, int Tasks>
   FULLER_HD void operator()(Lanes lanes, const Evidence<Tasks>& evidence, double* state, double* weights, double* scratch) const {
     const int T = evidence.tasks();

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <fuller/core/evidence.hpp>
+#include <fuller/core/floating.hpp>
 #include <fuller/core/host_device.hpp>
 
 namespace fuller {
@@ -29,6 +30,19 @@ class EpochMeans {
     for (int k = 0; k < size(tasks); ++k) {
       state[k] = 0;
     }
+  }
+
+  /// The first of the numbers that no step can have left, by its place in the state; -1 if there is none.
+  static int damaged(int tasks, const double* state) {
+    for (int k = 0; k < size(tasks); ++k) {
+      const int part = k / tasks;
+      const bool fits = is_finite(state[k]) &&
+                        (part == 5 ? state[k] == 0 || state[k] == 1 || state[k] == 2 : (part != 0 && part != 2) || state[k] >= 0);
+      if (!fits) {
+        return k;
+      }
+    }
+    return -1;
   }
 
   /// Adds the losses of this step to the running epoch, after closing the one before if the epoch has changed. Each lane
