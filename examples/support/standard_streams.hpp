@@ -33,9 +33,12 @@ inline int exit_status(const char* program, int status) {
   errno = 0;
   const bool streamed = !std::cout.flush().fail();
   const bool written = std::fflush(stdout) == 0 && std::ferror(stdout) == 0;
-  const int error = errno;
+  int error = errno;
   if (streamed && written) {
     return status;
+  }
+  if (error == 0 && ::write(STDOUT_FILENO, "\n", 1) < 0) {  // what failed before has taken its reason along
+    error = errno;
   }
   std::fprintf(stderr, "%s: standard output cannot be written%s\n", program,
                error == 0 ? "" : (" (" + std::string(std::strerror(error)) + ")").c_str());
