@@ -237,7 +237,7 @@ TEST_CASE("annotations are to the left in their colours, to the right thin and d
   const std::string page = text_of(scene.out / "index.html");
   CHECK(has(page, "background:" + css(truth_colour)));
   CHECK(has(page, "background:" + css(truth_colour_in_pictures)));
-  CHECK(has(page, "1 boxes annotated, 0 predicted; 1 and 0 more"));
+  CHECK(has(page, "1 box annotated, 0 predicted; 1 and 0 more"));
   const std::string token = to_string(scene.tables.samples[1].token);
   CHECK(has(page, ", sample 2</h2>"));
   CHECK_FALSE(has(page, token + "</h2>"));

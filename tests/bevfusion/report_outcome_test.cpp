@@ -190,6 +190,24 @@ TEST_CASE("configs are read and compared", "[bevfusion][report]") {
   CHECK(has(cautions(groups)[1], "not evaluated on the same samples"));
 }
 
+TEST_CASE("a run that goes on is told from one that logs every so many steps", "[bevfusion][report]") {
+  RunRecord run = run_of("run", 0.3);
+  run.facts.steps = 504;
+  run.facts.last_step = 504;
+  CHECK(cautions(compare({run}, {}, {}, {})).empty());
+  run.facts.last_step = 500;
+  REQUIRE(cautions(compare({run}, {}, {}, {})).size() == 1);
+  CHECK(has(cautions(compare({run}, {}, {}, {}))[0], "step 500 of 504"));
+  run.config = {{"training.log_every", "10"}};
+  CHECK(cautions(compare({run}, {}, {}, {})).empty());
+
+  const bevfusion::testing::TemporaryFolder folder;
+  write(folder.path() / "run" / "log.jsonl",
+        "{\"kind\":\"run\",\"steps\":7}\n{\"kind\":\"step\",\"epoch\":0,\"step\":5,\"loss\":1}\n"
+        "{\"kind\":\"evaluation\",\"epoch\":0,\"step\":7,\"without\":[],\"mAP\":0.5}\n");
+  CHECK(read_run((folder.path() / "run").string()).facts.last_step == 7);
+}
+
 TEST_CASE("a page of seeds has bands, links, directions and no stray marks", "[bevfusion][report]") {
   const bevfusion::testing::TemporaryFolder folder;
   std::vector<RunRecord> runs;

@@ -229,7 +229,8 @@ void Gallery::add(const SamplePrediction& prediction) {
   page_.raw("<h2 title=\"sample " + example::escaped(token) + "\">" + example::escaped(frame.scene) + ", sample " +
             std::to_string(place_in_scene(tables_, prediction.sample)) + "</h2>\n<div class=\"scene\"><p>");
   if (config_.model.parts.detection) {
-    page_.raw(std::to_string(truth.counted) + " boxes annotated, " + std::to_string(found.counted) + " predicted");
+    page_.raw(std::to_string(truth.counted) + (truth.counted == 1 ? " box" : " boxes") + " annotated, " +
+              std::to_string(found.counted) + " predicted");
     if (truth.boxes.size() > truth.counted || found.boxes.size() > found.counted) {
       page_.raw("; " + std::to_string(truth.boxes.size() - truth.counted) + " and " +
                 std::to_string(found.boxes.size() - found.counted) + " more are not evaluated");

@@ -6,6 +6,7 @@
 #include <cctype>
 #include <cmath>
 #include <cstdio>
+#include <cstdlib>
 #include <map>
 #include <set>
 
@@ -68,6 +69,12 @@ std::string joined(const std::vector<std::string>& texts) {
     out += (out.empty() ? "" : "; ") + or_dash(text);
   }
   return or_dash(out);
+}
+
+/// Every so many steps are logged; the last ones of a training may not be.
+double steps_between_lines(const RunRecord& run) {
+  const std::string every = run.config_of("training.log_every");
+  return every.empty() ? 1 : std::max(1.0, std::strtod(every.c_str(), nullptr));
 }
 
 std::vector<std::string> fields_of(const std::vector<RunGroup>& groups) {
@@ -173,7 +180,7 @@ std::vector<std::string> cautions(const std::vector<RunGroup>& groups) {
       if (run.steps.count("gamma_task") > 0) {
         directed.insert(!run.facts.gamma_pair.empty());
       }
-      if (run.facts.last_step < run.facts.steps) {
+      if (run.facts.last_step + steps_between_lines(run) <= run.facts.steps) {
         out.push_back(run.folder.string() + " has not ended: its log is at step " + whole(run.facts.last_step) + " of " +
                       whole(run.facts.steps) + ".");
       }

@@ -105,6 +105,7 @@ void add_line(RunRecord& run, const Json& line) {
     add_facts(run, line);
   } else if (kind == "evaluation" && line.value("without", Json::array()).empty()) {
     run.figures = figures_in(line);
+    run.facts.last_step = std::max(run.facts.last_step, line.value("step", 0.0));
     for (const auto& [name, value] : run.figures) {
       run.evaluations[name][line.at("epoch").get<std::int64_t>()] = value;
     }

@@ -29,7 +29,7 @@ struct RunFacts {
   std::string gamma_pair;  ///< the tasks whose ratio gamma_task is, "detection/segmentation"; empty: the larger over the smaller
   std::string begun;       ///< date and time
   double steps = std::numeric_limits<double>::quiet_NaN();  ///< of the whole training
-  double last_step = 0;                                     ///< the last one logged
+  double last_step = 0;                                     ///< the last one that the log knows of
   std::vector<std::string> files;                           ///< to link to, relative to the folder: those that are there
 };
 
