@@ -57,7 +57,10 @@ void map_expansion(const std::uint8_t* bytes, std::size_t count) {
     const MapExpansion map = read_map_expansion(stream, "fuzz.json", label_sets().map.at(standard_map_labels));
     MaskOptions options;
     options.outline = true;
-    draw_masks(map, bev_from_global({}), {}, options);
+    for (const char* rule : mask_rules) {
+      options.rule = rule;
+      draw_masks(map, bev_from_global({}), {}, options);
+    }
   });
 }
 

@@ -113,9 +113,12 @@ TEST_CASE("real drivable area: expansion and base map agree, and the road is fla
   const KeyFrame frame = key_frame_of(read_tables(root, "v1.0-mini"), 0);
   const Eigen::Matrix3d bev = bev_from_global(frame.global_from_lidar());
   const MapLabels& labels = label_sets().map.at(standard_map_labels);
-  const MapMasks drawn = draw_masks(read_map_expansion(root / "maps" / "expansion" / (frame.location + ".json"), labels), bev);
+  MaskOptions by_centres;
+  by_centres.rule = "centres";
+  const MapMasks drawn =
+      draw_masks(read_map_expansion(root / "maps" / "expansion" / (frame.location + ".json"), labels), bev, {}, by_centres);
   CHECK(drawn.labelled == std::vector<bool>{true, false, false, false, false, false});
-  const MapMasks sampled = draw_masks(BaseMap::read(frame.base_map), labels, bev);
+  const MapMasks sampled = draw_masks(BaseMap::read(frame.base_map), labels, bev, {}, by_centres);
   int both = 0;
   int either = 0;
   for (int x = 0; x < 200; ++x) {

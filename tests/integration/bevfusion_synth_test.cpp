@@ -268,8 +268,10 @@ TEST_CASE("masks drawn from the expansion are the town itself", "[synth]") {
     const MapExpansion expansion =
         read_map_expansion(set.options.out / "maps" / "expansion" / (frame.location + ".json"), labels);
     CHECK(expansion.canvas_edge == scene.town.canvas_edge);
-    const MapMasks masks = draw_masks(expansion, bev);
-    const MapMasks base = draw_masks(BaseMap::read(frame.base_map), labels, bev);
+    MaskOptions by_centres;
+    by_centres.rule = "centres";
+    const MapMasks masks = draw_masks(expansion, bev, {}, by_centres);
+    const MapMasks base = draw_masks(BaseMap::read(frame.base_map), labels, bev, {}, by_centres);
     CHECK(masks.labelled == std::vector<bool>(6, true));
     const Eigen::Matrix3d global_from_bev = bev.inverse();
     const MapGrid grid;

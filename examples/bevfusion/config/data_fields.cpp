@@ -20,6 +20,8 @@ void add_loading_fields(FieldList& list, LoadingOptions& loading) {
       .within(1, 100)
       .also("sweeps");
   list.add("loading.augment", &loading.augment, "Vary the training samples; evaluation never does");
+  list.add("loading.shuffle_points", &loading.shuffle_points,
+           "Training samples have their points in random order, so that the limit on voxels meets all sweeps alike");
   list.add("loading.points.close", &loading.points.close, "Returns nearer than this along x and y are the car itself, m")
       .at_least(0);
   list.add("loading.points.close_in_key_frame", &loading.points.close_in_key_frame, "Leave them out of the key frame, too");
@@ -40,7 +42,10 @@ void add_loading_fields(FieldList& list, LoadingOptions& loading) {
   list.add("loading.bev.flip_x", &bev.flip_x, "x becomes -x every other time (the paper's flip, read as of the BEV)");
   list.add("loading.bev.flip_y", &bev.flip_y, "y becomes -y every other time");
 
-  list.add("loading.masks.outline", &loading.masks.outline, "Map areas include the cells of their outline, as OpenCV fills them");
+  list.add("loading.masks.rule", &loading.masks.rule,
+           "Cells that a map shape covers: devkit, those that nuScenes' devkit draws; centres, those whose centre is in it")
+      .one_of({mask_rules.begin(), mask_rules.end()});
+  list.add("loading.masks.outline", &loading.masks.outline, "By centres: areas include the cells of their outline as well");
   list.add("loading.masks.line_width", &loading.masks.line_width, "Width of lines whose label has none of its own, cells")
       .within(0, 100);
 }

@@ -7,6 +7,8 @@
 #include <set>
 #include <unordered_map>
 
+#include "bevfusion/map/area_validity.hpp"
+#include "bevfusion/map/square_clip.hpp"
 #include "bevfusion/nuscenes/bytes.hpp"
 #include "bevfusion/nuscenes/data_error.hpp"
 #include "bevfusion/nuscenes/json_rows.hpp"
@@ -62,6 +64,8 @@ class ExpansionReader {
       const auto is_there = [this](const std::string& layer) { return present_.count(layer) > 0; };
       if (std::all_of(layers.begin(), layers.end(), is_there)) map.shapes[label].emplace();
     }
+    for (const auto& [layer, count] : without_shape_) map.faults[layer].without_shape = count;
+    std::set<std::pair<std::string, std::string>> no_areas;  // a layer may be part of several labels
     for (const Member& member : members_) {
       auto& shapes = map.shapes[member.label];
       if (!shapes) continue;
@@ -70,8 +74,23 @@ class ExpansionReader {
       if (found == table.end())
         fail(file_, "layer " + member.layer + " refers to a shape that is not there: " + to_string(member.shape));
       std::vector<Chain> chains;
-      for (const std::vector<Token>& nodes : found->second) chains.push_back(chain_of(nodes, member.shape));
+      const bool line = labels_[member.label].shapes == MapShapes::lines;
+      for (const std::vector<Token>& nodes : found->second) {
+        Chain chain = chain_of(nodes, member.shape);
+        // Fewer than three corners are no hole.
+        if (line) {
+          chains.push_back(with_own_crossings(chain));
+        } else if (chains.empty() || chain.size() > 2) {
+          chains.push_back(std::move(chain));
+        }
+      }
       shapes->emplace_back(std::move(chains));
+      MapShape& shape = shapes->back();
+      const std::vector<std::string>& layers = labels_[member.label].layers;
+      shape.layer = static_cast<std::size_t>(std::find(layers.begin(), layers.end(), member.layer) - layers.begin());
+      if (line || (member.one_of_several && shape.chains[0].size() > 2)) continue;
+      shape.valid = is_valid_area(shape.chains);
+      if (!shape.valid && no_areas.emplace(member.layer, to_string(member.shape)).second) ++map.faults[member.layer].no_areas;
     }
     return map;
   }
@@ -81,6 +100,7 @@ class ExpansionReader {
     std::size_t label;
     Token shape;
     std::string layer;
+    bool one_of_several;
   };
 
   void take(const JsonRow& row) {
@@ -101,19 +121,24 @@ class ExpansionReader {
     } else {
       const auto found = members_of_.find(layer);
       if (found == members_of_.end()) return;
-      for (const std::size_t label : found->second) take_member(row, label);
+      bool without_shape = false;
+      for (const std::size_t label : found->second) without_shape = !take_member(row, label) || without_shape;
+      if (without_shape) ++without_shape_[layer];
     }
   }
 
-  void take_member(const JsonRow& row, std::size_t label) {
+  // False where the row has no shape.
+  bool take_member(const JsonRow& row, std::size_t label) {
     const bool areas = labels_[label].shapes == MapShapes::areas;
     // A drivable area is several polygons, every other row a single shape or none.
     if (areas && row.has("polygon_tokens")) {
-      for (const Token& polygon : row.tokens("polygon_tokens")) members_.push_back({label, polygon, row.layer()});
-      return;
+      for (const Token& polygon : row.tokens("polygon_tokens")) members_.push_back({label, polygon, row.layer(), true});
+      return true;
     }
+    if (areas && row.is_null("polygon_tokens")) return false;
     const Token shape = row.token(areas ? "polygon_token" : "line_token");
-    if (!shape.empty()) members_.push_back({label, shape, row.layer()});
+    if (!shape.empty()) members_.push_back({label, shape, row.layer(), false});
+    return !shape.empty();
   }
 
   Chain chain_of(const std::vector<Token>& nodes, const Token& shape) const {
@@ -137,6 +162,7 @@ class ExpansionReader {
   std::unordered_map<Token, std::vector<std::vector<Token>>> lines_;
   std::unordered_map<Token, std::vector<std::vector<Token>>> polygons_;
   std::vector<Member> members_;
+  std::map<std::string, std::size_t> without_shape_;
 };
 
 }  // namespace

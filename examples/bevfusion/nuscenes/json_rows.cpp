@@ -27,6 +27,13 @@ bool JsonRow::has(std::string_view field) const {
   return false;
 }
 
+bool JsonRow::is_null(std::string_view field) const {
+  for (const Value& value : values_) {
+    if (value.field == field) return value.kind == Kind::null;
+  }
+  return false;
+}
+
 const JsonRow::Value& JsonRow::get(std::string_view field, Kind kind) const {
   for (const Value& value : values_) {
     if (value.field != field) continue;
@@ -41,9 +48,7 @@ const JsonRow::Value& JsonRow::get(std::string_view field, Kind kind) const {
 }
 
 Token JsonRow::token(std::string_view field) const {
-  for (const Value& value : values_) {
-    if (value.field == field && value.kind == Kind::null) return {};
-  }
+  if (is_null(field)) return {};
   return Token(get(field, Kind::text).text);
 }
 

@@ -24,6 +24,7 @@ class JsonRow {
   const std::string& file() const { return file_; }
 
   bool has(std::string_view field) const;              ///< and it is not null
+  bool is_null(std::string_view field) const;          ///< it is there, and null
   Token token(std::string_view field) const;           ///< may be empty, which null is as well
   Token required_token(std::string_view field) const;  ///< throws where it is empty
   std::vector<Token> tokens(std::string_view field) const;
