@@ -8,11 +8,14 @@
 #include <string>
 #include <vector>
 
+#include "bevfusion/loading/training_sample.hpp"
 #include "bevfusion/map/base_map.hpp"
 #include "bevfusion/nuscenes/bytes.hpp"
 #include "bevfusion/nuscenes/data_error.hpp"
+#include "bevfusion/nuscenes/image_file.hpp"
 #include "bevfusion/nuscenes/key_frame.hpp"
 #include "bevfusion/synth/generate.hpp"
+#include "bevfusion/synth/synth_scene.hpp"
 #include "fuzz/damage.hpp"
 #include "fuzz/fuzz_targets.hpp"
 #include "support/bevfusion_data.hpp"
@@ -136,6 +139,61 @@ TEST_CASE("errors name file, row, token and field", "[hostile]") {
   SECTION("a path leads out of the data set") {
     replace("sample_data", "\"filename\": \"", "\"filename\": \"../");
     check_names(error(), {"sample_data.json", "'filename' is no path inside the data set"});
+  }
+  SECTION("a sensor is of another kind than its channel") {
+    replace("sensor", "\"modality\": \"camera\"", "\"modality\": \"radar\"");
+    check_names(error(), {"sensor.json", "'modality' is 'radar', and CAM_FRONT is a camera"});
+  }
+  SECTION("a picture's size does not go with its camera's matrix") {
+    replace("sample_data", "\"width\": 48", "\"width\": 20");
+    check_names(error(), {"sample_data.json", "20 x 27", "camera_intrinsic", "middle outside"});
+  }
+  SECTION("a sweep comes after the one that names it as earlier") {
+    const std::string first = std::to_string(make_scene(options, 0).sample_time(0));
+    replace("sample_data", "\"timestamp\": " + first, "\"timestamp\": 9" + first);
+    check_names(error(), {"sample_data.json", "'prev' refers to a row that is not earlier"});
+  }
+  SECTION("a sample comes before the one before it") {
+    const std::string first = std::to_string(make_scene(options, 0).sample_time(0));
+    replace("sample", "\"timestamp\": " + first, "\"timestamp\": 9" + first);
+    check_names(error(), {"sample.json", "'next' refers to a sample that is not later"});
+  }
+  SECTION("a sweep's history is cut off") {
+    const Tables good = read_tables(folder.path(), options.version);
+    RowIndex row = good.samples[0].key(Channel::lidar_top);
+    row = good.sample_data[static_cast<std::size_t>(row)].previous;
+    REQUIRE(row >= 0);
+    const std::string own = to_string(good.sample_data[static_cast<std::size_t>(row)].token);
+    replace("sample_data", "\"token\": \"" + own, "\"token\": \"other" + own);
+    check_names(error(), {"sample_data.json", "'prev' refers to a row that is not there", own});
+  }
+  SECTION("an annotation's next is of another object, or not there") {
+    const Tables good = read_tables(folder.path(), options.version);
+    std::string own;
+    std::string other;
+    for (const AnnotationRow& row : good.annotations) {
+      if (row.next >= 0 && own.empty()) own = to_string(good.annotations[static_cast<std::size_t>(row.next)].token);
+      if (!own.empty() && to_string(row.token) != own && row.previous >= 0) other = to_string(row.token);
+    }
+    REQUIRE((!own.empty() && !other.empty()));
+    SECTION("another object's") {
+      replace("sample_annotation", "\"next\": \"" + own, "\"next\": \"" + other);
+      check_names(error(), {"sample_annotation.json", "'next' refers to an annotation of another object", other});
+    }
+    SECTION("not there") {
+      replace("sample_annotation", "\"next\": \"" + own, "\"next\": \"no such row");
+      check_names(error(), {"sample_annotation.json", "'next' refers to a row that is not there: no such row"});
+    }
+  }
+  SECTION("a picture is of another size than its table says") {
+    const Tables good = read_tables(folder.path(), options.version);
+    const KeyFrame frame = key_frame_of(good, 0);
+    Image small(24, 13);
+    const std::vector<std::uint8_t> bytes = encode_jpeg(small, 90);
+    write_bytes(frame.cameras[0].file, bytes.data(), bytes.size());
+    LoadingOptions loading;
+    check_names(message_of([&] { SampleLoader(good, loading).load(0, 0); }),
+                {frame.cameras[0].file.string(), "24 x 13", "48 x 27", "camera_intrinsic"});
   }
   SECTION("a size is negative") {
     replace("sample_annotation", "\"size\": [", "\"size\": [-1, 1, 1], \"was\": [");

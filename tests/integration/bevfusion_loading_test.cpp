@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 // Augmentation keeps points, boxes, cameras and masks together; samples are loaded ahead, in order, the same every time.
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cmath>
+#include <cstring>
+#include <map>
+#include <numeric>
 #include <stdexcept>
 #include <thread>
+#include <tuple>
 
+#include "bevfusion/loading/label_coverage.hpp"
 #include "bevfusion/loading/prefetcher.hpp"
 #include "bevfusion/loading/training_sample.hpp"
 #include "bevfusion/nuscenes/image_file.hpp"
@@ -131,7 +137,9 @@ TEST_CASE("points stay in their boxes, boxes keep their heading", "[loading]") {
 
 TEST_CASE("a loaded sample's parts fit together", "[loading]") {
   const SmallSet& set = small();
-  const SampleLoader loader(set.tables, small_loading());
+  LoadingOptions loading = small_loading();
+  loading.masks.rule = "centres";
+  const SampleLoader loader(set.tables, loading);
   int in_view = 0;
   for (RowIndex i = 0; i < 6; ++i) {
     const TrainingSample sample = loader.load(i, 0);
@@ -197,6 +205,50 @@ TEST_CASE("samples depend on seed, epoch and row alone", "[loading]") {
   CHECK_FALSE(SampleLoader(set.tables, options).load(2, 5).cameras[0].present);
 }
 
+TEST_CASE("training samples have their points in random order, the same every time", "[loading]") {
+  const SmallSet& set = small();
+  LoadingOptions options = small_loading();
+  const auto ages = [](const TrainingSample& sample) {
+    std::vector<float> all;
+    for (const SweepPoint& p : sample.points) all.push_back(p.age);
+    return all;
+  };
+  const auto sorted = [](std::vector<SweepPoint> points) {
+    std::sort(points.begin(), points.end(), [](const SweepPoint& a, const SweepPoint& b) {
+      return std::tie(a.x, a.y, a.z, a.intensity, a.age) < std::tie(b.x, b.y, b.z, b.intensity, b.age);
+    });
+    return points;
+  };
+  const auto same = [](const std::vector<SweepPoint>& a, const std::vector<SweepPoint>& b) {
+    return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(SweepPoint)) == 0;
+  };
+  const TrainingSample one = SampleLoader(set.tables, options).load(2, 5);
+  CHECK(same(one.points, SampleLoader(set.tables, options).load(2, 5).points));
+  // The age of a cut anywhere is mixed: the first half holds half of the older sweep.
+  const std::vector<float> mixed = ages(one);
+  const auto old = [&](std::size_t from, std::size_t to) {
+    return std::count_if(mixed.begin() + static_cast<std::ptrdiff_t>(from), mixed.begin() + static_cast<std::ptrdiff_t>(to),
+                         [](float age) { return age > 0; });
+  };
+  const std::size_t half = mixed.size() / 2;
+  REQUIRE(old(0, mixed.size()) > 500);
+  CHECK(old(0, half) == Approx(old(half, mixed.size())).epsilon(0.2));
+  // Another order in another epoch, of the very points that come without it.
+  options.shuffle_points = false;
+  const TrainingSample plain = SampleLoader(set.tables, options).load(2, 5);
+  CHECK(same(sorted(plain.points), sorted(one.points)));
+  CHECK(plain.lidar_augmentation == one.lidar_augmentation);
+  CHECK(plain.cameras[4].image.rgb == one.cameras[4].image.rgb);
+  const std::vector<float> ordered = ages(plain);
+  CHECK(std::is_sorted(ordered.begin(), ordered.end()));
+  options.shuffle_points = true;
+  CHECK(ages(SampleLoader(set.tables, options).load(2, 6)) != mixed);
+  // Evaluation takes them as they come.
+  options.augment = false;
+  const std::vector<float> evaluated = ages(SampleLoader(set.tables, options).load(2, 5));
+  CHECK(std::is_sorted(evaluated.begin(), evaluated.end()));
+}
+
 TEST_CASE("rows may be called by digits, UUIDs or words", "[loading][token]") {
   using Names = SynthOptions::Tokens;
   const auto load = [](Names names, std::string* first) {
@@ -239,6 +291,56 @@ TEST_CASE("rows may be called by digits, UUIDs or words", "[loading][token]") {
     }
     CHECK(other.points.size() == digits.points.size());
   }
+}
+
+TEST_CASE("what samples have labels for is counted by name", "[loading]") {
+  const SmallSet& set = small();
+  Tables tables = set.tables;
+  std::vector<RowIndex> all(6);
+  std::iota(all.begin(), all.end(), 0);
+  const LoadingOptions options = small_loading();
+  const auto sum = [](const std::vector<std::size_t>& v) { return std::accumulate(v.begin(), v.end(), std::size_t{0}); };
+  const LabelCoverage whole = coverage_of(tables, all, options);
+  CHECK(whole.samples == 6);
+  CHECK(whole.labelled == std::vector<std::size_t>(6, 6));
+  CHECK(whole.dropped.empty());
+  CHECK(sum(whole.kept) + whole.unseen == tables.annotations.size());
+  CHECK(masks_text(whole) == "6 of 6 classes labelled");
+
+  // Cars become ambulances, which no class is made of; one car's box holds no point; the second town has no map, the first
+  // nothing but its base map.
+  std::size_t cars = 0;
+  for (std::size_t i = 0; i < tables.annotations.size(); ++i) {
+    AnnotationRow& row = tables.annotations[i];
+    const std::int32_t category = tables.instances[static_cast<std::size_t>(row.instance)].category;
+    if (tables.categories[static_cast<std::size_t>(category)] == "vehicle.car") ++cars;
+    row.lidar_points = 1;
+  }
+  REQUIRE(cars > 0);
+  for (std::string& category : tables.categories) {
+    if (category == "vehicle.car") category = "vehicle.emergency.ambulance";
+  }
+  for (std::size_t i = 0; i < tables.annotations.size(); ++i) {
+    const std::int32_t category = tables.instances[static_cast<std::size_t>(tables.annotations[i].instance)].category;
+    if (tables.categories[static_cast<std::size_t>(category)] == "vehicle.emergency.ambulance") continue;
+    tables.annotations[i].lidar_points = 0;
+    break;
+  }
+  tables.logs[0].location = "elsewhere";
+  tables.logs[1].location = "nowhere";
+  tables.logs[1].base_map.clear();
+  const LabelCoverage some = coverage_of(tables, all, options);
+  CHECK(some.unseen == 1);
+  CHECK(some.dropped == std::map<std::string, std::size_t>{{"vehicle.emergency.ambulance", cars}});
+  CHECK(sum(some.kept) == tables.annotations.size() - cars - 1);
+  CHECK(some.labelled == std::vector<std::size_t>{3, 0, 0, 0, 0, 0});
+  CHECK(masks_text(some) ==
+        "1 of 6 classes labelled; not labelled: ped_crossing, walkway, stop_line, carpark_area, divider; drivable_area in 3 of 6 "
+        "samples alone");
+  const std::string boxes = boxes_text(some);
+  CHECK(boxes.find("; none of car") != std::string::npos);
+  CHECK(boxes.find("left out: " + std::to_string(cars) + " vehicle.emergency.ambulance, 1 without a point in them") !=
+        std::string::npos);
 }
 
 TEST_CASE("a place without maps is unlabelled", "[loading]") {

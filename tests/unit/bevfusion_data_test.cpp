@@ -225,6 +225,19 @@ TEST_CASE("the official splits", "[nuscenes]") {
   for (const std::string& name : official_split("mini_val")) CHECK(std::count(val.begin(), val.end(), name) == 1);
   CHECK(scenes_of_split("anywhere/v1.0-mini", "val") == official_split("mini_val"));
   CHECK(scenes_of_split("anywhere/v1.0-trainval", "val") == val);
+  CHECK(official_name("anywhere/v1.0-mini", "val") == "mini_val");
+  CHECK(official_name("anywhere/v1.0-mini", "mini_val") == "mini_val");
+  CHECK(official_name("anywhere/v1.0-trainval", "val") == "val");
+  // A split that there is none of keeps the name it was asked for by.
+  CHECK_THROWS_WITH(scenes_of_split("anywhere/v1.0-mini", "tset"),
+                    "no split 'tset': train, val, test, mini_train and mini_val are known");
+  const auto test = official_split("test");
+  CHECK(test.size() == 150);
+  all.insert(test.begin(), test.end());
+  CHECK(all.size() == 1000);
+  CHECK(test.front() == "scene-0077");
+  CHECK(test.back() == "scene-1043");
+  CHECK(scenes_of_split("anywhere/v1.0-test", "test") == test);
   CHECK_THROWS_AS(official_split("trian"), DataError);
 }
 
@@ -312,4 +325,6 @@ TEST_CASE("pictures survive their files", "[nuscenes]") {
   cut.resize(cut.size() / 2);
   CHECK_THROWS_AS(decode_image(cut, "a.jpg"), DataError);
   CHECK_THROWS_AS(decode_image({}, "a.jpg"), DataError);
+  CHECK_THROWS_WITH(decode_image({0x89, 'P', 'N', 'G', 13, 10}, "a.jpg"),
+                    "a.jpg: is a PNG, whatever its name says; pictures are JPEG or PPM");
 }

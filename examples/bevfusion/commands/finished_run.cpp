@@ -17,8 +17,9 @@ void RunChoice::add_to(CLI::App& command) {
   command.add_option("--run", run, "The run's folder, with config.toml and checkpoint.pt")->required()->type_name("DIR");
   command.add_option("--checkpoint", checkpoint, "Another checkpoint than the run folder's checkpoint.pt")->type_name("FILE");
   command
-      .add_option("--split", split,
-                  "Split of the data set to use: train, val, mini_train or mini_val; the run's validation split unless given")
+      .add_option(
+          "--split", split,
+          "Split of the data set to use: train, val, test, mini_train or mini_val; the run's validation split unless given")
       ->type_name("NAME");
   command.add_option("--data", data, "Folder of the data set, if it is another than the run's config names")->type_name("DIR");
   command.add_option("--version", version, "Name of the tables' folder in it, if it is another than the run's config names")
@@ -57,9 +58,10 @@ FinishedRun open_run(const RunChoice& choice) {
                                 "; --data DIR says where it is");
   }
   run.tables = read_tables(run.config.data.root, run.config.data.version);
-  run.samples = samples_of_split(run.tables, run.split).rows;
+  const SplitSamples chosen = samples_of_split(run.tables, run.split);
+  run.samples = chosen.rows;
   if (run.samples.empty()) {
-    throw std::invalid_argument("no scene of split " + run.split + " is in " + run.tables.folder.string());
+    throw std::invalid_argument("no scene of split " + chosen.called + " is in " + run.tables.folder.string());
   }
   run.network = Network(run.config.model);
   run.network->to(device);

@@ -19,6 +19,7 @@
 #include "bevfusion/config/config_file.hpp"
 #include "bevfusion/config/run_options.hpp"
 #include "bevfusion/evaluation/evaluate.hpp"
+#include "bevfusion/loading/label_coverage.hpp"
 #include "bevfusion/training/split_samples.hpp"
 #include "bevfusion/training/trainer.hpp"
 #include "bevfusion/weights/init_from.hpp"
@@ -100,7 +101,18 @@ std::string described(const SplitSamples& split) {
          (split.missing > 0 ? " (" + std::to_string(split.missing) + " more scenes of the split are not there)" : "");
 }
 
-void tell(const RunConfig& config, const Network& network, const SplitSamples& training, const SplitSamples& validation) {
+/// What a split's samples have labels for, as far as the network has tasks for it.
+void tell_labels(const ModelParts& parts, const LabelCoverage& coverage) {
+  if (parts.detection || parts.foreground) {
+    std::printf("  boxes     %s\n", boxes_text(coverage).c_str());
+  }
+  if (parts.segmentation) {
+    std::printf("  map       %s\n", masks_text(coverage).c_str());
+  }
+}
+
+void tell(const RunConfig& config, const Network& network, const Tables& tables, const SplitSamples& training,
+          const SplitSamples& validation) {
   std::int64_t parameters = 0;
   for (const torch::Tensor& parameter : network->parameters()) {
     parameters += parameter.numel();
@@ -114,8 +126,12 @@ void tell(const RunConfig& config, const Network& network, const SplitSamples& t
     tasks += (tasks.empty() ? "" : ", ") + names[i] + " x " + weight;
   }
   std::printf("data set    %s, %s\n", (fs::path(config.data.root) / config.data.version).c_str(), config.data.labels.c_str());
-  std::printf("training    %s: %s\n", config.data.train_split.c_str(), described(training).c_str());
-  std::printf("validation  %s: %s\n", config.data.validation_split.c_str(), described(validation).c_str());
+  std::printf("training    %s: %s\n", training.called.c_str(), described(training).c_str());
+  tell_labels(config.model.parts, coverage_of(tables, training.rows, config.loading));
+  std::printf("validation  %s: %s\n", validation.called.c_str(), described(validation).c_str());
+  if (!validation.rows.empty()) {
+    tell_labels(config.model.parts, coverage_of(tables, validation.rows, config.loading));
+  }
   std::printf("network     %s, %lld parameters%s\n", config.size.c_str(), static_cast<long long>(parameters),
               config.model.separate_towers ? ", a tower for each task" : "");
   std::printf("tasks       %s\n", tasks.c_str());
@@ -139,7 +155,7 @@ void train(const TrainArguments& arguments) {
   const SplitSamples training = samples_of_split(tables, config.data.train_split);
   const SplitSamples validation = samples_of_split(tables, config.data.validation_split);
   if (training.rows.empty()) {
-    throw std::invalid_argument("no scene of split " + config.data.train_split + " is in " + tables.folder.string());
+    throw std::invalid_argument("no scene of split " + training.called + " is in " + tables.folder.string());
   }
 
   fs::create_directories(out);
@@ -148,7 +164,7 @@ void train(const TrainArguments& arguments) {
     expect_no_run(out);
   }
   Network network = make_network(config);
-  tell(config, network, training, validation);
+  tell(config, network, tables, training, validation);
   const bool fresh = !arguments.resume || !fs::exists(out / "checkpoint.pt");
   if (fresh && !(config.init.lidar.empty() && config.init.camera.empty())) {
     init_network(network, config.init, std::cout);

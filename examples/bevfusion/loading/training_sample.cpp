@@ -2,6 +2,7 @@
 #include "bevfusion/loading/training_sample.hpp"
 
 #include <filesystem>
+#include <utility>
 
 #include "bevfusion/nuscenes/image_file.hpp"
 
@@ -27,6 +28,16 @@ const SampleLoader::Place& SampleLoader::place_of(const KeyFrame& frame) const {
   return *place;
 }
 
+namespace {
+
+void shuffle(std::vector<SweepPoint>& points, Random& random) {
+  for (std::size_t left = points.size(); left > 1; --left) {
+    std::swap(points[left - 1], points[static_cast<std::size_t>(random.unit() * static_cast<double>(left))]);
+  }
+}
+
+}  // namespace
+
 TrainingSample SampleLoader::load(RowIndex row, std::uint64_t epoch) const {
   const KeyFrame frame = key_frame_of(tables_, row, {options_.sweeps, options_.box_labels});
   const std::array<std::uint64_t, 2> name = frame.sample.bits();
@@ -42,7 +53,7 @@ TrainingSample SampleLoader::load(RowIndex row, std::uint64_t epoch) const {
     const CameraFrame& from = frame.cameras[c];
     if (!options_.cameras || !from.present) continue;
     TrainingCamera& camera = sample.cameras[c];
-    const Image taken = read_image(from.file);
+    const Image taken = read_picture(from);
     Random of_camera({own});
     const ImageAugmentation augmentation = options_.augment
                                                ? draw_image_augmentation(options_.image, taken.width, taken.height, of_camera)
@@ -57,6 +68,11 @@ TrainingSample SampleLoader::load(RowIndex row, std::uint64_t epoch) const {
   if (options_.lidar) {
     sample.points = read_points(frame, options_.points);
     bev.apply(sample.points);
+    if (options_.augment && options_.shuffle_points) {
+      // A stream of its own: the draws above and the cameras' stay what they are.
+      Random order({options_.seed, epoch, name[0], name[1], 1});
+      shuffle(sample.points, order);
+    }
   }
   sample.boxes = frame.boxes;
   bev.apply(sample.boxes);
@@ -66,7 +82,7 @@ TrainingSample SampleLoader::load(RowIndex row, std::uint64_t epoch) const {
   if (place.expansion) {
     sample.masks = draw_masks(*place.expansion, plane, options_.grid, options_.masks);
   } else if (place.base) {
-    sample.masks = draw_masks(*place.base, options_.map_labels, plane, options_.grid);
+    sample.masks = draw_masks(*place.base, options_.map_labels, plane, options_.grid, options_.masks);
   } else {
     sample.masks = MapMasks(options_.map_labels, options_.grid.cells);  // no layer: all classes unlabelled
   }

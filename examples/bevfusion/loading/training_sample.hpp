@@ -23,6 +23,9 @@ struct LoadingOptions {
   bool lidar = true;
   bool cameras = true;
   bool augment = true;  ///< off for validation: images are only brought to size
+  /// With `augment`, points come in random order, as in BEVFusion's training: voxels and points beyond a limit are those that
+  /// come last, which would always be the oldest sweeps'.
+  bool shuffle_points = true;
   std::uint64_t seed = 0;
   PointOptions points;
   ImageAugmentationOptions image;

@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "bevfusion/nuscenes/data_error.hpp"
+#include "bevfusion/nuscenes/image_file.hpp"
 #include "bevfusion/nuscenes/lidar_file.hpp"
 
 namespace bevfusion {
@@ -91,6 +92,16 @@ KeyFrame key_frame_of(const Tables& tables, RowIndex sample, const KeyFrameOptio
     if (label) frame.boxes.push_back(box_of(tables, i, *label, lidar_from_global));
   }
   return frame;
+}
+
+Image read_picture(const CameraFrame& camera) {
+  Image image = read_image(camera.file);
+  if (image.width == camera.view.width && image.height == camera.view.height) return image;
+  const auto size = [](int width, int height) { return std::to_string(width) + " x " + std::to_string(height); };
+  fail(camera.file.string(),
+       "is " + size(image.width, image.height) + " pixels large, and sample_data.json has " +
+           size(camera.view.width, camera.view.height) +
+           " for it, which its camera_intrinsic goes with: a resized copy needs tables with its own size and matrix");
 }
 
 std::vector<SweepPoint> read_points(const KeyFrame& frame, const PointOptions& options) {

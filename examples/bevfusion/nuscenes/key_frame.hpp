@@ -11,6 +11,7 @@
 #include "bevfusion/geometry/camera_view.hpp"
 #include "bevfusion/labels/label_sets.hpp"
 #include "bevfusion/nuscenes/tables.hpp"
+#include "bevfusion/pictures/image.hpp"
 
 namespace bevfusion {
 
@@ -21,6 +22,10 @@ struct CameraFrame {
   std::int64_t timestamp = 0;  ///< us; cameras fire up to 50 ms apart from the LiDAR
   CameraView view;             ///< from LIDAR_TOP at its own time, through both ego poses
 };
+
+/// Reads a camera's picture; throws DataError where it is missing, damaged or not of the size that the tables have for it, which
+/// its intrinsic matrix goes with.
+Image read_picture(const CameraFrame& camera);
 
 /// A LiDAR sweep that goes with a key frame.
 struct SweepFrame {

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <cctype>
+#include <initializer_list>
 #include <string>
 
 #include "bevfusion/nuscenes/bytes.hpp"
@@ -69,6 +71,11 @@ std::vector<std::uint8_t> encode_ppm(const Image& image) {
 
 Image decode_image(const std::vector<std::uint8_t>& bytes, const std::string& file) {
   if (bytes.size() >= 2 && bytes[0] == 'P') return decode_ppm(bytes, file);
+  const auto begins = [&bytes](std::initializer_list<std::uint8_t> with) {
+    return bytes.size() >= with.size() && std::equal(with.begin(), with.end(), bytes.begin());
+  };
+  if (begins({0x89, 'P', 'N', 'G'})) fail(file, "is a PNG, whatever its name says; pictures are JPEG or PPM");
+  if (!begins({0xff, 0xd8})) fail(file, "is neither a JPEG nor a PPM: a file of another kind, or damaged");
   return decode_jpeg(bytes, file);
 }
 

@@ -69,9 +69,14 @@ class TablesReader {
   void sensors() {
     TokenIndex sensors;
     std::vector<std::optional<Channel>> channels;
-    visit("sensor", {"channel"}, [&](const JsonRow& row) {
+    visit("sensor", {"channel", "modality"}, [&](const JsonRow& row) {
       sensors.add(row, count(channels));
       channels.push_back(channel_of(row.text("channel")));
+      if (!channels.back() || !row.has("modality")) return;
+      const char* kind = *channels.back() == Channel::lidar_top ? "lidar" : "camera";
+      if (row.text("modality") != kind) {
+        row.fail("modality", "is '" + row.text("modality") + "', and " + row.text("channel") + " is a " + kind);
+      }
     });
     visit("calibrated_sensor", {"sensor_token", "translation", "rotation", "camera_intrinsic"}, [&](const JsonRow& row) {
       CalibrationRow calibration;
@@ -118,6 +123,22 @@ class TablesReader {
       tables_.samples.push_back(sample);
     });
     links.resolve(samples_, tables_.samples);
+    for (std::size_t i = 0; i < tables_.samples.size(); ++i) {
+      const SampleRow& row = tables_.samples[i];
+      const std::string where = "token " + to_string(row.token) + ", field 'next' refers to ";
+      if (row.next < 0) {
+        if (!links.pairs[i].next.empty()) {
+          fail(file_of("sample"), where + "a row that is not there: " + to_string(links.pairs[i].next));
+        }
+        continue;
+      }
+      const SampleRow& after = tables_.samples[static_cast<std::size_t>(row.next)];
+      if (after.scene != row.scene) fail(file_of("sample"), where + "a sample of another scene");
+      if (after.timestamp <= row.timestamp) {
+        fail(file_of("sample"), where + "a sample that is not later: " + std::to_string(after.timestamp) + " after " +
+                                    std::to_string(row.timestamp) + " us");
+      }
+    }
     for (std::size_t i = 0; i < tables_.scenes.size(); ++i) {
       SceneRow& scene = tables_.scenes[i];
       scene.first_sample = samples_.find(ends[i].previous);
@@ -150,6 +171,7 @@ class TablesReader {
             data.sample = samples_.find(row, "sample_token");
             data.width = int_field(row, "width", 0, 1 << 16);
             data.height = int_field(row, "height", 0, 1 << 16);
+            if (calibration.channel != Channel::lidar_top) check_picture(row, data, calibration);
             pose_tokens.push_back(row.required_token("ego_pose_token"));
             links.add(row);
             if (data.is_key_frame) {
@@ -161,6 +183,24 @@ class TablesReader {
             tables_.sample_data.push_back(std::move(data));
           });
     links.resolve(index, tables_.sample_data);
+    for (std::size_t i = 0; i < tables_.sample_data.size(); ++i) {
+      const SampleDataRow& row = tables_.sample_data[i];
+      const auto wrong = [&](const std::string& what) {
+        fail(file_of("sample_data"), "token " + to_string(row.token) + ", field 'prev' " + what);
+      };
+      const bool lidar = calibration_of(row).channel == Channel::lidar_top;
+      // Pictures between key frames may have been left out.
+      if (row.previous < 0 && lidar && !links.pairs[i].previous.empty()) {
+        wrong("refers to a row that is not there: " + to_string(links.pairs[i].previous));
+      }
+      if (row.previous < 0) continue;
+      const SampleDataRow& before = tables_.sample_data[static_cast<std::size_t>(row.previous)];
+      if (calibration_of(before).channel != calibration_of(row).channel) wrong("refers to a row of another sensor");
+      if (before.timestamp >= row.timestamp) {
+        wrong("refers to a row that is not earlier: " + std::to_string(before.timestamp) + " before " +
+              std::to_string(row.timestamp) + " us");
+      }
+    }
     std::unordered_map<Token, RowIndex> wanted;
     wanted.reserve(pose_tokens.size());
     for (const Token& token : pose_tokens) wanted.emplace(token, -1);
@@ -180,6 +220,22 @@ class TablesReader {
                  ", field 'ego_pose_token' refers to a row that is not there: " + to_string(pose_tokens[i]));
       }
     }
+  }
+
+  const CalibrationRow& calibration_of(const SampleDataRow& row) const {
+    return tables_.calibrations[static_cast<std::size_t>(row.calibration)];
+  }
+
+  // A matrix whose middle lies outside of the picture is another picture's.
+  static void check_picture(const JsonRow& row, const SampleDataRow& data, const CalibrationRow& calibration) {
+    if (data.width == 0 || data.height == 0) row.fail("width", "or 'height' is 0, and this is a camera's picture");
+    const double x = calibration.intrinsic(0, 2);
+    const double y = calibration.intrinsic(1, 2);
+    if (x >= 0 && y >= 0 && x <= data.width && y <= data.height) return;
+    row.fail("width", "and 'height' are " + std::to_string(data.width) + " x " + std::to_string(data.height) +
+                          ", and the camera_intrinsic of calibrated_sensor " + to_string(calibration.token) +
+                          " has its middle outside, at " + std::to_string(x) + ", " + std::to_string(y) +
+                          ": size or matrix is of another picture");
   }
 
   void annotations() {
@@ -236,6 +292,18 @@ class TablesReader {
             rows.push_back(annotation);
           });
     links.resolve(index, rows);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      const auto check = [&](const Token& token, RowIndex other, const char* field) {
+        if (token.empty()) return;
+        const std::string where = "token " + to_string(rows[i].token) + ", field '" + field + "' refers to ";
+        if (other < 0) fail(file_of("sample_annotation"), where + "a row that is not there: " + to_string(token));
+        if (rows[static_cast<std::size_t>(other)].instance != rows[i].instance) {
+          fail(file_of("sample_annotation"), where + "an annotation of another object: " + to_string(token));
+        }
+      };
+      check(links.pairs[i].previous, rows[i].previous, "prev");
+      check(links.pairs[i].next, rows[i].next, "next");
+    }
     sort_by_sample();
   }
 

@@ -113,7 +113,7 @@ std::array<Image, camera_count> read_pictures_with_boxes(const KeyFrame& frame, 
   for (std::size_t c = 0; c < camera_count; ++c) {
     const CameraFrame& camera = frame.cameras[c];
     if (!camera.present) continue;
-    images[c] = read_image(camera.file);
+    images[c] = read_picture(camera);
     draw_boxes(images[c], camera.view, boxes, labels, std::max(1.0, camera.view.width / 400.0));
   }
   return images;

@@ -61,7 +61,7 @@ Image compare_in_pictures(const KeyFrame& frame, const std::vector<DrawnBox>& bo
       continue;
     }
     CameraView view = frame.cameras[c].view;
-    images[c] = read_image(frame.cameras[c].file);
+    images[c] = read_picture(frame.cameras[c]);
     scale(images[c], view, width);
     draw_boxes(images[c], view, boxes, scale_of_text);
   }

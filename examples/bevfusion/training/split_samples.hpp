@@ -17,11 +17,14 @@ struct SplitSamples {
   std::vector<RowIndex> rows;
   std::size_t scenes = 0;   ///< that are there
   std::size_t missing = 0;  ///< scenes of the split that are not
+  std::string called;       ///< the split as asked for, and what that means where it is another
 };
 
 /// @throws DataError for an unknown split
 inline SplitSamples samples_of_split(const Tables& tables, const std::string& split) {
   SplitSamples out;
+  const std::string official = official_name(tables.folder, split);
+  out.called = official == split ? split : split + " (" + official + " in " + tables.folder.filename().string() + ")";
   std::vector<std::string> there;
   for (const std::string& scene : scenes_of_split(tables.folder, split)) {
     const bool found =

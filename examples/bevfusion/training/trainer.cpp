@@ -51,12 +51,23 @@ std::string summary(const StepRecord& record) {
   return text;
 }
 
-/// "  mAP 0.31  NDS 0.35  mIoU 0.44"
+/// "  mAP 0.31  NDS 0.35  mIoU 0.44"; and of how many map classes, where not all are labelled
 std::string summary(const EvaluationFigures& figures) {
   std::string text;
   const nlohmann::ordered_json headline = headline_json(figures);
   for (const auto& [name, value] : headline.items()) {
-    text += "  " + name + " " + (value.is_number() ? short_number(value.get<double>()) : "-");
+    const bool number = value.is_number() && std::isfinite(value.get<double>());
+    text += "  " + name + " " + (number ? short_number(value.get<double>()) : "-");
+    if (name == "mIoU") {
+      const MapIou& iou = *figures.segmentation;
+      std::size_t labelled = 0;
+      for (std::size_t c = 0; c < iou.classes(); ++c) {
+        labelled += iou.class_iou(c).labelled ? 1 : 0;
+      }
+      if (labelled < iou.classes()) {
+        text += " (of " + std::to_string(labelled) + " labelled classes of " + std::to_string(iou.classes()) + ")";
+      }
+    }
   }
   return text;
 }
