@@ -482,6 +482,7 @@ TEST_CASE("What a device cannot do is refused when it is asked for, and nothing 
   const std::string said = thrown_by([&] { ruled.use(steps_by(way)); });
   CHECK((way == Way::kernels ? contains(said, "do not know the rule") : said.empty()));
   CalibrationOptions options;
+  options.ranks.count = 2;
   options.ranks.average = [](std::vector<at::Tensor>&) {};
   Calibration ranked(fuller::IMTL_G(), task_names(2), options);
   CHECK(contains(thrown_by([&] { ranked.use(steps_by(way)); }), "ranks"));

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <exception>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -14,9 +15,11 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/graph_task.h>
 
+#include <fuller/autograd/head_substitutes.hpp>
 #include <fuller/autograd/nested_pass.hpp>
 #include <fuller/autograd/ranks.hpp>
 #include <fuller/autograd/reductions.hpp>
+#include <fuller/autograd/running.hpp>
 #include <fuller/autograd/step.hpp>
 #include <fuller/calibrators/modality_gate.hpp>
 #include <fuller/core/error.hpp>
@@ -46,7 +49,10 @@ struct Modalities {
   }
   ~Modalities() {
     for (auto& entry : hooks) {
-      entry.second.weight.remove_hook(entry.second.id);
+      try {
+        entry.second.weight.remove_hook(entry.second.id);
+      } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): the user has cleared the weight's hooks, ours too
+      }
     }
   }
   Modalities(const Modalities&) = delete;
@@ -80,6 +86,14 @@ struct Modalities {
   }
 };
 
+/// Cotangents of one unweighted loss at a gate in the backward that runs, and the parameters beyond that are to get them, gated.
+struct PlainCotangents {
+  std::weak_ptr<const Running> run;
+  std::weak_ptr<HeadSubstitutes> into;  ///< which the backward keeps
+  std::vector<at::Tensor> parameters;
+  std::vector<at::Tensor> cotangents;  ///< one for each branch that passes through
+};
+
 /// One forward pass through a gate, until its backward has run.
 struct GateStep {
   std::shared_ptr<State> state;
@@ -94,8 +108,22 @@ struct GateStep {
   at::Tensor device_norms;            ///< the squared norms where the step runs on a device
   std::vector<at::Tensor> fusion;     ///< the weights, in the order of `weights`
   std::vector<at::Tensor> gradients;  ///< and theirs, where ranks have to average them first
-  std::size_t weights_seen = 0;       ///< in the backward that runs
-  const void* run = nullptr;          ///< and what tells it from others
+  std::vector<bool> weights_seen;     ///< whose gradients the backward that runs has shown
+  std::weak_ptr<const Running> run;   ///< and which that is
+  std::vector<PlainCotangents> plain;
+  bool shut = false;  ///< lets nothing through in passes of our own
+
+  /// Forgets what another backward has shown.
+  void begin() {
+    if (Running::is(run)) {
+      return;
+    }
+    run = Running::now();
+    weights_seen.assign(weights.size(), false);
+    squared_norms.assign(squared_norms.size(), 0.0);
+    device_norms = at::Tensor();
+    gradients.assign(gradients.size(), at::Tensor());
+  }
 };
 
 /// Takes the norms of the gradient of fusion weight k: of its slices where it is the one of all branches, else of the whole.
@@ -130,6 +158,7 @@ inline void receive_fusion_gradient(Modalities& modalities, const void* weight, 
     if (!step || step->state->nested > 0 || running->count(const_cast<Node*>(step->node)) == 0) {
       continue;
     }
+    step->begin();
     for (std::size_t k = 0; k < step->weights.size(); ++k) {
       if (step->weights[k] != weight) {
         continue;
@@ -139,22 +168,29 @@ inline void receive_fusion_gradient(Modalities& modalities, const void* weight, 
       } else {
         take_norms(*step, k, gradient);
       }
-      step->weights_seen = step->run == running ? step->weights_seen + 1 : 1;
-      step->run = running;
+      step->weights_seen[k] = true;
     }
   }
 }
 
 /// Makes the step's gradients, and which branches are present, those of all ranks together, and takes the norms.
-inline void take_norms_of_all_ranks(GateStep& step) {
+/// @return false, with no norms taken, where no rank has anything to gate.
+inline bool take_norms_of_all_ranks(GateStep& step, bool anything_here) {
   const at::NoGradGuard no_grad;
   const Ranks& ranks = step.state->options.ranks;
+  step.present.push_back(anything_here ? 1 : 0);
   agree_on_presence(ranks, step.present);
+  const bool anything = step.present.back() != 0;
+  step.present.pop_back();
+  if (!anything) {
+    return false;
+  }
   std::vector<std::vector<at::Tensor>> lists{std::exchange(step.gradients, std::vector<at::Tensor>(step.fusion.size()))};
   average_lists(ranks, step.fusion, lists);
   for (std::size_t k = 0; k < step.fusion.size(); ++k) {
     take_norms(step, k, lists.front()[k]);
   }
+  return true;
 }
 
 /// The joint node on the branch features before the first fusion layer: the same features out.
@@ -176,33 +212,41 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
       fail("a backward with create_graph through gate() is refused: the gates would be applied twice; leave gate() out where ",
            "losses hold derivatives of outputs (a PINN, a gradient penalty)");
     }
+    if (step->state->nested > 0) {
+      if (step->shut) {
+        cotangents.assign(cotangents.size(), at::Tensor());
+      }
+      cotangents.emplace_back();  // nothing for the step
+      return cotangents;
+    }
+    if (NestedPass::on_this_thread() > 0) {
+      fail("the task gradients of another calibration are formed through the gates; give rule and gates to one Calibration");
+    }
     Modalities& modalities = *step->modalities;
-    if (step->state->nested == 0) {
-      if (NestedPass::on_this_thread() > 0) {
-        fail("the task gradients of another calibration are formed through the gates; give rule and gates to one Calibration");
-      }
-      expect_one_call(*step);
-      expect_all_weights(*step);
-      expect_all_branches(*step, cotangents);
+    step->begin();
+    const std::vector<PlainCotangents> plain = take_plain(*step);
+    expect_one_call(*step);
+    const std::vector<bool> here = branches_here(cotangents, plain);
+    // Where every loss behind them has weight 0, nothing comes, and there is nothing to compare.
+    bool anything = std::find(here.begin(), here.end(), true) != here.end();
+    if (anything) {
+      expect_all_branches(*step, here);
+      expect_all_weights(*step, here);
       expect_order(*step, cotangents);
-      step->weights_seen = 0;
-      if (step->state->options.ranks.average) {
-        take_norms_of_all_ranks(*step);
-      }
+    }
+    if (step->state->options.ranks.average) {
+      anything = take_norms_of_all_ranks(*step, anything);
+    }
+    if (anything) {
       open_gates(*step);
       if (modalities.gate.options.target == GateTarget::gradient) {
-        for (std::size_t k = 0; k < step->through.size(); ++k) {
-          if (modalities.device) {
-            cotangents[k] = cotangents[k].defined() ? modalities.device->gated(step->through[k], cotangents[k]) : at::Tensor();
-            continue;
-          }
-          const double scale = modalities.scales[step->through[k]];
-          if (cotangents[k].defined() && scale != 1.0) {
-            cotangents[k] = cotangents[k] * scale;
-          }
+        for (const PlainCotangents& of_loss : plain) {
+          send_plain(*step, of_loss);
         }
+        gate_all(*step, cotangents);
       }
     }
+    step->run.reset();          // what another backward of a retained graph shows is its own
     cotangents.emplace_back();  // nothing for the step
     return cotangents;
   }
@@ -220,23 +264,96 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
     }
   }
 
-  static void expect_all_weights(const GateStep& step) {
-    std::size_t expected = 0;
-    for (const void* weight : step.weights) {
-      expected += weight == nullptr ? 0 : 1;
+  /// The plain cotangents of the backward that runs.
+  static std::vector<PlainCotangents> take_plain(GateStep& step) {
+    std::vector<PlainCotangents> ours;
+    for (PlainCotangents& of_loss : std::exchange(step.plain, {})) {
+      if (Running::is(of_loss.run)) {
+        ours.push_back(std::move(of_loss));
+      }
     }
-    if (step.weights_seen < expected) {
-      fail("the gate of '", step.modalities->names.front(),
-           "' and the other branches ran before the gradient of the fusion weight was ",
-           "known: the weight is frozen, used a second time further back, or inside a checkpoint that does not hold the branches "
-           "too; gate with the weight that reads the branches and nothing else");
+    return ours;
+  }
+
+  /// Which branches a gradient has arrived at.
+  static std::vector<bool> branches_here(const torch::autograd::variable_list& cotangents,
+                                         const std::vector<PlainCotangents>& plain) {
+    std::vector<bool> here;
+    for (std::size_t k = 0; k < cotangents.size(); ++k) {
+      const auto has = [&](const PlainCotangents& of_loss) {
+        return k < of_loss.cotangents.size() && of_loss.cotangents[k].defined();
+      };
+      here.push_back(cotangents[k].defined() || std::any_of(plain.begin(), plain.end(), has));
+    }
+    return here;
+  }
+
+  static void gate_all(const GateStep& step, torch::autograd::variable_list& cotangents) {
+    for (std::size_t k = 0; k < step.through.size() && k < cotangents.size(); ++k) {
+      if (!cotangents[k].defined()) {
+        continue;
+      }
+      if (step.modalities->device) {
+        cotangents[k] = step.modalities->device->gated(step.through[k], cotangents[k]);
+        continue;
+      }
+      const double scale = step.modalities->scales[step.through[k]];
+      if (scale != 1.0) {
+        cotangents[k] = cotangents[k] * scale;
+      }
+    }
+  }
+
+  /// Sends the gradient of an unweighted loss through the open gates, to the parameters beyond that are to get it.
+  static void send_plain(const GateStep& step, const PlainCotangents& of_loss) {
+    const at::NoGradGuard no_grad;
+    torch::autograd::variable_list gated = of_loss.cotangents;
+    gate_all(step, gated);
+    std::vector<Edge> roots;
+    for (std::size_t k = 0; k < gated.size(); ++k) {
+      roots.push_back(step.node->next_edge(k));
+    }
+    std::vector<Edge> leaves;
+    for (const at::Tensor& parameter : of_loss.parameters) {
+      leaves.push_back(gradient_edge(parameter));
+    }
+    const std::uint64_t expected = nodes_made() + engine_nodes(gated);
+    const HooksAside aside(of_loss.parameters);
+    const std::vector<at::Tensor> formed = pull_back(roots, gated, leaves, step.state->nested);
+    if (nodes_made() != expected) {
+      fail("a checkpoint in a modality's branch ran its forward again while the gradient of one task alone was formed, and has ",
+           "added to .grad; zero the gradients, and use no checkpoint in the branches with Surface::all_shared");
+    }
+    const auto into = of_loss.into.lock();
+    for (std::size_t k = 0; into && k < of_loss.parameters.size(); ++k) {
+      into->add(of_loss.parameters[k], formed[k]);
+    }
+  }
+
+  /// The gradient of each weight is to be complete. One that did not come is zero only where its branch gets none either.
+  static void expect_all_weights(const GateStep& step, const std::vector<bool>& here) {
+    for (std::size_t m = 0; m < step.weights.size(); ++m) {
+      if (step.weights[m] == nullptr || step.weights_seen[m]) {
+        continue;
+      }
+      const auto place = std::find(step.through.begin(), step.through.end(), m);
+      const bool of_one = step.weights.size() > 1;
+      const bool reached =
+          !of_one || (place != step.through.end() && here[static_cast<std::size_t>(place - step.through.begin())]);
+      if (reached || !has_arrived(gradient_edge(step.fusion[m]).function.get())) {
+        fail("the gate of '", step.modalities->names.front(),
+             "' and the other branches ran before the gradient of the fusion weight was ",
+             "known: the weight is frozen, used a second time further back, inside a checkpoint that does not hold the branches "
+             "too, or not among the inputs of this backward; gate with the weight that reads the branches and nothing else, and "
+             "differentiate to it too");
+      }
     }
   }
 
   /// A branch whose gated features nothing reads, while others' are read, went past its gate.
-  static void expect_all_branches(const GateStep& step, const torch::autograd::variable_list& cotangents) {
+  static void expect_all_branches(const GateStep& step, const std::vector<bool>& here) {
     for (std::size_t k = 0; k < step.through.size(); ++k) {
-      if (!cotangents[k].defined()) {
+      if (!here[k] && !is_read(step, k)) {
         fail("what gate() gave for '", step.modalities->names[step.through[k]],
              "' was not used: pass its outputs on to the fusion layer, in place of the features it was given, and give it an ",
              "undefined tensor for a modality that is absent");
@@ -244,10 +361,23 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
     }
   }
 
+  /// Whether anything in the running backward reads the gate's output k: losses of weight 0 send it nothing.
+  static bool is_read(const GateStep& step, std::size_t k) {
+    const auto* running = torch::autograd::get_current_graph_task_nodes_in_graph();
+    return std::any_of(running->begin(), running->end(), [&](const Node* node) {
+      const auto& edges = node->next_edges();
+      return std::any_of(edges.begin(), edges.end(),
+                         [&](const Edge& edge) { return edge.function.get() == step.node && edge.input_nr == k; });
+    });
+  }
+
   /// Where a concatenation along the channels reads the branches directly, their cotangents are slices of one tensor, in its
   /// order: that must be the order in which gate() got them, since the weight's slices are told apart by it.
   static void expect_order(const GateStep& step, const torch::autograd::variable_list& cotangents) {
     for (std::size_t k = 1; k < step.through.size() && step.fusion.size() == 1; ++k) {
+      if (!cotangents[k - 1].defined() || !cotangents[k].defined()) {
+        continue;
+      }
       const std::int64_t channels = step.fusion.front().dim() > 2 ? 1 : cotangents[k].dim() - 1;
       if (comes_later(cotangents[k - 1], cotangents[k], channels)) {
         fail("the fusion layer reads '", step.modalities->names[step.through[k]], "' before '",

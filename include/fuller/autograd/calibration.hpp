@@ -75,9 +75,7 @@ class Calibration {
     policies.zero_below = options.zero_below;
     const Surface surface = options.surface.value_or(Rule::default_surface);
     const ApplyTo apply_to = options.apply_to.value_or(Rule::default_apply_to);
-    if (options.measure_every < 0) {
-      detail::fail("options.measure_every is ", options.measure_every, "; a number of steps, or 0 for never, is needed");
-    }
+    detail::expect_sense(options, surface);
     state_ = std::make_shared<detail::State>(std::move(tasks), detail::TaskRule(std::move(rule), count, policies), options,
                                              surface, apply_to);
   }
@@ -199,8 +197,18 @@ class Calibration {
 
   /// Names the parameters of a task's head that the graph does not show, because a reentrant checkpoint hides them. Once, not in
   /// each step; parameters that the graph does show may be among them.
-  /// @throws Error for an unknown task.
-  void head(const std::string& task, Tensors parameters) { state_->named_heads[index_of(task)] = std::move(parameters); }
+  /// @throws Error for an unknown task, an undefined tensor, or one that is no leaf.
+  void head(const std::string& task, Tensors parameters) {
+    const std::size_t of = index_of(task);
+    for (const Tensor& parameter : parameters) {
+      if (!parameter.defined() || !parameter.is_leaf()) {
+        detail::fail("head() of '", task, "' got a tensor that is ",
+                     parameter.defined() ? "the result of a computation" : "undefined",
+                     "; give the parameters themselves: head->parameters()");
+      }
+    }
+    state_->named_heads[of] = std::move(parameters);
+  }
 
   /// The sum of the losses that one writes anyway: call backward() on it (or on a multiple of it, or on it plus terms that reach
   /// neither heads nor fork outputs).

@@ -11,7 +11,6 @@
 #include <vector>
 
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/engine.h>
@@ -47,11 +46,6 @@ class HeadGradients {
   }
   HeadGradients(const HeadGradients&) = delete;
   HeadGradients& operator=(const HeadGradients&) = delete;
-
-  /// The gradients the heads are to get in place of those that the backward leaves; one list per task, or none.
-  std::vector<std::vector<at::Tensor>> replacements;
-  /// What the backward has multiplied the heads' gradients with already; one number other than 0 per task, or none.
-  std::vector<double> applied;
 
   /// Has the engine call finish() when the running backward is through.
   ///
@@ -93,34 +87,30 @@ class HeadGradients {
           "the shared parameters too");
     }
     weight_heads_on_device(*state_, *step_);
+    std::vector<std::vector<at::Tensor>> added(earlier_.size());
     for (std::size_t i = 0; i < earlier_.size(); ++i) {
       for (std::size_t k = 0; k < earlier_[i].size(); ++k) {
-        const at::Tensor& parameter = step_->heads[i][k];
-        at::Tensor& earlier = earlier_[i][k];
-        at::Tensor added = weighted(i, k, parameter.grad());
-        if (earlier.defined()) {
-          if (added.defined() && earlier.is_sparse() && !added.is_sparse()) {
-            earlier = added + earlier;
-          } else if (added.defined()) {
-            earlier.add_(added);
-          }
-          parameter.mutable_grad() = std::move(earlier);
+        added[i].push_back(weighted(i, step_->heads[i][k].grad()));
+      }
+    }
+    for (std::size_t i = 0; i < earlier_.size(); ++i) {  // from here on nothing can be put back, and nothing throws
+      for (std::size_t k = 0; k < earlier_[i].size(); ++k) {
+        at::Tensor& gradient = step_->heads[i][k].mutable_grad();
+        const at::Tensor& earlier = earlier_[i][k];
+        if (!earlier.defined()) {
+          gradient = added[i][k];
+        } else if (added[i][k].defined() && earlier.is_sparse() && !added[i][k].is_sparse()) {
+          gradient = added[i][k] + earlier;
         } else {
-          parameter.mutable_grad() = std::move(added);
+          gradient = added[i][k].defined() ? earlier.add_(added[i][k]) : earlier;
         }
       }
     }
     finished_ = true;
   }
 
-  at::Tensor weighted(std::size_t task, std::size_t k, at::Tensor gradient) const {
-    if (!replacements.empty()) {
-      gradient = own_copy(replacements[task][k], step_->heads[task][k]);
-    }
-    double weight = step_->weighed ? head_weight(*state_, task) : 1.0;
-    if (!applied.empty()) {
-      weight = weight == applied[task] ? 1.0 : weight / applied[task];
-    }
+  at::Tensor weighted(std::size_t task, const at::Tensor& gradient) const {
+    const double weight = step_->weighed ? head_weight(*state_, task) : 1.0;
     if (!gradient.defined() || weight == 1.0) {
       return gradient;
     }
@@ -157,15 +147,6 @@ class HeadGradients {
     }
     gradient.unsafeGetTensorImpl()->bump_version();
     return true;
-  }
-
-  /// A captured gradient may be memory of the graph's, another parameter's, or expanded from fewer numbers: `.grad` is to be none
-  /// of that.
-  static at::Tensor own_copy(const at::Tensor& gradient, const at::Tensor& parameter) {
-    if (!gradient.defined() || gradient.layout() != at::kStrided) {
-      return gradient.defined() ? gradient.clone() : gradient;
-    }
-    return at::empty_like(parameter, gradient.options()).copy_(gradient);
   }
 
   bool left_unweighted() const {

@@ -9,8 +9,8 @@
 
 #include <ATen/core/Tensor.h>
 #include <torch/csrc/autograd/function_hook.h>
-#include <torch/csrc/autograd/graph_task.h>
 
+#include <fuller/autograd/running.hpp>
 #include <fuller/autograd/step.hpp>
 #include <fuller/core/error.hpp>
 
@@ -27,7 +27,7 @@ class LossGuard : public torch::autograd::FunctionPreHook {
 
   torch::autograd::variable_list operator()(const torch::autograd::variable_list& gradients) override {
     const auto step = step_.lock();
-    const bool ours = step && step->run != nullptr && step->run == torch::autograd::get_current_graph_task_nodes_in_graph();
+    const bool ours = step && Running::is(step->run);
     // Unless something was added to it, it is the very tensor that the loss sum has sent: no value need be read.
     if (ours && gradients[output_].defined() && !was_sent(*step, gradients[output_])) {
       const at::Tensor& gradient = gradients[output_];

@@ -17,7 +17,10 @@
 #include <torch/csrc/autograd/graph_task.h>
 
 #include <fuller/autograd/head_gradients.hpp>
+#include <fuller/autograd/head_substitutes.hpp>
+#include <fuller/autograd/plain_heads.hpp>
 #include <fuller/autograd/plain_step.hpp>
+#include <fuller/autograd/running.hpp>
 #include <fuller/autograd/task_fork.hpp>
 
 namespace fuller::detail {
@@ -69,7 +72,7 @@ struct LossSum : torch::autograd::Function<LossSum> {
     if (step.route == Step::Route::plain) {
       return plain_losses(state, step, summed->loss_edges, scale);
     }
-    step.run = torch::autograd::get_current_graph_task_nodes_in_graph();
+    step.run = Running::now();
     step.weighed = false;
     step.scale = step.route == Step::Route::fork ? scale : at::Tensor();
     if (state.device) {
@@ -79,36 +82,16 @@ struct LossSum : torch::autograd::Function<LossSum> {
     }
     step.nodes_at_start = nodes_made();
 
-    bool changes = changes_heads(state, step);
-    bool sets_aside = sets_heads_aside(state, step);
-    refuse_terms_outside(state, step, changes);
+    refuse_terms_outside(state, step, changes_heads(state, step));
     torch::autograd::variable_list to_losses(step.given.size(), scale);
     if (state.device && step.route == Step::Route::fork) {
       cast_for_losses(step, to_losses);
     }
-    TaskTensors replacements;
-    std::vector<double> applied;
     if (step.route == Step::Route::sum) {
-      replacements = choose(state, step, summed->loss_edges, scale);
-      applied.assign(state.tasks.size(), 1.0);
-      for (std::size_t k = 0; k < step.given.size(); ++k) {
-        const std::size_t i = step.given[k];
-        const double weight = weight_at_loss(state, i);
-        to_losses[k] = weight == 0.0 ? at::Tensor() : scale * weight;
-        if (replacements.empty() && weight != 0.0) {
-          applied[i] = weight;
-          if (head_weight(state, i) != weight && !changes) {
-            changes = sets_aside = true;
-            refuse_terms_outside(state, step, changes);
-          }
-        }
-      }
-    }
-    if (sets_aside) {
-      auto heads = std::make_shared<HeadGradients>(summed->state, summed->step);
-      heads->replacements = std::move(replacements);
-      heads->applied = std::move(applied);
-      HeadGradients::finish_last(std::move(heads));
+      const GatesOnTheWay gates(state);
+      choose(state, step, summed->loss_edges, scale, gates, to_losses);
+    } else if (sets_heads_aside(state, step)) {
+      HeadGradients::finish_last(std::make_shared<HeadGradients>(summed->state, summed->step));
     }
     to_losses.emplace_back();  // nothing for the step
     return to_losses;
@@ -135,11 +118,62 @@ struct LossSum : torch::autograd::Function<LossSum> {
     return verdict.conditions[i] == Condition::zero && state.apply_to == ApplyTo::all ? verdict.heads[i] : verdict.shared[i];
   }
 
-  /// Forms the T gradients of all shared parameters, and of the heads where wanted, in T passes; asks the rule.
-  /// @return the heads' gradients where only the shared parameters are to be weighted: T lists.
-  static TaskTensors choose(State& state, Step& step, const std::vector<Edge>& loss_edges, const at::Tensor& scale) {
+  /// Chooses the weights, multiplies them into what the losses get, and has heads that are not to be weighted get their plain
+  /// gradients.
+  static void choose(State& state, Step& step, const std::vector<Edge>& loss_edges, const at::Tensor& scale,
+                     const GatesOnTheWay& gates, torch::autograd::variable_list& to_losses) {
+    std::vector<std::vector<at::Tensor>> heads(state.tasks.size());
+    for (std::size_t i = 0; i < heads.size() && state.apply_to == ApplyTo::shared_only; ++i) {
+      heads[i] = gates.among(step.heads[i], /*beyond=*/false);
+    }
+    const TaskTensors plain = weigh_at_losses(state, step, loss_edges, scale, heads);
+    const auto substitutes = std::make_shared<HeadSubstitutes>();
+    bool expected = changes_heads(state, step);
+    for (std::size_t k = 0; k < step.given.size(); ++k) {
+      const std::size_t i = step.given[k];
+      const double weight = weight_at_loss(state, i);
+      const double of_head = head_weight(state, i);
+      to_losses[k] = weight == 0.0 ? at::Tensor() : scale * weight;
+      if (weight == of_head || std::isnan(of_head)) {
+        continue;  // the backward itself gives them that
+      }
+      if (!std::exchange(expected, true)) {
+        refuse_terms_outside(state, step, /*changes=*/true);
+      }
+      for (std::size_t p = 0; p < plain[i].size(); ++p) {
+        substitutes->put(heads[i][p], plain[i][p]);
+      }
+      if (of_head == 0.0) {
+        for (const at::Tensor& parameter : step.heads[i]) {
+          substitutes->put_zeros(parameter);
+        }
+        continue;
+      }
+      const std::vector<at::Tensor> beyond = gates.among(step.heads[i], /*beyond=*/true);
+      if (!beyond.empty()) {
+        const std::uint64_t before = nodes_made();
+        put_plain_beyond(state, gates, loss_edges[k], scale, beyond, substitutes);
+        expect_no_checkpoint_at_sum(before);
+      }
+    }
+    if (!substitutes->empty()) {
+      torch::autograd::Engine::get_default_engine().queue_callback([substitutes] { substitutes->remove(); });
+    }
+  }
+
+  static void expect_no_checkpoint_at_sum(std::uint64_t before) {
+    if (nodes_made() != before) {
+      fail(
+          "a checkpoint ran its forward again while task gradients of all shared parameters were formed, and has added to .grad "
+          "once a task; zero the gradients, and use no checkpoint with Surface::all_shared (or another surface)");
+    }
+  }
+
+  /// Forms the T gradients of all shared parameters, and of these parameters of heads, in T passes; asks the rule.
+  /// @return the heads' gradients, T lists.
+  static TaskTensors weigh_at_losses(State& state, Step& step, const std::vector<Edge>& loss_edges, const at::Tensor& scale,
+                                     const std::vector<std::vector<at::Tensor>>& heads) {
     const std::uint64_t before = nodes_made();
-    const bool with_heads = state.apply_to == ApplyTo::shared_only;
     TaskTensors gradients(state.tasks.size());
     TaskTensors of_heads(state.tasks.size());
     std::fill(state.present.begin(), state.present.end(), std::uint8_t{0});
@@ -151,25 +185,20 @@ struct LossSum : torch::autograd::Function<LossSum> {
       if (state.measured) {
         targets = step.surface_edges;
       }
-      if (with_heads) {
-        for (const at::Tensor& parameter : step.heads[i]) {
-          targets.push_back(gradient_edge(parameter));
-        }
+      for (const at::Tensor& parameter : heads[i]) {
+        targets.push_back(gradient_edge(parameter));
       }
       if (targets.empty()) {
         continue;
       }
+      const HooksAside aside(heads[i]);
       std::vector<at::Tensor> all = pull_back({loss_edges[k]}, {scale}, targets, state.nested);
       count_pass(state, all);
-      const auto middle = all.end() - static_cast<std::ptrdiff_t>(with_heads ? step.heads[i].size() : 0);
+      const auto middle = all.end() - static_cast<std::ptrdiff_t>(heads[i].size());
       of_heads[i].assign(middle, all.end());
       gradients[i].assign(all.begin(), middle);
     }
-    if (nodes_made() != before) {
-      fail(
-          "a checkpoint ran its forward again while task gradients of all shared parameters were formed, and has added to .grad "
-          "once a task; zero the gradients, and use no checkpoint with Surface::all_shared (or another surface)");
-    }
+    expect_no_checkpoint_at_sum(before);
     const Ranks& ranks = state.options.ranks;
     if (ranks.average) {
       agree_on_presence(ranks, state.present);
@@ -182,13 +211,13 @@ struct LossSum : torch::autograd::Function<LossSum> {
       weigh_on_device(state, step, gradients);
       state.device->read(state);
       state.device->expect_finite(state);
-      return with_heads ? of_heads : TaskTensors();
+      return of_heads;
     }
     if (state.measured) {
       gram_matrix(gradients, state.gram.data());
     }
     weigh(state, step);
-    return with_heads ? of_heads : TaskTensors();
+    return of_heads;
   }
 
   /// A term that is added to the sum and reaches a fork output, or a head parameter whose gradient is changed afterwards, would
@@ -239,16 +268,6 @@ struct LossSum : torch::autograd::Function<LossSum> {
         }
       }
     }
-  }
-
-  /// The graph task of which `nodes` is the member: the engine gives that out, never the task itself.
-  static torch::autograd::GraphTask& task_of(const std::unordered_set<Node*>& nodes) {
-    using torch::autograd::GraphTask;
-    alignas(GraphTask) static const unsigned char space[sizeof(GraphTask)]{};
-    const auto* nowhere = reinterpret_cast<const GraphTask*>(space);
-    const auto offset = reinterpret_cast<const unsigned char*>(&nowhere->nodes_in_graph_) - space;
-    auto* member = reinterpret_cast<unsigned char*>(const_cast<std::unordered_set<Node*>*>(&nodes));
-    return *reinterpret_cast<GraphTask*>(member - offset);
   }
 
   static void refuse_behind(const State& state, const Step& step, const Edge& edge,

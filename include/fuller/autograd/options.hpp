@@ -9,6 +9,7 @@
 
 #include <fuller/calibrators/rule.hpp>
 #include <fuller/calibrators/weighting.hpp>
+#include <fuller/core/error.hpp>
 
 namespace fuller {
 
@@ -22,7 +23,7 @@ struct Ranks {
   /// Replaces each tensor by its mean over all ranks, in place; called inside backward, by every rank in the same order with
   /// the same shapes (a group of its own keeps it apart from the trainer's reductions). Not given: one rank.
   std::function<void(std::vector<at::Tensor>& tensors)> average{};
-  /// How many ranks there are.
+  /// How many ranks there are: more than one with average(), else 1.
   int count = 1;
 };
 
@@ -41,7 +42,7 @@ struct CalibrationOptions {
   /// Static task weights multiplied into the rule's weights; one per task or none.
   TaskVector after{};
   /// Whether the bias of the last shared layer, where that was found and not named, counts among its parameters. FULLER compares
-  /// the weight alone.
+  /// the weight alone. Of Surface::last_shared only.
   bool last_shared_bias = false;
   /// Gathers the Gram matrix every so many steps also for a rule that does not ask for it (for the diagnostics); 0: never.
   int measure_every = 0;
@@ -52,4 +53,32 @@ struct CalibrationOptions {
   double zero_below = WeightingOptions().zero_below;
 };
 
+namespace detail {
+
+/// Refuses options that mean nothing, or not what they seem to.
+inline void expect_sense(const CalibrationOptions& options, Surface surface) {
+  if (options.measure_every < 0) {
+    fail("options.measure_every is ", options.measure_every, "; a number of steps, or 0 for never, is needed");
+  }
+  const Ranks& ranks = options.ranks;
+  if (ranks.count < 1) {
+    fail("options.ranks.count is ", ranks.count, "; it is the number of ranks, 1 for a trainer that is alone");
+  }
+  if (ranks.count > 1 && !ranks.average) {
+    fail("options.ranks.count is ", ranks.count, ", but options.ranks.average is not given; give the function that replaces ",
+         "tensors by their mean over the ranks, or leave the count at 1");
+  }
+  if (ranks.count == 1 && ranks.average) {
+    fail("options.ranks.average is given, but options.ranks.count is 1; give the number of ranks that it averages over, or, for ",
+         "a single one, no function");
+  }
+  if (options.last_shared_bias && surface != Surface::last_shared) {
+    fail("options.last_shared_bias is set, but task gradients are compared at ",
+         surface == Surface::representation ? "Surface::representation, which has no parameters"
+                                            : "Surface::all_shared, where every shared bias counts anyway",
+         "; leave it out, or set options.surface = fuller::Surface::last_shared");
+  }
+}
+
+}  // namespace detail
 }  // namespace fuller

@@ -52,6 +52,7 @@ class Snapshot {
   /// Of a calibration's levels, the second null where there is none: one small copy each, no wait.
   Snapshot(const detail::State& state, const detail::Modalities* modalities) : state_(state), tasks_(state.device) {
     state_.open_steps.clear();
+    state_.open_gates.clear();
     state_.named_heads.clear();
     if (tasks_) {
       numbers_.emplace(tasks_->packed());

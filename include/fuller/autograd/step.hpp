@@ -17,6 +17,7 @@
 #include <fuller/autograd/last_layer.hpp>
 #include <fuller/autograd/options.hpp>
 #include <fuller/autograd/parameter_names.hpp>
+#include <fuller/autograd/running.hpp>
 #include <fuller/autograd/task_rule.hpp>
 
 namespace fuller::detail {
@@ -56,11 +57,11 @@ struct Step {
   Edge linear;                      ///< the product x W^T, where W alone is the surface and nothing else reads it
   std::vector<Node*> linear_way;    ///< from there to W
 
-  const Node* sum = nullptr;       ///< the loss sum's node
-  int sums = 0;                    ///< how often sum() was called; what follows is the last call's
-  const void* run = nullptr;       ///< what tells the backward that started at the sum from others, until the fork has run
-  std::vector<std::size_t> given;  ///< the tasks with a loss, in the order of the sum's inputs
-  std::vector<at::Tensor> losses;  ///< T losses, detached; undefined where a task is absent
+  const Node* sum = nullptr;                   ///< the loss sum's node
+  int sums = 0;                                ///< how often sum() was called; what follows is the last call's
+  std::weak_ptr<const Running> run;            ///< the backward that started at the sum, until the fork has run
+  std::vector<std::size_t> given;              ///< the tasks with a loss, in the order of the sum's inputs
+  std::vector<at::Tensor> losses;              ///< T losses, detached; undefined where a task is absent
   std::vector<std::vector<at::Tensor>> heads;  ///< T lists of parameters that one task alone reaches
   NodeSet inside;                              ///< nodes between the sum and the fork
   std::vector<bool> custom;                    ///< whether a task's head holds an autograd function of the user's
@@ -97,6 +98,8 @@ class SharedLeaves {
   std::unordered_map<const void*, std::size_t> places_;
 };
 
+struct GateStep;
+
 /// What a Calibration keeps from step to step.
 struct State {
   State(std::vector<std::string> task_names, TaskRule task_rule, const CalibrationOptions& calibration_options, Surface where,
@@ -132,6 +135,7 @@ struct State {
 
   std::vector<std::vector<at::Tensor>> named_heads;  ///< head parameters given by name
   std::vector<std::weak_ptr<Step>> open_steps;       ///< steps whose graph is alive
+  std::vector<std::weak_ptr<GateStep>> open_gates;   ///< and passes through its gates
   SharedLeaves shared;                               ///< parameters that were shared in a step of Surface::all_shared
   SharedLeaves reached_by_all;                       ///< every parameter reached in a step with all tasks, on several ranks
   bool frozen_fork = false;                          ///< nothing behind the tensors last given to fork() was trained
@@ -162,21 +166,23 @@ inline void count_pass(State& state, const std::vector<at::Tensor>& gradients) {
   }
 }
 
-/// Whether the gradients that a backward leaves in the heads are changed when it is through.
+/// Whether heads get another gradient than the backward sends them.
 ///
-/// At the fork, heads run unweighted and are weighted afterwards; at the sum they run weighted, and get their plain gradients
-/// afterwards where only shared parameters are to be weighted. A task that is skipped trains its head in neither case; on a
-/// device that is also what becomes of one whose exception is still to be thrown.
+/// At the fork, heads run unweighted, and what they are left with is weighted when the backward is through; a task that is
+/// skipped trains its head in no case, and on a device that is also what becomes of one whose exception is still to be thrown. At
+/// the sum they run weighted, and are given their plain gradients on the way in where only shared parameters are to be weighted.
 inline bool changes_heads(const State& state, const Step& step) {
+  if (step.route == Step::Route::sum) {
+    return state.apply_to == ApplyTo::shared_only;
+  }
   const NonFinite policy = state.options.non_finite;
-  const bool at_fork = step.route == Step::Route::fork;
-  return at_fork == (state.apply_to == ApplyTo::all) || policy == NonFinite::skip ||
-         (policy == NonFinite::throw_error && at_fork && state.device != nullptr);
+  return state.apply_to == ApplyTo::all || policy == NonFinite::skip ||
+         (policy == NonFinite::throw_error && state.device != nullptr);
 }
 
 /// Whether the heads' gradients are set aside meanwhile: also where a policy may throw and is to leave everything as it was.
 inline bool sets_heads_aside(const State& state, const Step& step) {
-  return changes_heads(state, step) || state.options.non_finite == NonFinite::throw_error;
+  return step.route == Step::Route::fork && (changes_heads(state, step) || state.options.non_finite == NonFinite::throw_error);
 }
 
 /// What task i's head gradients are to be multiplied with on the host: 1 where the device has done it.

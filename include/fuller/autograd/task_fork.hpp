@@ -8,10 +8,10 @@
 #include <ATen/core/Tensor.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/custom_function.h>
-#include <torch/csrc/autograd/graph_task.h>
 
 #include <fuller/autograd/evidence.hpp>
 #include <fuller/autograd/reductions.hpp>
+#include <fuller/autograd/running.hpp>
 #include <fuller/autograd/step.hpp>
 
 namespace fuller::detail {
@@ -74,7 +74,7 @@ struct TaskFork : torch::autograd::Function<TaskFork> {
       fail("a backward passes fork(), but the losses were not summed by the calibration: loss = calibration.sum({...}); for ",
            "derivatives of outputs leave fork() out, under options.surface = fuller::Surface::all_shared");
     }
-    if (std::exchange(step.run, nullptr) != torch::autograd::get_current_graph_task_nodes_in_graph()) {
+    if (!Running::is(std::exchange(step.run, {}))) {
       fail("a backward passes fork() that did not start at the calibration's sum of the losses; differentiate that sum");
     }
     step.scale = at::Tensor();

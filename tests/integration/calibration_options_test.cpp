@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: Apache-2.0
+// Options of a calibration that mean nothing, or not what they seem to, are refused when it is made, with the way out.
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <torch/torch.h>
+
+#include <fuller/fuller.hpp>
+
+#include "support/calibrated.hpp"
+#include "support/catch.hpp"
+
+using namespace fuller::testing;
+using fuller::Calibration;
+using fuller::CalibrationOptions;
+using fuller::Surface;
+
+namespace {
+
+template <class Rule>
+std::string said_of(const Rule& rule, const std::function<void(CalibrationOptions&)>& change) {
+  CalibrationOptions options;
+  change(options);
+  return thrown_by([&] { Calibration(rule, {"a", "b"}, options); });
+}
+
+void average_of_none(std::vector<Tensor>& /*tensors*/) {}
+
+}  // namespace
+
+TEST_CASE("Ranks: a count without an average, an average without a count, a count that is none") {
+  for (const int count : {0, -1, -2}) {
+    for (const bool with_average : {false, true}) {
+      const std::string said = said_of(fuller::IMTL_G(), [&](CalibrationOptions& options) {
+        options.ranks.count = count;
+        options.ranks.average = with_average ? average_of_none : std::function<void(std::vector<Tensor>&)>();
+      });
+      CHECK(contains(said, "options.ranks.count is " + std::to_string(count)));
+    }
+  }
+  const std::string no_average = said_of(fuller::IMTL_G(), [](CalibrationOptions& options) { options.ranks.count = 2; });
+  CHECK(contains(no_average, "options.ranks.count is 2"));
+  CHECK(contains(no_average, "options.ranks.average"));
+  const std::string no_count =
+      said_of(fuller::IMTL_G(), [](CalibrationOptions& options) { options.ranks.average = average_of_none; });
+  CHECK(contains(no_count, "options.ranks.average is given"));
+  CHECK(contains(no_count, "number of ranks"));
+  CHECK(said_of(fuller::IMTL_G(), [](CalibrationOptions& options) {
+          options.ranks.average = average_of_none;
+          options.ranks.count = 2;
+        }).empty());
+}
+
+TEST_CASE("A bias of the last shared layer where there is none") {
+  const auto with_bias = [](std::optional<Surface> surface) {
+    return [surface](CalibrationOptions& options) {
+      options.last_shared_bias = true;
+      options.surface = surface;
+    };
+  };
+  CHECK(said_of(fuller::IMTL_G(), with_bias({})).empty());
+  CHECK(contains(said_of(fuller::IMTL_G(), with_bias(Surface::representation)), "Surface::last_shared"));
+  CHECK(contains(said_of(fuller::IMTL_G(), with_bias(Surface::all_shared)), "Surface::last_shared"));
+  CHECK(contains(said_of(fuller::PCGrad(), with_bias({})), "Surface::last_shared"));  // all_shared as published
+}
+
+TEST_CASE("A head's parameters that are none") {
+  Calibration calibration(fuller::IMTL_G(), {"a", "b"});
+  const Tensor leaf = torch::randn({2}).requires_grad_();
+  CHECK(contains(thrown_by([&] { calibration.head("a", {leaf, Tensor()}); }), "undefined"));
+  CHECK(contains(thrown_by([&] { calibration.head("a", {leaf * 2}); }), "parameters themselves"));
+  CHECK(contains(thrown_by([&] { calibration.head("c", {leaf}); }), "no task is called 'c'"));
+  CHECK(thrown_by([&] { calibration.head("a", {leaf, torch::randn({2})}); }).empty());  // a frozen one among them
+}
