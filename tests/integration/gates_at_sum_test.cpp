@@ -115,6 +115,7 @@ TEST_CASE("One task alone reaches the branches: they are gated, whatever its wei
         Branched model;
         const fuller::TaskVector weights = tasks == 1 ? fuller::TaskVector({weight}) : fuller::TaskVector({weight, 2});
         Calibration calibration = gating(fuller::Constant(weights), task_names(tasks), at_sum(ApplyTo::shared_only), where);
+        const Tensor shared = random_parameter({3});
         std::vector<double> state{1, 1};
         for (int step = 0; step < 2; ++step) {
           const Tensors features = model.features();
@@ -124,9 +125,13 @@ TEST_CASE("One task alone reaches the branches: they are gated, whatever its wei
           clear(model.all());
           const Tensors fresh = model.features();
           const Tensors opened = calibration.gate({fresh[0], fresh[1]}, model.W);
-          Tensors losses{model.loss(0, model.z(opened)) +
-                         (around ? (fresh[0].pow(2) + fresh[1]).mean() : torch::zeros({}, torch::kDouble))};
-          losses.resize(static_cast<std::size_t>(tasks));
+          Tensors losses{model.loss(0, model.z(opened))};
+          if (around) {
+            losses[0] = losses[0] + (fresh[0].pow(2) + fresh[1]).mean();
+          }
+          if (tasks == 2) {  // what they share lies elsewhere
+            losses = {losses[0] + shared.pow(2).sum(), shared.exp().sum()};
+          }
           calibration.sum(losses).backward();
           CHECK(difference(gradients_of({model.A, model.B, model.E}), expected.of_branches) < 1e-12);
           CHECK(difference(gradients_of({model.W}), {expected.of_fusion}) < 1e-12);
@@ -225,8 +230,11 @@ TEST_CASE("A step in which every loss has weight 0 leaves the gates and their no
       const Tensors f = one.gate(model.features(), Tensors{U, V});
       return torch::tanh(f[0].mm(U.t()) + f[1].mm(V.t()));
     };
-    // One ordinary step, then the one in question.
+    // A step with both tasks, which shows what they share; then the one in question.
+    const Tensor first = z_of(calibration);
+    calibration.sum({model.loss(0, first), model.loss(1, first)}).backward();
     const auto before = calibration.diagnostics();
+    clear({model.A, model.B, model.E});
     const Tensor z = z_of(calibration);
     Tensors losses;
     for (int i = 0; i < 2; ++i) {
@@ -235,6 +243,7 @@ TEST_CASE("A step in which every loss has weight 0 leaves the gates and their no
     CHECK(thrown_by([&] { calibration.sum(losses).backward(); }).empty());
     const auto after = calibration.diagnostics();
     CHECK(after.gates == before.gates);
+    CHECK((after.branch_norms == before.branch_norms || std::isnan(before.branch_norms[0])));
     CHECK(after.step == before.step + 1);
     for (const Tensor& parameter : {model.A, model.B, model.E}) {
       CHECK((!parameter.grad().defined() || parameter.grad().eq(0).all().item<bool>()));

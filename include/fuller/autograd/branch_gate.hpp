@@ -17,6 +17,7 @@
 
 #include <fuller/autograd/head_substitutes.hpp>
 #include <fuller/autograd/nested_pass.hpp>
+#include <fuller/autograd/pending_updates.hpp>
 #include <fuller/autograd/ranks.hpp>
 #include <fuller/autograd/reductions.hpp>
 #include <fuller/autograd/running.hpp>
@@ -69,6 +70,7 @@ struct Modalities {
   std::vector<std::int64_t> widths;                 ///< channels of each branch, as last seen
   std::unordered_map<const void*, Hook> hooks;      ///< one for each fusion weight
   std::vector<std::weak_ptr<GateStep>> open_steps;  ///< steps whose graph is alive
+  PendingUpdates pending;                           ///< gates on updates that no step() has applied yet
   std::shared_ptr<GatesOnDevice> device;            ///< does the arithmetic where given, as State::device does
 
   /// Takes what GatesOnDevice::packed() gave apart, from a copy on the host.
@@ -244,6 +246,8 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
           send_plain(*step, of_loss);
         }
         gate_all(*step, cotangents);
+      } else {
+        note_pending(*step);
       }
     }
     step->run.reset();          // what another backward of a retained graph shows is its own
@@ -300,6 +304,18 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
       const double scale = step.modalities->scales[step.through[k]];
       if (scale != 1.0) {
         cotangents[k] = cotangents[k] * scale;
+      }
+    }
+  }
+
+  static void note_pending(const GateStep& step) {
+    Modalities& modalities = *step.modalities;
+    modalities.pending.begin(modalities.names.size());
+    const bool only_measures = modalities.gate.options.floor == 1;
+    for (std::size_t k = 0; k < step.through.size() && !only_measures; ++k) {
+      const std::size_t m = step.through[k];
+      if (modalities.device || modalities.scales[m] != 1.0) {  // those on the device are not known here
+        modalities.pending.note(m, step.node->next_edge(k));
       }
     }
   }

@@ -46,8 +46,10 @@ namespace fuller {
 /// gradients train heads and trunk (lines 4-5), and the norms of the fusion layer's gradient gate the branches (lines 6-10).
 /// Gradients are those of sum_i w_i L_i, exactly, with w_i constant.
 ///
-/// What is not exact, because a head's gradient is weighted when the backward is through (ApplyTo::all): post-accumulate hooks,
-/// optimisers fused into backward, and `autograd::grad` to head parameters see the gradient of the unweighted loss.
+/// What is not exact, because behind fork() a head's gradient is weighted when the backward is through (ApplyTo::all): hooks on
+/// head parameters, optimisers fused into backward, and `autograd::grad` to them see the gradient of the unweighted loss.
+///
+/// Two sums in one backward are two steps, each with weights of its own; that of the later forward comes first.
 ///
 /// One thread at a time. On CPU tensors nothing is allocated that outlives the step. On CUDA tensors the evidence is brought to
 /// the host, where the rule runs, for a few waits a step; after use() all of it stays on the device, and a step waits for
@@ -59,7 +61,8 @@ class Calibration {
 
   /// A calibration of the named tasks by a rule (IMTL_G, GradNorm, DWA, PCGrad, WPCGrad, Uniform, Constant, or a custom one: see
   /// `calibrators/rule.hpp` and EigenRule).
-  /// @throws Error for no tasks, a name given twice, or options that make no sense.
+  /// @throws Error for no tasks, a name given twice, or options that make no sense (ranks.count without ranks.average and the
+  /// other way round, last_shared_bias at another surface, ...).
   template <class Rule>
   Calibration(Rule rule, std::vector<std::string> tasks, CalibrationOptions options = {}) {
     static_assert(
@@ -221,9 +224,10 @@ class Calibration {
   ///
   /// @return a scalar, the plain sum of the losses without weights; a 0 that needs no gradient where every task is absent
   /// @throws Error for a wrong number of losses, one that is no scalar, heads fed past the fork or from another task's output,
-  ///         and (unless Surface::all_shared) a parameter that two heads share
+  ///         (unless Surface::all_shared) a parameter that two heads share, and gates on updates that step() did not apply
   Tensor sum(const Tensors& losses) {
     expect_no_exception();
+    expect_gates_applied();
     const std::size_t tasks = state_->tasks.size();
     if (losses.size() != tasks) {
       detail::fail("sum() got ", losses.size(), " losses for ", tasks,
@@ -302,10 +306,13 @@ class Calibration {
   ///                  dimension 1 for convolutions, the last dimension for linear layers
   /// @param fusion    the weight [out, channels of all branches, ...] of the layer that reads them
   /// @return the M features
-  /// @throws Error before modalities(), for channels that do not add up, and for a frozen fusion weight; in the backward, for
-  ///         features that went past the gate or were joined in another order, and for a second call in the same step
+  /// @throws Error before modalities(), for channels that do not add up, for a frozen fusion weight, and for gates on updates
+  /// that
+  ///         step() did not apply; in the backward, for features that went past the gate or were joined in another order, for a
+  ///         backward that does not go to the fusion weight, and for a second call in the same step
   Tensors gate(const Tensors& branches, const Tensor& fusion) {
     detail::Modalities& all = expect_modalities(branches);
+    expect_gates_applied();
     detail::note_widths(all, branches, fusion);
     return detail::gated(state_, modalities_, branches, {fusion}, all.widths);
   }
@@ -314,6 +321,7 @@ class Calibration {
   /// @throws Error as above, and for one weight given twice
   Tensors gate(const Tensors& branches, const Tensors& fusion) {
     expect_modalities(branches);
+    expect_gates_applied();
     if (fusion.size() != branches.size()) {
       detail::fail("gate() got ", fusion.size(), " fusion weights for ", branches.size(),
                    " branches; give one for each, or the one weight that reads them all");
@@ -334,6 +342,8 @@ class Calibration {
   /// optimizer.step(), and, where the gate acts on updates (GateTarget::update), each branch's parameters are moved the share w_m
   /// of the way only: p <- p + w_m (p' - p), which an adaptive optimiser cannot cancel (it does cancel a constant factor on
   /// gradients). Weight decay is part of the update. Waits for nothing; holds a copy of the branches' parameters meanwhile.
+  /// optimizer.step() in its place is noticed by the next gate() or sum(): all parameters of a branch were then written since its
+  /// gate moved.
   ///
   /// @param branches  M lists of parameters in the order of the modalities
   /// @throws Error before modalities(), for a wrong number of lists, or a parameter in two of them
@@ -346,6 +356,7 @@ class Calibration {
       } else {
         detail::step_gated(optimizer, branches, all.scales);
       }
+      all.pending.clear();
     } else {
       optimizer.step();
     }
@@ -407,6 +418,9 @@ class Calibration {
   void load(Archive& archive) {
     bring_to_host();  // what the archive does not hold stays
     detail::read_state(archive, *state_, modalities_.get());
+    if (modalities_) {
+      modalities_->pending.clear();
+    }
     take_to_device();
   }
 
@@ -425,6 +439,12 @@ class Calibration {
   void expect_no_exception() const {
     if (state_->device) {
       state_->device->expect_no_exception();
+    }
+  }
+
+  void expect_gates_applied() {
+    if (modalities_ && at::GradMode::is_enabled()) {
+      modalities_->pending.expect_applied(modalities_->names);
     }
   }
 

@@ -30,13 +30,14 @@ class TasksOnDevice {
 
   /// Where the tensors of a step must be.
   virtual at::Device device() const = 0;
-  /// Asks the rule, as weigh() does on the host. `state.present`, `state.measured` and `step.device_scale` are given; `gradients`
-  /// is read where measured.
-  virtual void weigh(const State& state, const Step& step, const std::vector<std::vector<at::Tensor>>& gradients) = 0;
-  /// sum_i w_i cotangents[i], a tensor of its own.
+  /// Asks the rule, as weigh() does on the host. `present`, `measured` of `step.outcome` and `step.device_scale` are given;
+  /// `gradients` is read where measured.
+  /// @return what the heads of this step are weighted with: [T] doubles on the device, which no later step writes to
+  virtual at::Tensor weigh(const State& state, const Step& step, const std::vector<std::vector<at::Tensor>>& gradients) = 0;
+  /// sum_i w_i cotangents[i] with the weights that weigh() has found last, a tensor of its own.
   virtual at::Tensor combined(at::TensorList cotangents) = 0;
-  /// `gradient` times what the head of `task` is weighted with; in place where the gradient's memory is its own.
-  virtual at::Tensor weighted_head(std::size_t task, const at::Tensor& gradient) = 0;
+  /// `gradient` times the weight of `task` among those that weigh() gave; in place where the gradient's memory is its own.
+  virtual at::Tensor weighted_head(const at::Tensor& weights, std::size_t task, const at::Tensor& gradient) = 0;
   virtual void set_epoch(std::int64_t epoch) = 0;
   /// The rule's state, the counters and the last step's verdict and evidence: doubles one behind the other, on the device.
   virtual at::Tensor packed() const = 0;

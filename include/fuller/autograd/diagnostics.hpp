@@ -116,15 +116,16 @@ inline void describe_surface(const State& state, Diagnostics& out) {
 inline void describe_tasks(const State& state, Diagnostics& out) {
   const std::size_t count = state.tasks.size();
   const bool is_plain = state.route == Step::Route::plain;
+  const Outcome& last = state.last;
   out.tasks = state.tasks;
   out.step = state.step;
-  out.weights = is_plain ? state.plain.shared : state.rule.verdict.shared;
+  out.weights = is_plain ? state.plain.shared : last.verdict.shared;
   for (std::size_t i = 0; i < count; ++i) {
-    out.head_weights.push_back(is_plain ? state.plain.heads[i] : head_weight(state, i));
+    out.head_weights.push_back(is_plain ? state.plain.heads[i] : head_weight(state, last, i));
   }
-  out.conditions = is_plain ? state.plain.conditions : state.rule.verdict.conditions;
+  out.conditions = is_plain ? state.plain.conditions : last.verdict.conditions;
   describe_surface(state, out);
-  if (!state.measured || is_plain) {
+  if (!last.measured || is_plain) {
     return;
   }
   out.norms.assign(count, Diagnostics::none);
@@ -136,22 +137,22 @@ inline void describe_tasks(const State& state, Diagnostics& out) {
   int pairs = 0;
   int conflicts = 0;
   for (std::size_t i = 0; i < count; ++i) {
-    if (state.present[i] == 0) {
+    if (last.present[i] == 0) {
       continue;
     }
-    const double norm = std::sqrt(state.gram[i * count + i]);
+    const double norm = std::sqrt(last.gram[i * count + i]);
     const double weighted = std::abs(out.weights[i]) * norm;
-    out.norms[i] = norm / state.loss_scale;
+    out.norms[i] = norm / last.loss_scale;
     least = std::min(least, norm);
     most = std::max(most, norm);
     least_weighted = std::min(least_weighted, weighted);
     most_weighted = std::max(most_weighted, weighted);
     for (std::size_t j = 0; j <= i; ++j) {
-      if (state.present[j] == 0) {
+      if (last.present[j] == 0) {
         continue;
       }
-      const double dot = state.gram[i * count + j];
-      out.cosines[i * count + j] = out.cosines[j * count + i] = dot / (norm * std::sqrt(state.gram[j * count + j]));
+      const double dot = last.gram[i * count + j];
+      out.cosines[i * count + j] = out.cosines[j * count + i] = dot / (norm * std::sqrt(last.gram[j * count + j]));
       if (j < i) {
         ++pairs;
         conflicts += dot < 0 ? 1 : 0;

@@ -28,7 +28,7 @@ inline bool any_defined(const std::vector<at::Tensor>& tensors) {
 
 /// The Gram matrix of a linear layer's weight gradients without those gradients; false, and nothing done, where forming them is
 /// cheaper.
-inline bool gram_of_linear(State& state, const Step& step, const TaskTensors& cotangents) {
+inline bool gram_of_linear(State& state, Step& step, const TaskTensors& cotangents) {
   if (!step.linear.function || state.options.ranks.average) {
     return false;
   }
@@ -49,10 +49,10 @@ inline bool gram_of_linear(State& state, const Step& step, const TaskTensors& co
       output_gradients[i] = cotangents[i].front();
     } else if (any_defined(cotangents[i])) {
       output_gradients[i] = pull_back(step.roots, cotangents[i], {step.linear}, state.nested).front();
-      count_pass(state, {output_gradients[i]});
+      count_pass(step, {output_gradients[i]});
     }
   }
-  ghost_gram_matrix(x, output_gradients, /*with_bias=*/false, state.gram.data());
+  ghost_gram_matrix(x, output_gradients, /*with_bias=*/false, step.outcome.gram.data());
   return true;
 }
 
@@ -78,14 +78,14 @@ inline void expect_no_checkpoint(std::uint64_t expected) {
 /// The task gradients of the surface's parameters that `cotangents` of the fork's outputs give.
 /// @param expected  what nodes_made() is if nothing but the engine made any
 /// @throws Error where that ran a checkpoint, whose parameters then hold gradients they should not.
-inline TaskTensors pull_back_to_surface(State& state, const Step& step, const TaskTensors& cotangents, std::uint64_t expected) {
+inline TaskTensors pull_back_to_surface(State& state, Step& step, const TaskTensors& cotangents, std::uint64_t expected) {
   TaskTensors gradients(cotangents.size());
   for (std::size_t i = 0; i < cotangents.size(); ++i) {
     if (any_defined(cotangents[i])) {
       expected += engine_nodes(cotangents[i]);
       gradients[i] = pull_back(step.roots, cotangents[i], step.surface_edges, state.nested);
       expect_reached(state, i, gradients[i]);
-      count_pass(state, gradients[i]);
+      count_pass(step, gradients[i]);
     }
   }
   expect_no_checkpoint(expected);
@@ -94,14 +94,14 @@ inline TaskTensors pull_back_to_surface(State& state, const Step& step, const Ta
 
 /// Forms the Gram matrix of the task gradients that `cotangents` of the fork's outputs give at the step's surface.
 /// @throws Error where that ran a checkpoint, whose parameters then hold gradients they should not.
-inline void measure_at_fork(State& state, const Step& step, const TaskTensors& cotangents) {
+inline void measure_at_fork(State& state, Step& step, const TaskTensors& cotangents) {
   const Ranks& ranks = state.options.ranks;
   if (state.surface == Surface::representation) {
-    gram_matrix(cotangents, state.gram.data());
+    gram_matrix(cotangents, step.outcome.gram.data());
     if (ranks.average) {
       // The loss is a mean over ranks, so each rank's cotangents are its share 1 / R: sum_r <dz_i, dz_j>_r / R^2.
-      average(ranks, state.gram);
-      std::for_each(state.gram.begin(), state.gram.end(), [&](double& product) { product /= ranks.count; });
+      average(ranks, step.outcome.gram);
+      std::for_each(step.outcome.gram.begin(), step.outcome.gram.end(), [&](double& product) { product /= ranks.count; });
     }
     return;
   }
@@ -114,7 +114,7 @@ inline void measure_at_fork(State& state, const Step& step, const TaskTensors& c
   if (ranks.average) {
     average_lists(ranks, step.surface, gradients);
   }
-  gram_matrix(gradients, state.gram.data());
+  gram_matrix(gradients, step.outcome.gram.data());
 }
 
 /// Whether this step's task gradients are to be compared.
@@ -132,63 +132,64 @@ inline bool is_failure(Condition condition) { return condition == Condition::zer
                                "; see NonFinite for policies that go on"));
 }
 
-/// Asks the rule for this step's weights. `state.present` and, where measured, `state.gram` are given.
+/// Asks the rule for this step's weights. `outcome.present` and, where measured, `outcome.gram` are given.
 /// @throws NonFiniteError under NonFinite::throw_error; the state is then as it was.
 inline void weigh(State& state, Step& step) {
+  Outcome& outcome = step.outcome;
   if (state.rule.needs.losses) {
-    for (std::size_t i = 0; i < state.losses.size(); ++i) {
-      state.losses[i] = step.losses[i].defined() ? step.losses[i].item<double>() : 0.0;
+    for (std::size_t i = 0; i < outcome.losses.size(); ++i) {
+      outcome.losses[i] = step.losses[i].defined() ? step.losses[i].item<double>() : 0.0;
     }
     if (state.options.ranks.average) {
       std::vector<bool> given;
       std::transform(step.losses.begin(), step.losses.end(), std::back_inserter(given),
                      [](const at::Tensor& loss) { return loss.defined(); });
-      average_losses(state.options.ranks, given, state.losses);
+      average_losses(state.options.ranks, given, outcome.losses);
     }
   }
   Evidence<> evidence;
   evidence.count = static_cast<int>(state.tasks.size());
-  evidence.gram = state.measured ? state.gram.data() : nullptr;
-  evidence.losses = state.rule.needs.losses ? state.losses.data() : nullptr;
-  evidence.present = state.present.data();
+  evidence.gram = outcome.measured ? outcome.gram.data() : nullptr;
+  evidence.losses = state.rule.needs.losses ? outcome.losses.data() : nullptr;
+  evidence.present = outcome.present.data();
   evidence.step = state.step;
   evidence.epoch = state.epoch;
-  evidence.loss_scale = step.loss_scale;
+  evidence.loss_scale = outcome.loss_scale;
   const bool may_throw = state.options.non_finite == NonFinite::throw_error;
   const std::vector<double> before = may_throw ? state.rule.state : std::vector<double>();
-  state.rule(evidence);
+  state.rule(evidence, outcome.verdict);
+  state.last = outcome;
   if (may_throw) {
     for (std::size_t i = 0; i < state.tasks.size(); ++i) {
-      const Condition condition = state.rule.verdict.conditions[i];
+      const Condition condition = outcome.verdict.conditions[i];
       if (is_failure(condition)) {
         state.rule.state = before;  // the rule itself does not stand still for a zero gradient
         throw_failure(state.step, state.tasks[i], condition);
       }
-      if (condition == Condition::used && !std::isfinite(state.rule.verdict.shared[i])) {
+      if (condition == Condition::used && !std::isfinite(outcome.verdict.shared[i])) {
         state.rule.state = before;
         throw NonFiniteError(message("in step ", state.step, " the rule '", state.rule.name, "' gives task '", state.tasks[i],
-                                     "' the weight ", state.rule.verdict.shared[i], " for gradients and losses that are finite"));
+                                     "' the weight ", outcome.verdict.shared[i], " for gradients and losses that are finite"));
       }
     }
   }
-  state.loss_scale = step.loss_scale;
+  outcome.weighed = true;
   ++state.step;
-  step.weighed = true;
   show(state, step);
 }
 
 /// The same on the device, from the task gradients themselves: nothing is thrown for what they hold, and nothing waited for.
 inline void weigh_on_device(State& state, Step& step, const TaskTensors& gradients) {
-  state.device->weigh(state, step, gradients);
-  state.weights_on_device = true;
+  step.outcome.device_heads = state.device->weigh(state, step, gradients);
+  step.outcome.weighed = true;
+  state.last = step.outcome;
   ++state.step;
-  step.weighed = true;
   show(state, step);
 }
 
 /// The same from the cotangents of the fork's outputs.
 inline void weigh_at_fork_on_device(State& state, Step& step, const TaskTensors& cotangents) {
-  if (!state.measured || state.surface == Surface::representation) {
+  if (!step.outcome.measured || state.surface == Surface::representation) {
     weigh_on_device(state, step, cotangents);
   } else {
     weigh_on_device(state, step, pull_back_to_surface(state, step, cotangents, nodes_made()));

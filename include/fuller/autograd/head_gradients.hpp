@@ -79,7 +79,7 @@ class HeadGradients {
       inner_->finish();
     }
     const at::NoGradGuard no_grad;
-    if (!step_->weighed && left_unweighted()) {
+    if (!step_->outcome.weighed && left_unweighted()) {
       put_back();
       finished_ = true;
       fail(
@@ -110,7 +110,7 @@ class HeadGradients {
   }
 
   at::Tensor weighted(std::size_t task, const at::Tensor& gradient) const {
-    const double weight = step_->weighed ? head_weight(*state_, task) : 1.0;
+    const double weight = step_->outcome.weighed ? head_weight(*state_, step_->outcome, task) : 1.0;
     if (!gradient.defined() || weight == 1.0) {
       return gradient;
     }

@@ -67,18 +67,18 @@ struct LossSum : torch::autograd::Function<LossSum> {
       fail("sum() was called once more on losses behind the same fork(); go backward from the last sum alone");
     }
     const at::Tensor& scale = gradients[0];
-    state.passes = 0;
-    state.bytes_kept = 0;
+    step.outcome = Outcome(state.tasks.size());
+    step.passes = 0;
+    step.bytes_kept = 0;
     if (step.route == Step::Route::plain) {
       return plain_losses(state, step, summed->loss_edges, scale);
     }
     step.run = Running::now();
-    step.weighed = false;
     step.scale = step.route == Step::Route::fork ? scale : at::Tensor();
     if (state.device) {
       step.device_scale = scale.to(state.device->device(), at::kDouble, /*non_blocking=*/false, /*copy=*/true);
     } else {
-      step.loss_scale = std::abs(scale.item<double>());
+      step.outcome.loss_scale = std::abs(scale.item<double>());
     }
     step.nodes_at_start = nodes_made();
 
@@ -113,8 +113,8 @@ struct LossSum : torch::autograd::Function<LossSum> {
 
   /// What task i's loss is multiplied with where the weights are chosen at the sum. A task whose shared gradient is zero is
   /// weighted with what its head is to get, which changes nothing for the shared parameters.
-  static double weight_at_loss(const State& state, std::size_t i) {
-    const Verdict& verdict = state.rule.verdict;
+  static double weight_at_loss(const State& state, const Step& step, std::size_t i) {
+    const Verdict& verdict = step.outcome.verdict;
     return verdict.conditions[i] == Condition::zero && state.apply_to == ApplyTo::all ? verdict.heads[i] : verdict.shared[i];
   }
 
@@ -131,8 +131,8 @@ struct LossSum : torch::autograd::Function<LossSum> {
     bool expected = changes_heads(state, step);
     for (std::size_t k = 0; k < step.given.size(); ++k) {
       const std::size_t i = step.given[k];
-      const double weight = weight_at_loss(state, i);
-      const double of_head = head_weight(state, i);
+      const double weight = weight_at_loss(state, step, i);
+      const double of_head = head_weight(state, step.outcome, i);
       to_losses[k] = weight == 0.0 ? at::Tensor() : scale * weight;
       if (weight == of_head || std::isnan(of_head)) {
         continue;  // the backward itself gives them that
@@ -154,6 +154,8 @@ struct LossSum : torch::autograd::Function<LossSum> {
         const std::uint64_t before = nodes_made();
         put_plain_beyond(state, gates, loss_edges[k], scale, beyond, substitutes);
         expect_no_checkpoint_at_sum(before);
+        count_pass(step, {});
+        show(state, step);
       }
     }
     if (!substitutes->empty()) {
@@ -176,13 +178,13 @@ struct LossSum : torch::autograd::Function<LossSum> {
     const std::uint64_t before = nodes_made();
     TaskTensors gradients(state.tasks.size());
     TaskTensors of_heads(state.tasks.size());
-    std::fill(state.present.begin(), state.present.end(), std::uint8_t{0});
-    state.measured = measures_now(state);
+    Outcome& outcome = step.outcome;
+    outcome.measured = measures_now(state);
     for (std::size_t k = 0; k < step.given.size(); ++k) {
       const std::size_t i = step.given[k];
-      state.present[i] = 1;
+      outcome.present[i] = 1;
       std::vector<Edge> targets;
-      if (state.measured) {
+      if (outcome.measured) {
         targets = step.surface_edges;
       }
       for (const at::Tensor& parameter : heads[i]) {
@@ -193,7 +195,7 @@ struct LossSum : torch::autograd::Function<LossSum> {
       }
       const HooksAside aside(heads[i]);
       std::vector<at::Tensor> all = pull_back({loss_edges[k]}, {scale}, targets, state.nested);
-      count_pass(state, all);
+      count_pass(step, all);
       const auto middle = all.end() - static_cast<std::ptrdiff_t>(heads[i].size());
       of_heads[i].assign(middle, all.end());
       gradients[i].assign(all.begin(), middle);
@@ -201,8 +203,8 @@ struct LossSum : torch::autograd::Function<LossSum> {
     expect_no_checkpoint_at_sum(before);
     const Ranks& ranks = state.options.ranks;
     if (ranks.average) {
-      agree_on_presence(ranks, state.present);
-      if (state.measured) {
+      agree_on_presence(ranks, outcome.present);
+      if (outcome.measured) {
         average_lists(ranks, step.surface, gradients);
       }
     }
@@ -210,11 +212,12 @@ struct LossSum : torch::autograd::Function<LossSum> {
       // Which losses are left out of the pass to come is a question to the host: here the step waits for its weights.
       weigh_on_device(state, step, gradients);
       state.device->read(state);
+      outcome = state.last;
       state.device->expect_finite(state);
       return of_heads;
     }
-    if (state.measured) {
-      gram_matrix(gradients, state.gram.data());
+    if (outcome.measured) {
+      gram_matrix(gradients, outcome.gram.data());
     }
     weigh(state, step);
     return of_heads;

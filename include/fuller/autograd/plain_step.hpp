@@ -10,6 +10,7 @@
 #include <c10/util/Exception.h>
 
 #include <fuller/autograd/evidence.hpp>
+#include <fuller/autograd/head_substitutes.hpp>
 #include <fuller/autograd/nested_pass.hpp>
 #include <fuller/autograd/ranks.hpp>
 #include <fuller/autograd/reductions.hpp>
@@ -36,7 +37,7 @@ inline double static_weight(const State& state, std::size_t task) {
 }
 
 /// Whether the gradients of what each task alone trains are zero or not finite; asked only under a policy that wants to know.
-inline void find_conditions(State& state, const Step& step, const std::vector<Edge>& loss_edges, const at::Tensor& scale) {
+inline void find_conditions(State& state, Step& step, const std::vector<Edge>& loss_edges, const at::Tensor& scale) {
   const std::uint64_t before = nodes_made();
   std::vector<double> bad(state.tasks.size(), 0.0);
   for (std::size_t k = 0; k < step.given.size(); ++k) {
@@ -46,8 +47,9 @@ inline void find_conditions(State& state, const Step& step, const std::vector<Ed
       targets.push_back(gradient_edge(parameter));
     }
     double squared = 0;
+    const HooksAside aside(step.heads[task]);
     std::vector<at::Tensor> gradients = pull_back({loss_edges[k]}, {scale}, targets, state.nested);
-    count_pass(state, gradients);
+    count_pass(step, gradients);
     gram_matrix({std::move(gradients)}, &squared);
     bad[task] = std::isfinite(squared) && std::isfinite(step.losses[task].item<double>()) ? 0.0 : 1.0;
     state.plain.conditions[task] = squared > 0 ? Condition::used : Condition::zero;
@@ -97,7 +99,7 @@ inline torch::autograd::variable_list plain_losses(State& state, Step& step, con
     to_losses.push_back(at_loss == 0.0 ? at::Tensor() : at_loss == 1.0 ? scale : scale * at_loss);
   }
   to_losses.emplace_back();  // nothing for the step
-  step.weighed = true;
+  step.outcome.weighed = true;
   show(state, step);
   return to_losses;
 }

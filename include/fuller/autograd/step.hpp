@@ -16,6 +16,7 @@
 #include <fuller/autograd/graph.hpp>
 #include <fuller/autograd/last_layer.hpp>
 #include <fuller/autograd/options.hpp>
+#include <fuller/autograd/outcome.hpp>
 #include <fuller/autograd/parameter_names.hpp>
 #include <fuller/autograd/running.hpp>
 #include <fuller/autograd/task_rule.hpp>
@@ -42,9 +43,8 @@ struct Step {
   };
 
   Route route = Route::undecided;
-  bool weighed = false;              ///< the rule has spoken in the backward that runs or ran last
-  double loss_scale = 1;             ///< the size of the gradient that arrived at the loss sum
-  at::Tensor scale;                  ///< that gradient, while the backward is between sum and fork
+  Outcome outcome;                   ///< of the backward that runs, or ran last
+  at::Tensor scale;                  ///< the gradient that arrived at the loss sum, while the backward is between sum and fork
   std::vector<at::Tensor> casts;     ///< and casts of it, which losses of other types have got, where the step runs on a device
   at::Tensor device_scale;           ///< a copy of it on the device, a double, where the step runs there
   std::uint64_t nodes_at_start = 0;  ///< nodes_made() when the backward reached the loss sum
@@ -67,6 +67,8 @@ struct Step {
   std::vector<bool> custom;                    ///< whether a task's head holds an autograd function of the user's
 
   std::shared_ptr<Seen> seen = std::make_shared<Seen>();
+  std::int64_t passes = 0;      ///< for task gradients, in the backward that runs or ran last
+  std::int64_t bytes_kept = 0;  ///< of those, held at once
 };
 
 /// Parameters in the order in which they were found, without keeping them alive.
@@ -109,9 +111,7 @@ struct State {
         options(calibration_options),
         surface(where),
         apply_to(what),
-        gram(tasks.size() * tasks.size(), 0.0),
-        losses(tasks.size(), 0.0),
-        present(tasks.size(), 0),
+        last(tasks.size()),
         named_heads(tasks.size()) {}
 
   std::vector<std::string> tasks;
@@ -124,14 +124,9 @@ struct State {
   std::int64_t epoch = 0;
   int nested = 0;  ///< depth of passes of our own inside a running backward
 
-  double loss_scale = 1;  ///< the last step's, which its Gram matrix carries squared
-  std::vector<double> gram;
-  std::vector<double> losses;
-  std::vector<std::uint8_t> present;
-  bool measured = false;  ///< whether `gram` is the last step's
+  Outcome last;  ///< the last step's, to be looked at
 
   std::shared_ptr<TasksOnDevice> device;  ///< does the arithmetic where given; the host's numbers are then those last read
-  bool weights_on_device = false;         ///< the last step's weights are there, and `rule.verdict` is not theirs
 
   std::vector<std::vector<at::Tensor>> named_heads;  ///< head parameters given by name
   std::vector<std::weak_ptr<Step>> open_steps;       ///< steps whose graph is alive
@@ -154,14 +149,16 @@ struct State {
 inline void show(State& state, const Step& step) {
   state.route = step.route;
   state.seen = step.seen;
+  state.passes = step.passes;
+  state.bytes_kept = step.bytes_kept;
 }
 
 /// Counts one pass for task gradients, and what it has formed.
-inline void count_pass(State& state, const std::vector<at::Tensor>& gradients) {
-  ++state.passes;
+inline void count_pass(Step& step, const std::vector<at::Tensor>& gradients) {
+  ++step.passes;
   for (const at::Tensor& gradient : gradients) {
     if (gradient.defined() && gradient.layout() == at::kStrided) {
-      state.bytes_kept += static_cast<std::int64_t>(gradient.numel()) * static_cast<std::int64_t>(gradient.element_size());
+      step.bytes_kept += static_cast<std::int64_t>(gradient.numel()) * static_cast<std::int64_t>(gradient.element_size());
     }
   }
 }
@@ -186,14 +183,14 @@ inline bool sets_heads_aside(const State& state, const Step& step) {
 }
 
 /// What task i's head gradients are to be multiplied with on the host: 1 where the device has done it.
-inline double head_weight(const State& state, std::size_t i) {
-  if (state.weights_on_device) {
+inline double head_weight(const State& state, const Outcome& outcome, std::size_t i) {
+  if (outcome.device_heads.defined()) {
     return 1.0;
   }
   if (state.apply_to == ApplyTo::all) {
-    return state.rule.verdict.heads[i];
+    return outcome.verdict.heads[i];
   }
-  const bool skipped = state.options.non_finite == NonFinite::skip && state.rule.verdict.conditions[i] == Condition::non_finite;
+  const bool skipped = state.options.non_finite == NonFinite::skip && outcome.verdict.conditions[i] == Condition::non_finite;
   return skipped ? 0.0 : 1.0;
 }
 

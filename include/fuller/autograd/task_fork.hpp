@@ -54,7 +54,7 @@ struct TaskFork : torch::autograd::Function<TaskFork> {
     const double* weights = ones.data();
     if (step.route != Step::Route::sum) {
       choose(state, step, cotangents);
-      weights = state.rule.verdict.shared.data();
+      weights = step.outcome.verdict.shared.data();
     }
     torch::autograd::variable_list combined(levels + 1);  // and nothing for the step
     for (std::size_t k = 0; k < levels; ++k) {
@@ -85,19 +85,19 @@ struct TaskFork : torch::autograd::Function<TaskFork> {
       by_task[i].assign(cotangents.begin() + static_cast<std::ptrdiff_t>(i * levels),
                         cotangents.begin() + static_cast<std::ptrdiff_t>((i + 1) * levels));
     }
-    std::fill(state.present.begin(), state.present.end(), std::uint8_t{0});
+    Outcome& outcome = step.outcome;
     for (const std::size_t task : step.given) {
-      state.present[task] = 1;
+      outcome.present[task] = 1;
     }
     if (state.options.ranks.average) {
-      agree_on_presence(state.options.ranks, state.present);
+      agree_on_presence(state.options.ranks, outcome.present);
     }
-    state.measured = measures_now(state);
+    outcome.measured = measures_now(state);
     if (state.device) {
       weigh_at_fork_on_device(state, step, by_task);
       return;
     }
-    if (state.measured) {
+    if (outcome.measured) {
       measure_at_fork(state, step, by_task);
     }
     weigh(state, step);

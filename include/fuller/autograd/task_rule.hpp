@@ -6,18 +6,12 @@
 #include <utility>
 #include <vector>
 
+#include <fuller/autograd/outcome.hpp>
 #include <fuller/calibrators/rule.hpp>
 #include <fuller/calibrators/weighting.hpp>
 #include <fuller/core/evidence.hpp>
 
 namespace fuller::detail {
-
-/// What a rule said of one step, one entry per task.
-struct Verdict {
-  std::vector<double> shared;         ///< weights of the shared parameters' gradients
-  std::vector<double> heads;          ///< weights of the heads' gradients
-  std::vector<Condition> conditions;  ///< what became of each task's evidence
-};
 
 /// A rule with its policies and its state, of a type chosen at run time.
 class TaskRule {
@@ -29,14 +23,10 @@ class TaskRule {
     state.assign(static_cast<std::size_t>(call_->state_size(tasks)), 0.0);
     scratch_.assign(static_cast<std::size_t>(call_->scratch_size(tasks)), 0.0);
     call_->initialise(tasks, state.data());
-    const auto count = static_cast<std::size_t>(tasks);
-    verdict.shared.assign(count, 0.0);
-    verdict.heads.assign(count, 0.0);
-    verdict.conditions.assign(count, Condition::absent);
   }
 
-  /// Runs the rule once; the answer is in `verdict`. Allocates nothing.
-  void operator()(const Evidence<>& evidence) {
+  /// Runs the rule once; the answer goes to `verdict`, which has an entry for each task. Allocates nothing.
+  void operator()(const Evidence<>& evidence, Verdict& verdict) {
     call_->run(evidence, state.data(), {verdict.shared.data(), verdict.heads.data(), verdict.conditions.data()}, scratch_.data());
   }
 
@@ -53,7 +43,6 @@ class TaskRule {
   Needs needs;
   std::string name;
   std::vector<double> state;
-  Verdict verdict;
 
  private:
   struct Call {

@@ -82,7 +82,11 @@ struct TaskPlaces {
 class HostRule {
  public:
   HostRule(const State& state, const TaskPlaces& places)
-      : rule_(state.rule), at_(places), apply_to_(state.apply_to), non_finite_(state.options.non_finite) {}
+      : rule_(state.rule),
+        verdict_(state.tasks.size()),
+        at_(places),
+        apply_to_(state.apply_to),
+        non_finite_(state.options.non_finite) {}
 
   /// Answers in place. Where the rule throws, so does this: all weights are then 0, and nothing else has changed.
   void operator()(const TaskQuestion& question, double* numbers) {
@@ -97,14 +101,14 @@ class HostRule {
     evidence.epoch = static_cast<std::int64_t>(numbers[at_.epoch]);
     evidence.loss_scale = std::abs(numbers[at_.scale]);
     try {
-      rule_(evidence);
+      rule_(evidence, verdict_);
     } catch (...) {
       for (const std::int64_t place : {at_.shared, at_.heads, at_.of_heads}) {
         std::fill_n(numbers + place, T, 0.0);
       }
       throw;
     }
-    const Verdict& verdict = rule_.verdict;
+    const Verdict& verdict = verdict_;
     std::copy(rule_.state.begin(), rule_.state.end(), numbers);
     std::copy(verdict.shared.begin(), verdict.shared.end(), numbers + at_.shared);
     std::copy(verdict.heads.begin(), verdict.heads.end(), numbers + at_.heads);
@@ -131,6 +135,7 @@ class HostRule {
   }
 
   TaskRule rule_;
+  Verdict verdict_;
   TaskPlaces at_;
   ApplyTo apply_to_;
   NonFinite non_finite_;
@@ -150,17 +155,18 @@ class HostRuleTasks final : public TasksOnDevice {
 
   at::Device device() const override { return trip_.numbers().device(); }
 
-  void weigh(const State& state, const Step& step, const std::vector<std::vector<at::Tensor>>& gradients) override {
+  at::Tensor weigh(const State& state, const Step& step, const std::vector<std::vector<at::Tensor>>& gradients) override {
     const c10::NoGradGuard no_grad;
     const c10::DeviceGuard guard(device());
     numbers(at_.scale, 1).copy_(step.device_scale.reshape({1}));
     if (state.rule.needs.losses) {
       gather_losses(step.losses, numbers(at_.losses, tasks_));
     }
-    if (state.measured) {
+    if (step.outcome.measured) {
       measure(gradients);
     }
-    trip_.go({state.present, state.measured});
+    trip_.go({step.outcome.present, step.outcome.measured});
+    return numbers(at_.of_heads, tasks_).clone();
   }
 
   at::Tensor combined(at::TensorList cotangents) override {
@@ -179,12 +185,12 @@ class HostRuleTasks final : public TasksOnDevice {
     return sum.defined() ? sum.to(type) : sum;
   }
 
-  at::Tensor weighted_head(std::size_t task, const at::Tensor& gradient) override {
+  at::Tensor weighted_head(const at::Tensor& weights, std::size_t task, const at::Tensor& gradient) override {
     if (gradient.device() != device()) {
       fail("a head's gradient is on ", gradient.device(), ", the calibration's steps run on ", device(),
            "; move the head there, or call use() with its device");
     }
-    return scaled_by_aten(gradient, weight(at_.of_heads, task));
+    return scaled_by_aten(gradient, weights[static_cast<std::int64_t>(task)]);
   }
 
   void set_epoch(std::int64_t epoch) override { numbers(at_.epoch, 1).fill_(epoch); }
@@ -194,7 +200,7 @@ class HostRuleTasks final : public TasksOnDevice {
 
   void write(const State& state) override {
     const c10::NoGradGuard no_grad;
-    const Verdict& verdict = state.rule.verdict;
+    const Verdict& verdict = state.last.verdict;
     std::vector<double> all;
     for (const std::vector<double>* list : {&state.rule.state, &verdict.shared, &verdict.heads}) {
       all.insert(all.end(), list->begin(), list->end());
@@ -202,8 +208,8 @@ class HostRuleTasks final : public TasksOnDevice {
     for (const Condition condition : verdict.conditions) {
       all.push_back(static_cast<double>(condition));
     }
-    all.insert(all.end(), state.gram.begin(), state.gram.end());
-    all.insert(all.end(), {static_cast<double>(state.step), static_cast<double>(state.epoch), state.loss_scale});
+    all.insert(all.end(), state.last.gram.begin(), state.last.gram.end());
+    all.insert(all.end(), {static_cast<double>(state.step), static_cast<double>(state.epoch), state.last.loss_scale});
     copy_from_host(all.data(), all.size(), trip_.numbers());
     numbers(at_.failed_step, 1).fill_(-1);
   }

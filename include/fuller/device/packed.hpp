@@ -36,7 +36,8 @@ void copy_from_host(const T* from, std::size_t count, const at::Tensor& to) {
 /// Takes what TasksOnDevice::packed() gives apart: state of the rule, weights of shared parameters and of heads, conditions, Gram
 /// matrix, steps, epochs, loss scale.
 inline void unpack_tasks(const double* next, State& state) {
-  Verdict& verdict = state.rule.verdict;
+  Outcome& last = state.last;
+  Verdict& verdict = last.verdict;
   for (std::vector<double>* list : {&state.rule.state, &verdict.shared, &verdict.heads}) {
     std::copy_n(next, list->size(), list->begin());
     next += list->size();
@@ -44,12 +45,12 @@ inline void unpack_tasks(const double* next, State& state) {
   for (Condition& condition : verdict.conditions) {
     condition = static_cast<Condition>(*next++);
   }
-  std::copy_n(next, state.gram.size(), state.gram.begin());
-  next += state.gram.size();
+  std::copy_n(next, last.gram.size(), last.gram.begin());
+  next += last.gram.size();
   state.step = static_cast<std::int64_t>(*next++);
   state.epoch = static_cast<std::int64_t>(*next++);
-  state.loss_scale = std::abs(*next);
-  state.weights_on_device = false;
+  last.loss_scale = std::abs(*next);
+  last.device_heads = at::Tensor();
 }
 
 /// The losses as doubles of `slots`, one behind the other; 0 where a task is absent.

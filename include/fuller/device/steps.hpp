@@ -54,7 +54,8 @@ class KernelTasks final : public TasksOnDevice {
 
   at::Device device() const override { return calibrator_.gram().device(); }
 
-  void weigh(const State& state, const Step& step, const std::vector<std::vector<at::Tensor>>& gradients) override {
+  at::Tensor weigh(const State& state, const Step& step, const std::vector<std::vector<at::Tensor>>& gradients) override {
+    const Outcome& outcome = step.outcome;
     const c10::NoGradGuard no_grad;
     const c10::DeviceGuard guard(device());
     const DeviceKernels kernels = kernels_();
@@ -63,10 +64,10 @@ class KernelTasks final : public TasksOnDevice {
       gather_losses(step.losses, losses_);
     }
     std::uint64_t present = 0;
-    for (std::size_t i = 0; i < state.present.size(); ++i) {
-      present |= static_cast<std::uint64_t>(state.present[i] != 0 ? 1 : 0) << i;
+    for (std::size_t i = 0; i < outcome.present.size(); ++i) {
+      present |= static_cast<std::uint64_t>(outcome.present[i] != 0 ? 1 : 0) << i;
     }
-    if (state.measured) {
+    if (outcome.measured) {
       calibrator_.weigh(kernels, gradients, losses_, scale_, present);
     } else {
       calibrator_.weigh_unmeasured(kernels, present, losses_, scale_);
@@ -79,6 +80,7 @@ class KernelTasks final : public TasksOnDevice {
     if (state.options.non_finite == NonFinite::throw_error) {
       remember_failure();
     }
+    return of_heads_.clone();
   }
 
   at::Tensor combined(at::TensorList cotangents) override {
@@ -86,16 +88,16 @@ class KernelTasks final : public TasksOnDevice {
     return weighted_sum(kernels_(), cotangents, calibrator_.shared_weights());
   }
 
-  at::Tensor weighted_head(std::size_t task, const at::Tensor& gradient) override {
+  at::Tensor weighted_head(const at::Tensor& weights, std::size_t task, const at::Tensor& gradient) override {
     const c10::DeviceGuard guard(device());
     if (gradient.device() != device()) {
       fail("a head's gradient is on ", gradient.device(), ", the calibration's steps run on ", device(),
            "; move the head there, or call use() with its device");
     }
-    const double* const weight = of_heads_.data_ptr<double>() + task;
+    const double* const weight = weights.data_ptr<double>() + task;
     cuda::Element element{};
     if (!element_of(gradient.scalar_type(), element)) {
-      const at::Tensor factor = of_heads_[static_cast<std::int64_t>(task)];
+      const at::Tensor factor = weights[static_cast<std::int64_t>(task)];
       return at::where(factor.eq(0), at::zeros_like(gradient), gradient * factor);
     }
     if (gradient.is_sparse()) {
@@ -128,13 +130,13 @@ class KernelTasks final : public TasksOnDevice {
     const c10::NoGradGuard no_grad;
     const std::size_t tasks = state.tasks.size();
     copy_from_host(state.rule.state.data(), state.rule.state.size(), calibrator_.state());
-    copy_from_host(state.rule.verdict.shared.data(), tasks, calibrator_.shared_weights());
-    copy_from_host(state.rule.verdict.heads.data(), tasks, calibrator_.head_weights());
-    copy_from_host(state.rule.verdict.conditions.data(), tasks, calibrator_.conditions());
-    copy_from_host(state.gram.data(), state.gram.size(), calibrator_.gram());
+    copy_from_host(state.last.verdict.shared.data(), tasks, calibrator_.shared_weights());
+    copy_from_host(state.last.verdict.heads.data(), tasks, calibrator_.head_weights());
+    copy_from_host(state.last.verdict.conditions.data(), tasks, calibrator_.conditions());
+    copy_from_host(state.last.gram.data(), state.last.gram.size(), calibrator_.gram());
     const std::int64_t counters[2] = {state.step, state.epoch};
     copy_from_host(counters, 2, calibrator_.counters());
-    scale_.fill_(state.loss_scale);
+    scale_.fill_(state.last.loss_scale);
     failed_step_.fill_(-1);
   }
 
