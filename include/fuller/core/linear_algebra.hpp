@@ -52,8 +52,8 @@ FULLER_HD bool solve_positive_definite(Lanes lanes, int n, double* A, double* b,
     if (!(A[p * n + p] > smallest_pivot)) {
       return false;
     }
+    lanes.sync();  // all lanes have looked for it, before any changes a diagonal
     if (p != k) {
-      lanes.sync();  // all lanes have looked for it
       exchange(lanes, n, A, b, k, p);
     }
     if (lanes.index() == 0 && k + 1 < n) {
