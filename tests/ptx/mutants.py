@@ -36,7 +36,7 @@ FURTHER = [
     ("cuda/vector.hpp", "if (aligned && count >= width) {\n    return load", "if (count >= width) {\n    return load"),
     ("cuda/gram.hpp", "if (i <= j && j < T) {", "if (i <= j) {"),
     ("cuda/weighted_sum.hpp", "w[k] != 0 ? load_some", "x != nullptr ? load_some"),
-    ("calibrators/imtl_g.hpp", "if (lanes.index() == 0) {", "{"),
+    ("core/linear_algebra.hpp", "k >= 0 && lanes.index() == 0; --k", "k >= 0; --k"),
 ]
 
 
