@@ -125,6 +125,21 @@ TEST_CASE("options that make no sense are refused before a step runs", "[measure
   CHECK(calls == 0);
 }
 
+TEST_CASE("a thread's processor time says nothing of a device, and is refused there", "[measure]") {
+  fuller::OverheadOptions options;
+  options.clock = fuller::Clock::thread;
+  options.device = c10::Device(c10::DeviceType::CUDA, 0);
+  bool ran = false;
+  const auto step = [&] { ran = true; };
+  try {
+    fuller::measure_overhead(step, step, options);
+    FAIL("it was measured");
+  } catch (const fuller::Error& error) {
+    CHECK(std::string(error.what()).find("Clock::wall") != std::string::npos);
+  }
+  CHECK_FALSE(ran);
+}
+
 TEST_CASE("a calibrated step's memory: two cotangents at the fork, and nothing that stays", "[measure]") {
   // A trunk of one linear layer and heads without activations of their own: the fork holds T cotangents where the plain step
   // adds them up as they come, so the peak rises, by no more than (T - 1) |z| + T |theta_L| and what the heads' scalars take.

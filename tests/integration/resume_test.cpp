@@ -185,6 +185,18 @@ TEST_CASE("A state that belongs to something else is refused in words, and chang
     CHECK_FALSE(thrown_by([&] { run.calibration.load(pages); }).empty());
     CHECK(saved(run.calibration)->str() == mine->str());
   }
+  // Numbers that no step leaves, in each list.
+  for (const char* list : {"state", "gate_state", "gates"}) {
+    Pages pages;
+    fresh.save(pages);
+    pages.pages[list] = pages.pages[list].clone();
+    pages.pages[list][0] = std::nan("");
+    const std::string said = thrown_by([&] { run.calibration.load(pages); });
+    INFO(list << ": " << said);
+    CHECK(contains(said, "which no step leaves"));
+    CHECK(contains(said, "load an earlier one"));
+    CHECK(saved(run.calibration)->str() == mine->str());
+  }
   // An archive of something else altogether.
   std::stringstream stream;
   torch::save(torch::ones({3}), stream);

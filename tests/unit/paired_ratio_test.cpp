@@ -2,6 +2,7 @@
 #include <cmath>
 #include <limits>
 #include <random>
+#include <string>
 #include <vector>
 
 #include <fuller/measure/clock.hpp>
@@ -54,6 +55,19 @@ TEST_CASE("too few values, odd confidences and values that are no numbers are re
   values[3] = std::numeric_limits<double>::infinity();
   CHECK_THROWS_AS(fuller::median_interval(values), fuller::Error);
   CHECK_THROWS_AS(fuller::paired_ratio({1, 2}, {1}), fuller::Error);
+}
+
+TEST_CASE("how many values an interval needs is said where they are too few", "[measure]") {
+  // 2 (1/2)^n <= 1 - confidence.
+  CHECK(fuller::detail::fewest_values(.95) == 6);
+  CHECK(fuller::detail::fewest_values(.99) == 8);
+  CHECK(fuller::detail::fewest_values(.5) == 2);
+  try {
+    fuller::median_interval({1, 2, 3}, .95);
+    FAIL("three values were enough");
+  } catch (const fuller::Error& error) {
+    CHECK(std::string(error.what()).find("which needs 6") != std::string::npos);
+  }
 }
 
 TEST_CASE("the interval covers the median as often as it says", "[measure]") {

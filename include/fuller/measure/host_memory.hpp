@@ -89,7 +89,8 @@ class HostMemory {
   /// @throws Error while another one lives.
   HostMemory() {
     if (busy().exchange(true)) {
-      detail::fail("host memory is already being measured");
+      detail::fail(
+          "host memory is already being measured; let one HostMemory, or measure_overhead(), end before the next begins");
     }
     earlier_ = c10::GetCPUAllocator();
     c10::SetCPUAllocator(allocator(), highest_priority);

@@ -68,11 +68,15 @@ struct Overhead {
 /// median_interval).
 ///
 /// Runs at most 2 (warm_up + pairs + 3) steps in all, on the calling thread.
-/// @throws Error for options that make no sense (at least six pairs for 95 %), and what the steps throw.
+/// @throws Error for options that make no sense (at least six pairs for 95 %; Clock::thread on a device other than the CPU), and
+/// what the steps throw.
 template <class Plain, class Calibrated>
 Overhead measure_overhead(Plain&& plain, Calibrated&& calibrated, const OverheadOptions& options = {}) {
   if (options.warm_up < 0 || options.pairs < 1) {
     detail::fail("options.warm_up is ", options.warm_up, " and options.pairs ", options.pairs, "; at least 0 and 1 are needed");
+  }
+  if (options.clock == Clock::thread && !options.device.is_cpu()) {
+    detail::fail("options.clock is Clock::thread, which does not see what ", options.device.str(), " does; use Clock::wall");
   }
   median_interval(std::vector<double>(static_cast<std::size_t>(options.pairs), 1.0), options.confidence);  // enough of them?
   for (int k = 0; k < options.warm_up; ++k) {

@@ -43,6 +43,15 @@ inline int values_outside(int n, double confidence) {
   return outside;
 }
 
+/// The fewest values of which an interval covers the median with this probability: the least n with 2 P(B = 0) <= 1 - confidence.
+inline int fewest_values(double confidence) {
+  int n = 1;
+  while (values_outside(n, confidence) < 0) {
+    ++n;
+  }
+  return n;
+}
+
 }  // namespace detail
 
 /// The median of values, which are rearranged; the mean of the two in the middle where their number is even.
@@ -67,12 +76,13 @@ inline RatioInterval median_interval(std::vector<double> values, double confiden
   }
   for (const double value : values) {
     if (!std::isfinite(value)) {
-      detail::fail("a measured ratio is ", value, "; no interval can be given");
+      detail::fail("a measured ratio is ", value, ": the clock saw a step take no time; measure several steps as one");
     }
   }
   const int outside = detail::values_outside(static_cast<int>(std::min<std::size_t>(values.size(), 1000)), confidence);
   if (outside < 0) {
-    detail::fail(values.size(), " values are too few for an interval of confidence ", confidence);
+    detail::fail(values.size(), " values are too few for an interval of confidence ", confidence, ", which needs ",
+                 detail::fewest_values(confidence));
   }
   RatioInterval interval;
   interval.ratio = median(values);
