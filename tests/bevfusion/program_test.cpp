@@ -339,6 +339,32 @@ TEST_CASE("a sweep that is missing comes with the way to do without", "[bevfusio
   CHECK(complaint(run_program(command("train", words), {folder}), {"sweeps", "is missing", "--loading.sweeps 1"}) == "");
 }
 
+TEST_CASE("what predict submits has the score that eval tells", "[bevfusion][program]") {
+  const fs::path& folder = StoppedRun::get().folder.path();
+  REQUIRE(evaluate("run", {"--out", "scored.json"}, {folder}).code == 0);
+  REQUIRE(run_program(command("predict", {"--run", "run", "--out", "submitted"}), {folder}).code == 0);
+  const Words score = {"--data", "town", "--version", "v1.0-synth", "--split", "val", "--out", "summary.json", "--submission"};
+  const auto scored = [&](const std::string& file) {
+    Words words = score;
+    words.push_back(file);
+    return run_program(command("score", words), {folder});
+  };
+  const Ended ended = scored("submitted/submission.json");
+  INFO(ended.err);
+  REQUIRE(ended.code == 0);
+  CHECK(lacking(ended.out, {"mAP: ", "NDS: "}) == "");
+  const auto summary = nlohmann::json::parse(content_of(folder / "summary.json"));
+  const auto evaluation = nlohmann::json::parse(content_of(folder / "scored.json"));
+  for (const char* figure : {"mean_ap", "nd_score"}) {
+    CHECK(summary.at(figure).get<double>() == Approx(evaluation.at("detection").at(figure).get<double>()));
+  }
+  std::ofstream(folder / "short.json")
+      << R"({"meta": {"use_camera": true, "use_lidar": true, "use_radar": false, "use_map": false,
+    "use_external": false}, "results": {}})";
+  CHECK(complaint(scored("short.json"), {"is missing"}) == "");
+  CHECK(complaint(scored("nowhere.json"), {"nowhere.json: cannot be read"}) == "");
+}
+
 TEST_CASE("progress in a file is lines", "[bevfusion][program]") {
   const TemporaryFolder folder;
   const Ended ended =
