@@ -13,7 +13,6 @@
 #include <vector>
 
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
 #include <fuller/autograd/branch_features.hpp>
@@ -22,15 +21,12 @@
 #include <fuller/autograd/device_steps.hpp>
 #include <fuller/autograd/diagnostics.hpp>
 #include <fuller/autograd/forked_levels.hpp>
-#include <fuller/autograd/loss_guard.hpp>
-#include <fuller/autograd/loss_sum.hpp>
 #include <fuller/autograd/options.hpp>
 #include <fuller/autograd/parameter_names.hpp>
-#include <fuller/autograd/plain_step.hpp>
-#include <fuller/autograd/route.hpp>
 #include <fuller/autograd/saved_state.hpp>
 #include <fuller/autograd/snapshot.hpp>
 #include <fuller/autograd/step.hpp>
+#include <fuller/autograd/summed_losses.hpp>
 #include <fuller/autograd/task_rule.hpp>
 
 namespace fuller {
@@ -185,9 +181,7 @@ class Calibration {
   /// May be called once for each module; of a parameter's names (tied weights) the first counts. No parameter is kept alive.
   ///
   ///     calibration.name_parameters(model->named_parameters());
-  ///
-  /// @param named   names with tensors: torch::OrderedDict, std::map, a list of pairs
-  /// @param prefix  put before each name: "trunk."
+  /// `named` are names with tensors: torch::OrderedDict, std::map, a list of pairs; `prefix` ("trunk.") goes before each name.
   template <class Named>
   void name_parameters(const Named& named, const std::string& prefix = {}) {
     static_assert(detail::holds_named_tensors<Named>::value, "names with tensors are needed: model->named_parameters()");
@@ -203,13 +197,7 @@ class Calibration {
   /// @throws Error for an unknown task, an undefined tensor, or one that is no leaf.
   void head(const std::string& task, Tensors parameters) {
     const std::size_t of = index_of(task);
-    for (const Tensor& parameter : parameters) {
-      if (!parameter.defined() || !parameter.is_leaf()) {
-        detail::fail("head() of '", task, "' got a tensor that is ",
-                     parameter.defined() ? "the result of a computation" : "undefined",
-                     "; give the parameters themselves: head->parameters()");
-      }
-    }
+    detail::expect_parameters(task, parameters);
     state_->named_heads[of] = std::move(parameters);
   }
 
@@ -228,60 +216,7 @@ class Calibration {
   Tensor sum(const Tensors& losses) {
     expect_no_exception();
     expect_gates_applied();
-    const std::size_t tasks = state_->tasks.size();
-    if (losses.size() != tasks) {
-      detail::fail("sum() got ", losses.size(), " losses for ", tasks,
-                   " tasks; pass an undefined tensor for a task that is absent");
-    }
-    Tensors given;
-    std::vector<std::size_t> given_tasks;
-    std::vector<detail::Edge> edges;
-    Tensor constant;
-    for (std::size_t i = 0; i < tasks; ++i) {
-      if (!losses[i].defined()) {
-        continue;
-      }
-      if (losses[i].numel() != 1) {
-        detail::fail("the loss of '", state_->tasks[i], "' has shape ", losses[i].sizes(),
-                     "; a scalar is needed: its mean or sum");
-      }
-      if (at::GradMode::is_enabled() && losses[i].requires_grad()) {
-        given.push_back(losses[i].dim() == 0 ? losses[i] : losses[i].reshape({}));
-        given_tasks.push_back(i);
-        edges.push_back(detail::gradient_edge(losses[i]));
-      } else {
-        const Tensor value = losses[i].reshape({});
-        constant = constant.defined() ? constant + value : value;
-      }
-    }
-    if (given.empty()) {
-      return constant.defined() ? constant : at::zeros({});
-    }
-    auto step = detail::step_of(*state_, edges);
-    if (!step) {
-      step = std::make_shared<detail::Step>();
-    }
-    step->given = std::move(given_tasks);
-    step->losses.assign(tasks, Tensor());
-    for (std::size_t k = 0; k < given.size(); ++k) {
-      // A copy where a rule is to read it later: a trainer may reduce its losses in place meanwhile.
-      step->losses[step->given[k]] = state_->rule.needs.losses ? given[k].detach().clone() : given[k].detach();
-      edges[k] = detail::gradient_edge(given[k]);
-    }
-    detail::choose_route(*state_, *step, edges);
-    if (step->route == detail::Step::Route::fork) {
-      for (std::size_t k = 0; k < edges.size(); ++k) {
-        edges[k].function->add_pre_hook(
-            std::make_unique<detail::LossGuard>(step, edges[k].input_nr, state_->tasks[step->given[k]]));
-      }
-    }
-    if (step->route == detail::Step::Route::plain) {
-      detail::say_plain(*state_);
-    }
-    auto summed = std::make_shared<detail::SummedStep>(detail::SummedStep{state_, step, std::move(edges), ++step->sums});
-    const Tensor total = detail::LossSum::apply(at::TensorList(given), std::move(summed));
-    step->sum = total.grad_fn().get();
-    return constant.defined() ? total + constant : total;
+    return detail::summed_losses(state_, losses);
   }
 
   /// sum() of losses by name, in any order: `calibration.sum({{"box", box_loss}, {"class", class_loss}})`. A task that is not

@@ -15,6 +15,8 @@
 #include <c10/core/UndefinedTensorImpl.h>
 #include <c10/util/intrusive_ptr.h>
 
+#include <fuller/core/error.hpp>
+
 namespace fuller {
 
 /// A tensor as a user knows it.
@@ -72,6 +74,16 @@ inline std::string called(const ParameterNames& names, const at::Tensor& paramet
   }
   text << " of shape " << parameter.sizes();
   return text.str();
+}
+
+/// Refuses what can be no parameter of the head of `task`.
+inline void expect_parameters(const std::string& task, const std::vector<at::Tensor>& parameters) {
+  for (const at::Tensor& parameter : parameters) {
+    if (!parameter.defined() || !parameter.is_leaf()) {
+      fail("head() of '", task, "' got a tensor that is ", parameter.defined() ? "the result of a computation" : "undefined",
+           "; give the parameters themselves: head->parameters()");
+    }
+  }
 }
 
 template <class Entry, class = void>
