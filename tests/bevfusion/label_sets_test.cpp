@@ -182,7 +182,10 @@ TEST_CASE("the base map stands in for the labels that say so", "[bevfusion][labe
   const MapLabels labels = more_kinds().labels.map.at("traffic_map");
   BitImage picture(2000, 2000);
   for (int x = 0; x < 2000; ++x) picture.set(x, 1000);
-  const MapMasks masks = draw_masks(BaseMap(picture), labels, bev_from_global({rotation_about_z(0), {100, 99.7, 0}}));
+  MaskOptions by_centres;
+  by_centres.rule = "centres";
+  const MapMasks masks =
+      draw_masks(BaseMap(picture), labels, bev_from_global({rotation_about_z(0), {100, 99.7, 0}}), {}, by_centres);
   CHECK(masks.labelled == std::vector<bool>{true, false, false});
   // The picture's row 1000 is y = 99.9 ... 100 m, 0.2 ... 0.3 m before the LiDAR: the cells of j = 100, with their centres at
   // 0.25.
