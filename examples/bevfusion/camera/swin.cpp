@@ -12,8 +12,6 @@
 namespace bevfusion {
 namespace {
 
-using torch::indexing::Slice;
-
 torch::nn::LayerNorm layer_norm(std::int64_t channels) { return torch::nn::LayerNorm(torch::nn::LayerNormOptions({channels})); }
 
 /// [B, H, W, C] cut into windows: [B H/w W/w, w^2, C].
@@ -33,17 +31,22 @@ torch::Tensor from_windows(const torch::Tensor& windows, std::int64_t window, st
       .reshape({-1, height, width, windows.size(2)});
 }
 
-/// 0 where two tokens of a shifted window are neighbours in the picture, -100 where the shift wrapped one of them round.
-torch::Tensor shift_mask(std::int64_t height, std::int64_t width, std::int64_t window, std::int64_t shift,
-                         const torch::TensorOptions& options) {
-  torch::Tensor region = torch::zeros({1, height, width, 1}, options);
-  const Slice parts[3] = {Slice(0, -window), Slice(-window, -shift), Slice(-shift)};
-  int label = 0;
-  for (const Slice& rows : parts) {
-    for (const Slice& columns : parts) {
-      region.index_put_({Slice(), rows, columns}, label++);
-    }
+/// Which stretch of a side each of its tokens belongs to once it was rolled by `shift`: those that the roll wrapped round lie in
+/// one window with others, and are no neighbours of theirs. [side]
+torch::Tensor stretches(std::int64_t side, std::int64_t window, std::int64_t shift, const torch::TensorOptions& options) {
+  torch::Tensor stretch = torch::zeros({side}, options);
+  if (shift > 0) {
+    stretch.slice(0, side - window, side - shift).fill_(1);
+    stretch.slice(0, side - shift).fill_(2);
   }
+  return stretch;
+}
+
+/// 0 where two tokens of a shifted window are neighbours in the picture, -100 where the shift wrapped one of them round.
+torch::Tensor shift_mask(std::int64_t height, std::int64_t width, std::int64_t window, std::int64_t shift_down,
+                         std::int64_t shift_across, const torch::TensorOptions& options) {
+  const torch::Tensor region = 3 * stretches(height, window, shift_down, options).view({1, height, 1, 1}) +
+                               stretches(width, window, shift_across, options).view({1, 1, width, 1});
   const torch::Tensor of_window = to_windows(region, window).squeeze(2);
   return (of_window.unsqueeze(1) != of_window.unsqueeze(2)).to(options.dtype()) * -100.0;
 }
@@ -101,15 +104,18 @@ torch::Tensor SwinBlockImpl::attend(const torch::Tensor& tokens) {
   const std::int64_t below = (window_ - height % window_) % window_;
   const std::int64_t right = (window_ - width % window_) % window_;
   torch::Tensor padded = torch::constant_pad_nd(tokens, {0, 0, 0, right, 0, below});
+  // Along a side that one window covers, a shift would only hide tokens from each other.
+  const std::int64_t down = height + below > window_ ? shift_ : 0;
+  const std::int64_t across = width + right > window_ ? shift_ : 0;
   torch::Tensor mask;
-  if (shift_ > 0) {
-    padded = padded.roll({-shift_, -shift_}, {1, 2});
-    mask = shift_mask(height + below, width + right, window_, shift_, padded.options().requires_grad(false));
+  if (down > 0 || across > 0) {
+    padded = padded.roll({-down, -across}, {1, 2});
+    mask = shift_mask(height + below, width + right, window_, down, across, padded.options().requires_grad(false));
   }
   torch::Tensor mixed =
       from_windows(attention_->forward(to_windows(padded, window_), mask), window_, height + below, width + right);
-  if (shift_ > 0) {
-    mixed = mixed.roll({shift_, shift_}, {1, 2});
+  if (mask.defined()) {
+    mixed = mixed.roll({down, across}, {1, 2});
   }
   return mixed.slice(1, 0, height).slice(2, 0, width);
 }

@@ -58,7 +58,8 @@ TORCH_MODULE(SwinBlock);
 
 /// Swin transformer: images in, the normalised maps of stages 2, 3 and 4 out (strides 8, 16 and 32).
 ///
-/// Sides that are no multiple of the window are padded behind the norm; shifted windows are masked where they wrap round.
+/// Sides that are no multiple of the window are padded behind the norm; shifted windows are masked where they wrap round. Along a
+/// side that is no larger than the window nothing is shifted, as in torchvision.
 class SwinImpl : public torch::nn::Module {
  public:
   explicit SwinImpl(SwinOptions options = {});
