@@ -259,7 +259,11 @@ TEST_CASE("a gate that only measures logs gamma_modal and leaves the training as
     REQUIRE(measured.size() == 4);
     for (std::size_t i = 1; i < plain.size(); ++i) {
       CHECK_FALSE(plain[i].contains("gamma_modal"));
-      CHECK(measured[i].at("gamma_modal").get<double>() >= 1);
+      const auto& norms = measured[i].at("branch_norms");
+      CHECK(measured[i].at("gamma_modal").get<double>() ==
+            Approx(norms.at("lidar").get<double>() / norms.at("camera").get<double>()).epsilon(1e-12));
+      CHECK_FALSE(plain[i].contains("branch_norms"));
+      measured[i].erase("branch_norms");
       CHECK(measured[i].at("gates") == nlohmann::json{{"lidar", 1.0}, {"camera", 1.0}});
       measured[i].erase("gamma_modal");
       measured[i].erase("gates");

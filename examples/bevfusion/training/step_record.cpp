@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bevfusion/training/step_record.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
 
 #include <nlohmann/json.hpp>
 
@@ -17,6 +19,12 @@ NamedValues named(const std::vector<std::string>& names, const std::vector<doubl
     }
   }
   return out;
+}
+
+/// The value at a name; NaN where it was not measured.
+double value_of(const std::vector<std::string>& names, const std::vector<double>& values, const std::string& name) {
+  const auto at = static_cast<std::size_t>(std::find(names.begin(), names.end(), name) - names.begin());
+  return at < values.size() ? values[at] : StepRecord::none;
 }
 
 double mean_off_diagonal(const std::vector<double>& cosines, std::size_t count) {
@@ -43,17 +51,43 @@ nlohmann::ordered_json object(const NamedValues& values) {
 
 }  // namespace
 
-void StepRecord::add(const fuller::Diagnostics& seen, bool tasks) {
+std::optional<std::pair<std::string, std::string>> gamma_pair(const std::vector<std::string>& tasks) {
+  if (tasks.size() < 2) {
+    return std::nullopt;
+  }
+  const bool segmented = std::find(tasks.begin() + 1, tasks.end(), "segmentation") != tasks.end();
+  return std::make_pair(tasks.front(), segmented ? "segmentation" : tasks[1]);
+}
+
+void StepRecord::add(const fuller::Diagnostics& seen, bool tasks, const std::string& tower) {
   if (tasks) {
     weights = named(seen.tasks, seen.weights);
     norms = named(seen.tasks, seen.norms);
     cosine = mean_off_diagonal(seen.cosines, seen.tasks.size());
     conflict_share = seen.conflict_share;
-    gamma_task = seen.gamma_task;
-    gamma_task_weighted = seen.gamma_task_weighted;
+    if (const auto pair = gamma_pair(seen.tasks)) {
+      const auto of = [&seen](const std::string& name, const std::vector<double>& values) {
+        return value_of(seen.tasks, values, name);
+      };
+      gamma_task = of(pair->first, seen.norms) / of(pair->second, seen.norms);
+      gamma_task_weighted = gamma_task * std::abs(of(pair->first, seen.weights) / of(pair->second, seen.weights));
+    }
+    if (seen.tasks.size() > 2) {
+      gamma_task_spread = seen.gamma_task;
+    }
   }
-  gates = named(seen.modalities, seen.gates);
-  gamma_modal = seen.gamma_modal;
+  std::vector<std::string> branches = seen.modalities;
+  if (tower.empty()) {
+    gamma_modal = value_of(branches, seen.branch_norms, "lidar") / value_of(branches, seen.branch_norms, "camera");
+  } else {
+    std::for_each(branches.begin(), branches.end(), [&tower](std::string& name) { name.insert(0, tower + "/"); });
+  }
+  for (const auto& one : named(branches, seen.branch_norms)) {
+    branch_norms.push_back(one);
+  }
+  for (const auto& one : named(branches, seen.gates)) {
+    gates.push_back(one);
+  }
 }
 
 std::string StepRecord::json() const {
@@ -81,7 +115,9 @@ std::string StepRecord::json() const {
   measured("conflict_share", conflict_share);
   measured("gamma_task", gamma_task);
   measured("gamma_task_weighted", gamma_task_weighted);
+  measured("gamma_task_spread", gamma_task_spread);
   measured("gamma_modal", gamma_modal);
+  measured_list("branch_norms", branch_norms);
   measured_list("gates", gates);
   measured("loss_scale", loss_scale);
   if (skipped) {
@@ -114,7 +150,9 @@ NamedValues StepRecord::scalars() const {
   one("calibration/conflict_share", conflict_share);
   one("calibration/gamma_task", gamma_task);
   one("calibration/gamma_task_weighted", gamma_task_weighted);
+  one("calibration/gamma_task_spread", gamma_task_spread);
   one("calibration/gamma_modal", gamma_modal);
+  list("calibration/branch_norm", branch_norms);
   list("calibration/gate", gates);
   one("gradient/loss_scale", loss_scale);
   one("time/seconds", seconds);

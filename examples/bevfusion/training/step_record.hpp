@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,6 +14,11 @@ namespace bevfusion {
 
 /// Values by name, in order.
 using NamedValues = std::vector<std::pair<std::string, double>>;
+
+/// The tasks whose gradients' lengths gamma_task (FULLER's Eq. 2) compares, numerator first: the first task, which is detection
+/// or a part of it where there is one, over segmentation, or over the second task where there is no segmentation besides. Nothing
+/// for fewer than two tasks.
+std::optional<std::pair<std::string, std::string>> gamma_pair(const std::vector<std::string>& tasks);
 
 /// What is told of one step of the optimiser. NaN and empty lists: not measured.
 struct StepRecord {
@@ -28,9 +34,11 @@ struct StepRecord {
   NamedValues norms;
   double cosine = none;  ///< mean over the pairs of tasks
   double conflict_share = none;
-  double gamma_task = none;
-  double gamma_task_weighted = none;
-  double gamma_modal = none;
+  double gamma_task = none;           ///< FULLER's Eq. 2: |g_det| / |g_seg|, of gamma_pair(); below 1 where segmentation leads
+  double gamma_task_weighted = none;  ///< the same of w_i g_i
+  double gamma_task_spread = none;    ///< the largest over the smallest norm of all tasks, where these are more than two
+  double gamma_modal = none;          ///< Eq. 4: lidar over camera, of branch_norms; below 1 where the camera leads
+  NamedValues branch_norms;           ///< of the gradient of what reads each branch first
   NamedValues gates;
   double loss_scale = none;  ///< where it adapts
   bool skipped = false;      ///< nothing was learnt: the gradient was not finite, or no task had a label
@@ -39,7 +47,9 @@ struct StepRecord {
 
   /// Takes over what a calibration showed.
   /// @param tasks  whether it weighs tasks
-  void add(const fuller::Diagnostics& seen, bool tasks);
+  /// @param tower  where a network has several towers, whose it is: its name goes before those of its branches, and there is no
+  ///               gamma_modal of them all
+  void add(const fuller::Diagnostics& seen, bool tasks, const std::string& tower = "");
 
   /// One line of log.jsonl, without its end.
   std::string json() const;

@@ -151,6 +151,9 @@ void Trainer::begin_log() {
   line["size"] = config_.size;
   line["parameters"] = parameter_count(network_);
   line["tasks"] = task_names(config_);
+  if (const auto pair = gamma_pair(task_names(config_)); pair && towers_.size() == 1) {
+    line["gamma_pair"] = pair->first + "/" + pair->second;
+  }
   line["calibrator"] = config_.calibration.rule;
   line["gate"] = config_.calibration.gate;
   line["samples"] = data_.samples();
@@ -250,7 +253,7 @@ StepRecord Trainer::train_step(Prefetcher<TrainingBatch>& batches, std::int64_t 
       record.loss_scale = tower->loss_scale().value;
     }
     if (seen && update.taken) {
-      record.add(*seen, tower->weighs_tasks());
+      record.add(*seen, tower->weighs_tasks(), towers_.size() > 1 ? tower->tasks().front() : "");
     }
   }
   record.gradient_norm = std::sqrt(squared_norm);

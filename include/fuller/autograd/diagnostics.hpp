@@ -35,7 +35,9 @@ struct Diagnostics {
   std::vector<double> norms;          ///< |g_i| at the surface, without the loss scale
   std::vector<double> cosines;        ///< T x T, row major: <g_i, g_j> / (|g_i| |g_j|)
   double conflict_share = none;       ///< pairs with a negative cosine among all pairs of present tasks
-  double gamma_task = none;           ///< largest over smallest norm: FULLER's gamma_task (Eq. 2) of the raw gradients, >= 1
+  /// Largest over smallest norm, >= 1: of two tasks FULLER's gamma_task (Eq. 2) of the raw gradients, or its inverse; `norms`
+  /// tells which task leads.
+  double gamma_task = none;
   double gamma_task_weighted = none;  ///< the same of w_i g_i
 
   Route route = Route::none;                ///< where the weights were chosen
@@ -58,7 +60,9 @@ struct Diagnostics {
   std::vector<std::string> modalities;
   std::vector<double> gates;         ///< w_m
   std::vector<double> branch_norms;  ///< norms of the fusion weight's gradient, branch by branch
-  double gamma_modal = none;         ///< largest over smallest of them (Eq. 4), >= 1
+  /// Largest over smallest of them, >= 1: of two branches FULLER's gamma_modal (Eq. 4), or its inverse; `branch_norms` tells
+  /// which branch leads.
+  double gamma_modal = none;
 };
 
 namespace detail {
