@@ -66,6 +66,7 @@ TEST_CASE("a run's log becomes series by epoch", "[bevfusion][report]") {
   const RunRecord run = read_run((folder.path() / "fuller-3").string());
   CHECK(run.group == "fuller");
   CHECK(run.parameters == 250000);
+  CHECK(run.facts.tasks == std::vector<std::string>{"detection", "segmentation"});
   const EpochFigures first = run.steps.at("gamma_task").epochs.figures(0);
   CHECK(first.median == 3);  // of 2, 10, 3
   CHECK(first.mean == Approx(5));
@@ -170,12 +171,72 @@ TEST_CASE("runs are compared as FULLER compares them", "[bevfusion][report]") {
     write_page(folder.path() / "index.html", groups, options);
     const std::string page = text_of(folder.path() / "index.html");
     for (const char* part : {"<td>0.5000 ± 0.0707</td>", "no camera", "γ_modal", "aria-label=\"mAP\"", "aria-label=\"lidar\"",
-                             "/ 2.", "Λ_MTL = (gains of the three over sum, summed) / 3."}) {
+                             "/ 2.", "Λ_MTL = (gains of the same over sum, summed) / 3."}) {
       INFO(part);
       CHECK(page.find(part) != std::string::npos);
     }
     CHECK(page.find("nan") == std::string::npos);
   }
+}
+
+TEST_CASE("foreground segmentation counts as the third task that it is", "[bevfusion][report]") {
+  // FULLER's Table 6, in hundredths. Its own row of the baseline has divisor 3; with it, FULLER's 19.81 summed are 6.6.
+  const auto run_of = [](const std::string& name, const std::vector<std::string>& tasks, const Figures& figures) {
+    RunRecord run;
+    run.group = name;
+    run.facts.tasks = tasks;
+    run.figures = figures;
+    return run;
+  };
+  const std::vector<std::string> three = {"detection", "segmentation", "foreground"};
+  const RunRecord detection = run_of("det", {"detection"}, {{"mAP", 0.621}, {"NDS", 0.666}});
+  const RunRecord segmentation = run_of("seg", {"segmentation"}, {{"mIoU", 0.623}});
+  const RunRecord foreground = run_of("fore", {"foreground"}, {{"foreground_mIoU", 0.638}});
+  const RunRecord sum = run_of("sum", three, {{"mAP", 0.599}, {"NDS", 0.658}, {"mIoU", 0.469}, {"foreground_mIoU", 0.581}});
+  RunRecord fuller = run_of("fuller", three, {{"mAP", 0.586}, {"NDS", 0.646}, {"mIoU", 0.571}, {"foreground_mIoU", 0.620}});
+  ComparisonOptions options;
+  options.baseline = "sum";
+  const auto groups = compare({sum, fuller}, {detection}, {segmentation}, options, {foreground});
+  CHECK(groups[0].compared == std::vector<std::string>{"mAP", "NDS", "mIoU", "foreground_mIoU"});
+  CHECK(groups[0].delta_divisor == 3);
+  CHECK(groups[0].lambda_divisor == 4);
+  CHECK(100 * groups[0].delta_mtl[0] == Approx(12.8).margin(0.05));
+  CHECK(100 * groups[1].delta_mtl[0] == Approx(19.81 / 3).margin(0.005));
+  // Gains -1.3, -1.2, 10.2 and 3.9, over 4 metrics.
+  CHECK(100 * groups[1].lambda_mtl[0] == Approx(11.6 / 4));
+  CHECK(groups[1].missing_for_delta.empty());
+
+  // A worse foreground shows in both.
+  fuller.figures["foreground_mIoU"] = 0.008;
+  const auto worse = compare({sum, fuller}, {detection}, {segmentation}, options, {foreground});
+  CHECK(worse[1].delta_mtl[0] - groups[1].delta_mtl[0] == Approx(0.612 / 0.638 / 3));
+  CHECK(worse[1].lambda_mtl[0] - groups[1].lambda_mtl[0] == Approx(-0.612 / 4));
+
+  // It is not left out where there is nothing to compare it with; what is missing is said.
+  const auto without = compare({sum, fuller}, {detection}, {segmentation}, options);
+  CHECK(std::isnan(without[1].delta_mtl[0]));
+  CHECK(without[1].missing_for_delta.find("--single-foreground") != std::string::npos);
+  const RunRecord two = run_of("two", {"detection", "segmentation"}, {{"mAP", 0.6}, {"NDS", 0.6}, {"mIoU", 0.6}});
+  ComparisonOptions from_two;
+  from_two.baseline = "two";
+  const auto mixed = compare({two, sum}, {detection}, {segmentation}, from_two, {foreground});
+  CHECK(mixed[0].delta_divisor == 2);
+  CHECK(mixed[1].delta_divisor == 3);
+  CHECK(divisor_text(mixed, &RunGroup::delta_divisor) == "2 (two), 3 (sum)");
+  CHECK(std::isnan(mixed[1].lambda_mtl[0]));
+  CHECK(mixed[1].missing_for_lambda.find("foreground_mIoU") != std::string::npos);
+  CHECK(report_json(mixed, from_two).at("delta_divisor").is_null());
+
+  // Detection's parts are one task, and one task alone has no multi-task drop.
+  const RunRecord split =
+      run_of("split", {"box", "classification", "velocity", "segmentation"}, {{"mAP", 0.6}, {"NDS", 0.6}, {"mIoU", 0.6}});
+  CHECK(compare({split}, {detection}, {segmentation}, {})[0].delta_divisor == 2);
+  CHECK(std::isnan(compare({detection}, {detection}, {segmentation}, {})[0].delta_mtl[0]));
+  RunRecord other = sum;
+  other.facts.tasks.pop_back();
+  CHECK(refusal([&] { compare({sum, other}, {}, {}, options); }).find("different tasks") != std::string::npos);
+  options.delta_divisor = -1;
+  CHECK(refusal([&] { compare({sum}, {}, {}, options); }).find("negative") != std::string::npos);
 }
 
 TEST_CASE("a single-task figure of 0 has no relative drop", "[bevfusion][report]") {

@@ -21,7 +21,7 @@ namespace bevfusion {
 namespace {
 
 struct ReportArguments {
-  std::vector<std::string> runs, detection, segmentation;
+  std::vector<std::string> runs, detection, segmentation, foreground;
   std::string out = "report";
   ComparisonOptions comparison;
 };
@@ -35,8 +35,8 @@ std::vector<RunRecord> read_runs(const std::vector<std::string>& choices) {
 }
 
 void report(const ReportArguments& arguments) {
-  const auto groups =
-      compare(read_runs(arguments.runs), read_runs(arguments.detection), read_runs(arguments.segmentation), arguments.comparison);
+  const auto groups = compare(read_runs(arguments.runs), read_runs(arguments.detection), read_runs(arguments.segmentation),
+                              arguments.comparison, read_runs(arguments.foreground));
   const std::filesystem::path out = arguments.out;
   std::filesystem::create_directories(out);
   write_page(out / "index.html", groups, arguments.comparison);
@@ -51,6 +51,14 @@ void report(const ReportArguments& arguments) {
   }
   std::printf("\n%s\n%s", example::text_table(without_empty_columns(result_rows(groups))).c_str(),
               example::text_table(without_empty_columns(gradient_rows(groups))).c_str());
+  for (const RunGroup& group : groups) {
+    if (!group.missing_for_delta.empty()) {
+      std::printf("Δ_MTL of %s needs %s\n", group.name.c_str(), group.missing_for_delta.c_str());
+    }
+    if (!group.missing_for_lambda.empty()) {
+      std::printf("Λ_MTL of %s needs %s\n", group.name.c_str(), group.missing_for_lambda.c_str());
+    }
+  }
   const TableRows missing = without_empty_columns(missing_rows(groups));
   if (missing.size() > 1) {
     std::printf("\n%s", example::text_table(missing).c_str());
@@ -72,6 +80,9 @@ void add_report_command(CLI::App& app) {
                    "Runs of a network for detection alone, which Delta_MTL compares with")
       ->type_name("RUN");
   command->add_option("--single-segmentation", arguments->segmentation, "Runs of a network for segmentation alone, likewise")
+      ->type_name("RUN");
+  command
+      ->add_option("--single-foreground", arguments->foreground, "Runs of a network for foreground segmentation alone, likewise")
       ->type_name("RUN");
   command
       ->add_option("--baseline", arguments->comparison.baseline,

@@ -35,8 +35,9 @@ inline void check(const std::vector<ComparedMetric>& metrics, double divisor, co
 /// low. Positive is worse than the baselines.
 ///
 /// The divisor T is a matter of definition and so explicit. FULLER's Table 1 sums mAP, NDS and mIoU, three metrics, and divides
-/// by its two tasks; its Table 6 divides one row of four metrics by 3 and the other by 2, and Table 3 of its supplement has one
-/// row undivided. Throws std::invalid_argument for no metric, a divisor <= 0, numbers that are not finite, or a baseline of 0.
+/// by its two tasks; its Table 6 divides one row of four metrics (foreground mIoU is the fourth) by its three tasks and the other
+/// by 2, and Table 3 of its supplement has one row undivided. Throws std::invalid_argument for no metric, a divisor <= 0, numbers
+/// that are not finite, or a baseline of 0.
 inline double delta_mtl(const std::vector<ComparedMetric>& metrics, double divisor) {
   detail::check(metrics, divisor, "Delta_MTL");
   double sum = 0;

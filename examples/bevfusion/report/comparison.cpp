@@ -15,7 +15,34 @@ namespace bevfusion {
 namespace {
 
 constexpr double not_there = std::numeric_limits<double>::quiet_NaN();
-constexpr const char* compared[] = {"mAP", "NDS", "mIoU"};
+
+/// A task by the figures it is judged by, and the option that names runs of it alone.
+struct JudgedTask {
+  std::vector<std::string> names;  ///< in a run's log
+  std::vector<std::string> figures;
+  const char* option;
+};
+const std::vector<JudgedTask> judged_tasks = {
+    {{"detection", "box", "classification", "velocity"}, {"mAP", "NDS"}, "--single-detection"},
+    {{"segmentation"}, {"mIoU"}, "--single-segmentation"},
+    {{"foreground"}, {"foreground_mIoU"}, "--single-foreground"}};
+
+/// The tasks of a run: those its log names. A log that names none is of detection and segmentation, and of foreground where it
+/// has that figure.
+std::vector<JudgedTask> tasks_of(const RunRecord& run) {
+  std::vector<JudgedTask> tasks;
+  for (const JudgedTask& task : judged_tasks) {
+    const auto named = [&](const std::string& name) {
+      return std::find(task.names.begin(), task.names.end(), name) != task.names.end();
+    };
+    const bool there = run.facts.tasks.empty() ? task.names.front() != "foreground" || run.figures.count("foreground_mIoU") > 0
+                                               : std::any_of(run.facts.tasks.begin(), run.facts.tasks.end(), named);
+    if (there) {
+      tasks.push_back(task);
+    }
+  }
+  return tasks;
+}
 
 std::vector<double> numbers(const std::vector<double>& values) {
   std::vector<double> out;
@@ -37,9 +64,9 @@ double mean_figure(const std::vector<RunRecord>& runs, const std::string& name) 
 }
 
 /// The run's figures beside others; nothing where one of them is not there.
-std::vector<ComparedMetric> beside(const RunRecord& run, const Figures& others) {
+std::vector<ComparedMetric> beside(const RunRecord& run, const std::vector<std::string>& names, const Figures& others) {
   std::vector<ComparedMetric> metrics;
-  for (const char* name : compared) {
+  for (const std::string& name : names) {
     const ComparedMetric metric{figure_of(run.figures, name), figure_of(others, name)};
     if (!std::isfinite(metric.value) || !std::isfinite(metric.baseline)) {
       return {};
@@ -47,6 +74,42 @@ std::vector<ComparedMetric> beside(const RunRecord& run, const Figures& others) 
     metrics.push_back(metric);
   }
   return metrics;
+}
+
+/// Compares a group's runs with single-task runs' figures.
+void compare_with_single(RunGroup& group, const std::vector<JudgedTask>& tasks, const Figures& single) {
+  std::string zero;
+  for (const JudgedTask& task : tasks) {
+    for (const std::string& name : task.figures) {
+      if (std::isnan(figure_of(single, name))) {
+        group.missing_for_delta = std::string("runs of ") + task.option + " with " + name;
+      } else if (figure_of(single, name) == 0) {
+        zero = name;
+      }
+    }
+  }
+  if (tasks.size() < 2) {
+    group.missing_for_delta = "a second task";
+  } else if (group.missing_for_delta.empty() && !zero.empty()) {
+    group.missing_for_delta = "a single-task " + zero + " above 0, of which there can be a relative drop";
+  }
+  for (const RunRecord& run : group.runs) {
+    const std::vector<ComparedMetric> metrics = beside(run, group.compared, single);
+    const bool there = group.missing_for_delta.empty() && !metrics.empty();
+    group.delta_mtl.push_back(there ? delta_mtl(metrics, group.delta_divisor) : not_there);
+  }
+}
+
+void compare_with_baseline(RunGroup& group, const Figures& baseline) {
+  for (const std::string& name : group.compared) {
+    if (std::isnan(figure_of(baseline, name))) {
+      group.missing_for_lambda = "a baseline with " + name;
+    }
+  }
+  for (const RunRecord& run : group.runs) {
+    const std::vector<ComparedMetric> metrics = beside(run, group.compared, baseline);
+    group.lambda_mtl.push_back(metrics.empty() ? not_there : lambda_mtl(metrics, group.lambda_divisor));
+  }
 }
 
 Spread spread(const std::vector<RunRecord>& runs, const std::function<double(const RunRecord&)>& of) {
@@ -98,18 +161,24 @@ Spread RunGroup::median_of(const std::string& quantity) const {
 }
 
 std::vector<RunGroup> compare(std::vector<RunRecord> runs, const std::vector<RunRecord>& detection,
-                              const std::vector<RunRecord>& segmentation, const ComparisonOptions& options) {
+                              const std::vector<RunRecord>& segmentation, const ComparisonOptions& options,
+                              const std::vector<RunRecord>& foreground) {
+  if (!(options.delta_divisor >= 0) || !(options.lambda_divisor >= 0)) {
+    throw std::invalid_argument("a divisor of Delta_MTL or Lambda_MTL is negative; 0 stands for the tasks, or the metrics");
+  }
   std::vector<RunGroup> groups;
   for (RunRecord& run : runs) {
     auto group = std::find_if(groups.begin(), groups.end(), [&](const RunGroup& one) { return one.name == run.group; });
     if (group == groups.end()) {
-      group = groups.insert(groups.end(), RunGroup{run.group, {}, {}, {}});
+      group = groups.insert(groups.end(), RunGroup());
+      group->name = run.group;
     }
     group->runs.push_back(std::move(run));
   }
   const Figures single = {{"mAP", mean_figure(detection, "mAP")},
                           {"NDS", mean_figure(detection, "NDS")},
-                          {"mIoU", mean_figure(segmentation, "mIoU")}};
+                          {"mIoU", mean_figure(segmentation, "mIoU")},
+                          {"foreground_mIoU", mean_figure(foreground, "foreground_mIoU")}};
   Figures baseline;
   if (!options.baseline.empty()) {
     const auto found =
@@ -117,21 +186,48 @@ std::vector<RunGroup> compare(std::vector<RunRecord> runs, const std::vector<Run
     if (found == groups.end()) {
       throw std::invalid_argument("the baseline '" + options.baseline + "' is none of the runs' names");
     }
-    for (const char* name : compared) {
-      baseline[name] = found->figure(name).mean();
+    for (const auto& figure : single) {
+      baseline[figure.first] = found->figure(figure.first).mean();
     }
   }
-  const bool has_zero = std::any_of(single.begin(), single.end(), [](const auto& figure) { return figure.second == 0; });
   for (RunGroup& group : groups) {
+    const std::vector<JudgedTask> tasks = tasks_of(group.runs.front());
     for (const RunRecord& run : group.runs) {
-      const std::vector<ComparedMetric> to_single = beside(run, single);
-      // A single-task figure of 0 has no relative drop.
-      group.delta_mtl.push_back(to_single.empty() || has_zero ? not_there : delta_mtl(to_single, options.delta_divisor));
-      const std::vector<ComparedMetric> to_baseline = beside(run, baseline);
-      group.lambda_mtl.push_back(to_baseline.empty() ? not_there : lambda_mtl(to_baseline, options.lambda_divisor));
+      if (run.facts.tasks != group.runs.front().facts.tasks) {
+        throw std::invalid_argument("the runs of '" + group.name + "' have different tasks (" + run.folder.string() +
+                                    "); name them apart, as NAME=FOLDER");
+      }
+    }
+    for (const JudgedTask& task : tasks) {
+      group.compared.insert(group.compared.end(), task.figures.begin(), task.figures.end());
+    }
+    group.delta_divisor = options.delta_divisor > 0 ? options.delta_divisor : static_cast<double>(tasks.size());
+    group.lambda_divisor = options.lambda_divisor > 0 ? options.lambda_divisor : static_cast<double>(group.compared.size());
+    compare_with_single(group, tasks, single);
+    compare_with_baseline(group, baseline);
+    if (detection.empty() && segmentation.empty() && foreground.empty()) {
+      group.missing_for_delta.clear();
+    }
+    if (options.baseline.empty()) {
+      group.missing_for_lambda.clear();
     }
   }
   return groups;
+}
+
+std::string divisor_text(const std::vector<RunGroup>& groups, double RunGroup::*divisor) {
+  const auto number = [&](const RunGroup& group) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%g", group.*divisor);
+    return std::string(text);
+  };
+  const bool alike =
+      std::all_of(groups.begin(), groups.end(), [&](const RunGroup& group) { return number(group) == number(groups.front()); });
+  std::string text = groups.empty() || !alike ? "" : number(groups.front());
+  for (std::size_t i = 0; !alike && i < groups.size(); ++i) {
+    text += (i == 0 ? "" : ", ") + number(groups[i]) + " (" + groups[i].name + ")";
+  }
+  return text;
 }
 
 }  // namespace bevfusion

@@ -10,9 +10,11 @@ namespace bevfusion {
 
 /// What runs are compared with, and what their drops and gains are divided by.
 struct ComparisonOptions {
-  std::string baseline;       ///< the group that Lambda_MTL counts from; none where empty
-  double delta_divisor = 2;   ///< of Delta_MTL: FULLER's Table 1 divides the drops of three metrics by its two tasks
-  double lambda_divisor = 3;  ///< of Lambda_MTL: its supplement divides by the three metrics
+  std::string baseline;  ///< the group that Lambda_MTL counts from; none where empty
+  /// Of Delta_MTL; 0: the run's tasks. FULLER's Table 1 divides the drops of three metrics by its two tasks.
+  double delta_divisor = 0;
+  /// Of Lambda_MTL; 0: the run's metrics. FULLER's supplement divides by its three.
+  double lambda_divisor = 0;
 };
 
 /// Values of the runs of a group; NaN where a run has none.
@@ -31,8 +33,13 @@ struct Spread {
 struct RunGroup {
   std::string name;
   std::vector<RunRecord> runs;
-  std::vector<double> delta_mtl;   ///< of each run, a fraction, positive is worse; NaN without single-task runs or a figure
-  std::vector<double> lambda_mtl;  ///< of each run, in the figures' unit, positive is better; NaN without a baseline
+  std::vector<double> delta_mtl;      ///< of each run, a fraction, positive is worse; NaN where something is missing
+  std::vector<double> lambda_mtl;     ///< of each run, in the figures' unit, positive is better; NaN likewise
+  std::vector<std::string> compared;  ///< the figures that both are of: those of the runs' tasks
+  double delta_divisor = 0;
+  double lambda_divisor = 0;
+  std::string missing_for_delta;   ///< why there is no Delta_MTL, in words; empty where there is, and where none was asked for
+  std::string missing_for_lambda;  ///< likewise
 
   Spread figure(const std::string& name) const;
   Spread missing(const std::string& sensor, const std::string& name) const;
@@ -42,11 +49,17 @@ struct RunGroup {
   Spread lambdas() const { return {lambda_mtl}; }
 };
 
-/// Groups runs by name, in the order they are first given, and compares them: Delta_MTL of mAP, NDS and mIoU against the means
-/// of the single-task runs, Lambda_MTL of the same against the means of the baseline's runs.
-/// @param detection, segmentation  single-task runs; none: no Delta_MTL
-/// @throws std::invalid_argument for an unknown baseline or a divisor that is not > 0
+/// Groups runs by name, in the order they are first given, and compares them: Delta_MTL of the figures of a run's tasks (mAP and
+/// NDS of detection, mIoU of segmentation, foreground mIoU) against the means of the single-task runs, Lambda_MTL of the same
+/// against the means of the baseline's runs. A figure of a task is never left out of them: where it is missing, so are they. A
+/// run of one task has no Delta_MTL.
+/// @param detection, segmentation, foreground  single-task runs; none of a task that a run has: no Delta_MTL
+/// @throws std::invalid_argument for an unknown baseline, a negative divisor, or runs of one name with different tasks
 std::vector<RunGroup> compare(std::vector<RunRecord> runs, const std::vector<RunRecord>& detection,
-                              const std::vector<RunRecord>& segmentation, const ComparisonOptions& options);
+                              const std::vector<RunRecord>& segmentation, const ComparisonOptions& options,
+                              const std::vector<RunRecord>& foreground = {});
+
+/// The groups' divisors of Delta_MTL or Lambda_MTL as text: "2", or, where they differ, "2 (sum), 3 (three_tasks)".
+std::string divisor_text(const std::vector<RunGroup>& groups, double RunGroup::*divisor);
 
 }  // namespace bevfusion

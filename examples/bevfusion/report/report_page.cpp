@@ -40,16 +40,20 @@ void section(example::Page& page, const std::string& heading, const std::string&
 }
 
 /// What the columns of the results are, for those that are there.
-std::string definitions(const TableRows& results, const ComparisonOptions& options) {
+std::string definitions(const TableRows& results, const std::vector<RunGroup>& groups, const ComparisonOptions& options) {
   std::string text = "Mean ± standard deviation over the runs of one name; the best of a column is bold.";
   for (const std::string& column : results[0]) {
     if (column.rfind("Δ_MTL", 0) == 0) {
-      text += " Δ_MTL = (relative drops of mAP, NDS and mIoU against the single-task runs, summed) / " +
-              example::label(options.delta_divisor) + ".";
+      text += " Δ_MTL = (relative drops of the figures of a run's tasks against the single-task runs, summed) / " +
+              divisor_text(groups, &RunGroup::delta_divisor) + ".";
     } else if (column.rfind("Λ_MTL", 0) == 0) {
-      text +=
-          " Λ_MTL = (gains of the three over " + options.baseline + ", summed) / " + example::label(options.lambda_divisor) + ".";
+      text += " Λ_MTL = (gains of the same over " + options.baseline + ", summed) / " +
+              divisor_text(groups, &RunGroup::lambda_divisor) + ".";
     }
+  }
+  for (const RunGroup& group : groups) {
+    text += group.missing_for_delta.empty() ? "" : " Δ_MTL of " + group.name + " needs " + group.missing_for_delta + ".";
+    text += group.missing_for_lambda.empty() ? "" : " Λ_MTL of " + group.name + " needs " + group.missing_for_lambda + ".";
   }
   return text;
 }
@@ -60,7 +64,7 @@ void what_came_out(example::Page& page, const std::vector<RunGroup>& groups, int
   }
   const StyledTable results = result_table(groups);
   page.table(results.rows, results.bold);
-  page.paragraph(definitions(results.rows, options));
+  page.paragraph(definitions(results.rows, groups, options));
   const std::vector<std::string> warned = cautions(groups);
   if (!warned.empty()) {
     page.raw("<ul class=\"caution\">\n");

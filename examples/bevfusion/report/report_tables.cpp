@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bevfusion/report/report_tables.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <set>
 
@@ -136,12 +137,22 @@ std::vector<std::string> csv_lines(const std::vector<RunGroup>& groups) {
 
 nlohmann::ordered_json report_json(const std::vector<RunGroup>& groups, const ComparisonOptions& options) {
   using Json = nlohmann::ordered_json;
-  Json out = {{"delta_divisor", options.delta_divisor},
-              {"lambda_divisor", options.lambda_divisor},
+  // One number where all groups have the same; each group says its own.
+  const auto divisor = [&groups](double RunGroup::*of) {
+    const bool alike = !groups.empty() && std::all_of(groups.begin(), groups.end(),
+                                                      [&](const RunGroup& group) { return group.*of == groups.front().*of; });
+    return alike ? Json(groups.front().*of) : Json();
+  };
+  Json out = {{"delta_divisor", divisor(&RunGroup::delta_divisor)},
+              {"lambda_divisor", divisor(&RunGroup::lambda_divisor)},
               {"baseline", options.baseline},
               {"groups", Json::array()}};
   for (const RunGroup& group : groups) {
-    Json of_group = {{"name", group.name}, {"runs", Json::array()}};
+    Json of_group = {{"name", group.name},
+                     {"compared", group.compared},
+                     {"delta_divisor", group.delta_divisor},
+                     {"lambda_divisor", group.lambda_divisor},
+                     {"runs", Json::array()}};
     for (const char* name : figure_names) {
       of_group[name] = {{"mean", group.figure(name).mean()}, {"deviation", group.figure(name).deviation()}};
     }
