@@ -41,6 +41,33 @@ TEST_CASE("towers share nothing", "[bevfusion][model]") {
   CHECK(of_towers == shared + 2 * count(bevfusion::BevFusion(config)->parameters()));
 }
 
+TEST_CASE("tasks may have a BEV backbone each behind one fuser", "[bevfusion][model]") {
+  bevfusion::ModelConfig config = bevfusion::tiny_model();
+  config.parts.foreground = true;
+  const std::int64_t shared = count(bevfusion::BevFusion(config)->parameters());
+  config.separate_bev = true;
+  torch::manual_seed(15);
+  bevfusion::BevFusion model(config);
+  std::int64_t of_backbones = 0;
+  for (const char* name : {"detection_bev", "segmentation_bev", "foreground_bev"}) {
+    of_backbones += count(model->named_children()[name]->parameters());
+  }
+  CHECK(count(model->parameters()) == shared + of_backbones / 3 * 2);
+  model->eval();
+  const torch::NoGradGuard no_grad;
+  const auto input = random_input(config, 1);
+  const torch::Tensor z = model->fuse(model->branches(input));
+  CHECK(z.size(1) == config.fused);  // the fuser's map
+  CHECK(model->last_shared().is_same(model->fusion_weight()));
+  const torch::Tensor before = model->segment_foreground(z);
+  for (torch::Tensor& parameter : model->named_children()["segmentation_bev"]->parameters()) {
+    parameter.zero_();
+  }
+  CHECK(torch::equal(model->segment_foreground(z), before));
+  bevfusion::Network network(config);
+  CHECK(network->forward(input).detections.has_value());
+}
+
 TEST_CASE("leaving a modality out is a map of zeros", "[bevfusion][model]") {
   torch::manual_seed(11);
   const bevfusion::ModelConfig config = bevfusion::tiny_model();
@@ -93,7 +120,6 @@ struct SumFuser final : bevfusion::Fuser {
     return maps[0] + maps[1].mean(1, /*keepdim=*/true) * scale;
   }
   std::int64_t channels() const override { return width; }
-  torch::Tensor fusion_weight() const override { return {}; }
   std::vector<bevfusion::ChannelSlice> fusion_slices() const override { return {{0, width}, {0, width}}; }
   std::int64_t width = 0;
   double scale = 0;

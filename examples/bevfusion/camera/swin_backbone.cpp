@@ -19,6 +19,7 @@ SwinBackbone::SwinBackbone(const SwinOptions& options, std::int64_t out) : chann
 torch::Tensor SwinBackbone::forward(const torch::Tensor& images) { return neck_->forward(swin_->forward(images)); }
 
 void register_swin_backbone(Kinds& kinds) {
+  kinds.picture_multiples["swin"] = 32;  // patches of 4, halved three times
   kinds.image_backbones.add("swin",
                             [](const ModelConfig& config) { return std::make_shared<SwinBackbone>(config.swin, config.neck); });
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -25,7 +26,17 @@ inline std::vector<ChannelSlice> stacked(const std::vector<std::int64_t>& channe
   return slices;
 }
 
+/// What reads a branch first: input channels of a weight [out, in, ...].
+struct BranchReader {
+  torch::Tensor weight;  ///< undefined: the BEV backbone's first weight
+  ChannelSlice channels;
+};
+
 /// What joins the branches' BEV maps. A fuser of another kind is another class of this kind, made by name.
+///
+/// It names theta^F of FULLER, the weights that read the branches first: the norms of their gradients are what gates and
+/// gamma_modal (Eq. 4) are computed from. A fuser with one weight names it by fusion_weight() and fusion_slices(), in whatever
+/// order it reads the branches; one with a weight for each branch overrides branch_readers().
 class Fuser : public torch::nn::Module {
  public:
   /// @param maps  one [B, C_m, X, Y] for each branch, in the order of the constructor
@@ -33,11 +44,30 @@ class Fuser : public torch::nn::Module {
   virtual torch::Tensor forward(const std::vector<torch::Tensor>& maps) = 0;
   virtual std::int64_t channels() const = 0;
 
-  /// theta^F of FULLER, the weight of the first layer that reads the branches: [out, sum of C_m, kx, ky]. Undefined where the
-  /// fuser has no layer, and the BEV backbone's first one reads them.
-  virtual torch::Tensor fusion_weight() const = 0;
-  /// The input channels of that weight that read each branch.
-  virtual std::vector<ChannelSlice> fusion_slices() const = 0;
+  /// The one weight that reads all branches first: [out, sum of C_m, kx, ky]. Undefined where the fuser has none: the BEV
+  /// backbone's first one reads them then.
+  virtual torch::Tensor fusion_weight() const { return {}; }
+  /// The input channels of that weight that read each branch, in the order of the branches.
+  virtual std::vector<ChannelSlice> fusion_slices() const { return {}; }
+
+  /// What reads each branch first, in the order of the branches: fusion_weight() by fusion_slices(), unless overridden. Gates
+  /// take one weight of all branches, whose channels the slices fill, or a weight for each branch, read by nothing else.
+  virtual std::vector<BranchReader> branch_readers() const {
+    std::vector<BranchReader> readers;
+    for (const ChannelSlice& slice : fusion_slices()) {
+      readers.push_back({fusion_weight(), slice});
+    }
+    return readers;
+  }
+
+  /// The weights that the fused map is the direct output of: the last layer that tasks share where each has a BEV backbone of its
+  /// own. Nothing where the fuser has no layer.
+  virtual std::vector<torch::Tensor> last_layers() const {
+    return fusion_weight().defined() ? std::vector<torch::Tensor>{fusion_weight()} : std::vector<torch::Tensor>{};
+  }
 };
+
+/// The whole of a weight [out, in, ...] as the reader of one branch.
+inline BranchReader reads_alone(const torch::Tensor& weight) { return {weight, {0, weight.size(1)}}; }
 
 }  // namespace bevfusion

@@ -13,9 +13,6 @@
 namespace bevfusion {
 namespace {
 
-/// The probability a cell starts with is sigmoid of this, about 0.1: CenterNet's remedy against a first loss of thousands.
-constexpr double heat_bias = -2.19;
-
 /// Centres of the cells of an X x Y map, in cells: [X Y, 2].
 torch::Tensor cell_centres(std::int64_t rows, std::int64_t columns, const torch::TensorOptions& options) {
   const torch::Tensor x = (torch::arange(rows, options) + 0.5).view({-1, 1}).expand({rows, columns});
@@ -34,7 +31,7 @@ FullerDetImpl::FullerDetImpl(FullerDetOptions options) : options_(std::move(opti
   const std::int64_t channels = options_.channels;
   shared_ = register_module("shared", Conv2d(Conv2dOptions(options_.inputs, channels, 3).padding(1)));
   Conv2d heat(Conv2dOptions(channels, options_.classes, 3).padding(1));
-  torch::nn::init::constant_(heat->bias, heat_bias);
+  torch::nn::init::constant_(heat->bias, options_.score_bias);
   heat_ = register_module("heat", torch::nn::Sequential(ConvBlock(channels, channels), heat));
   class_embedding_ = register_module("class_embedding", Conv1d(Conv1dOptions(options_.classes, channels, 1)));
   self_position_ = register_module("self_position", position_code());
@@ -43,6 +40,7 @@ FullerDetImpl::FullerDetImpl(FullerDetOptions options) : options_(std::move(opti
   layer.channels = channels;
   layer.heads = options_.heads;
   layer.feed_forward = options_.feed_forward;
+  layer.dropout = options_.dropout;
   layer_ = register_module("layer", DecoderLayer(layer));
   const std::pair<const char*, std::int64_t> branches[] = {{"centre", 2},  {"height", 1},   {"size", 3},
                                                            {"heading", 2}, {"velocity", 2}, {"class", options_.classes}};
@@ -51,7 +49,7 @@ FullerDetImpl::FullerDetImpl(FullerDetOptions options) : options_(std::move(opti
                                  torch::nn::ReLU(), Conv1d(Conv1dOptions(options_.branch, outputs, 1)));
     branches_.push_back(register_module(name, branch));
   }
-  torch::nn::init::constant_(branches_.back()[3]->as<torch::nn::Conv1d>()->bias, heat_bias);
+  torch::nn::init::constant_(branches_.back()[3]->as<torch::nn::Conv1d>()->bias, options_.score_bias);
 }
 
 torch::nn::Sequential FullerDetImpl::position_code() {

@@ -19,6 +19,10 @@ struct FullerDetOptions {
   std::int64_t heads = 8;
   std::int64_t feed_forward = 256;
   std::int64_t branch = 64;  ///< hidden channels of each prediction
+  double dropout = 0.1;      ///< of the decoder layer
+  /// Bias that heat map and class start with; sigmoid of -2.19 is about 0.1, CenterNet's remedy against a first loss of
+  /// thousands.
+  double score_bias = -2.19;
   /// Classes whose peaks are single cells: pedestrian and traffic cone, in the order of DetectionClass.
   std::vector<std::int64_t> point_classes{5, 8};
 };

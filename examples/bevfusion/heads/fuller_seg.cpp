@@ -38,6 +38,7 @@ FullerSegImpl::FullerSegImpl(FullerSegOptions options) : options_(std::move(opti
   layer.channels = channels;
   layer.heads = options_.heads;
   layer.feed_forward = options_.feed_forward;
+  layer.dropout = options_.dropout;
   layer.self_attention = options_.self_attention;
   layer_ = register_module("layer", DecoderLayer(layer));
   embed_ = register_module("embed", torch::nn::Sequential(torch::nn::Linear(channels, channels), torch::nn::ReLU(),

@@ -17,6 +17,7 @@ struct FullerSegOptions {
   std::int64_t kernel = 3;  ///< of the "1-d conv" of FULLER's Eq. 4: 3 fits the published parameter count, 1 its name
   std::int64_t feed_forward = 1536;
   std::int64_t heads = 8;
+  double dropout = 0.1;  ///< of the decoder layer
   bool self_attention = true;
   double map_range = 51.2;  ///< metres that the shared representation covers to each side
   MaskGrid mask;

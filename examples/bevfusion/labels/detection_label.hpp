@@ -21,8 +21,9 @@ struct DetectionLabel : EvaluatedClass {
   Colour colour{};                         ///< in pictures
   bool point = false;                      ///< its peaks in the heat map are single cells
   std::string group;                       ///< which it shares a mask of foreground segmentation with
-  Attribute resting = Attribute::none;     ///< the attribute that a speed of up to 0.2 m/s suggests, as BEVFusion submits it
+  Attribute resting = Attribute::none;     ///< the attribute that a speed of up to moving_speed suggests
   Attribute travelling = Attribute::none;  ///< and one above
+  double moving_speed = 0.2;               ///< m/s, as BEVFusion submits attributes
 };
 
 /// Names of what a label is made of.
@@ -52,7 +53,7 @@ inline std::optional<DetectionClass> class_of_category(const DetectionLabels& la
 
 /// The attribute that class and speed (m/s) suggest.
 inline Attribute attribute_by_speed(const DetectionLabel& label, double speed) {
-  return speed > 0.2 ? label.travelling : label.resting;
+  return speed > label.moving_speed ? label.travelling : label.resting;
 }
 
 /// What the evaluation takes of the labels.

@@ -15,7 +15,6 @@ namespace {
 
 constexpr Extent cube{3, 3, 3};
 constexpr Extent column{1, 1, 3};
-constexpr int blocks_per_stage = 2;
 
 torch::nn::BatchNorm1d batch_norm(std::int64_t channels) {
   return torch::nn::BatchNorm1d(torch::nn::BatchNormOptions(channels).eps(1e-3).momentum(0.01));
@@ -48,7 +47,7 @@ VoxelNetImpl::VoxelNetImpl(VoxelNetOptions options, const VoxelGrid& grid) : opt
       downs_.push_back(make_layer("down" + std::to_string(stage), channels[stage - 1], channels[stage], cube));
     }
     auto& blocks = stages_.emplace_back();
-    for (int block = 0; block < blocks_per_stage; ++block) {
+    for (std::int64_t block = 0; block < options_.blocks; ++block) {
       blocks.push_back(register_module("stage" + std::to_string(stage + 1) + "_block" + std::to_string(block + 1),
                                        SparseResidualBlock(channels[stage])));
     }

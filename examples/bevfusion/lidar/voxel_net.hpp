@@ -14,6 +14,7 @@ namespace bevfusion {
 struct VoxelNetOptions {
   std::int64_t inputs = 5;                              ///< features of a voxel
   std::vector<std::int64_t> channels{16, 32, 64, 128};  ///< of the stages; each but the first halves the grid
+  std::int64_t blocks = 2;                              ///< residual blocks of each stage
 };
 
 /// A submanifold residual block: conv, BN, ReLU, conv, BN, add, ReLU.
@@ -30,7 +31,7 @@ TORCH_MODULE(SparseResidualBlock);
 
 /// The LiDAR branch: sparse voxels in, a BEV map out.
 ///
-/// A submanifold convolution, then stages of two residual blocks with a strided convolution between them, then a convolution
+/// A submanifold convolution, then stages of residual blocks with a strided convolution between them, then a convolution
 /// over height, and the height that is left merged into the channels (index = c * height + z).
 class VoxelNetImpl : public LidarBackbone {
  public:

@@ -90,6 +90,8 @@ torch::Tensor heat_map_target(const std::vector<std::vector<Box3D>>& truth, std:
 
 DetectionLosses detection_loss(const Detections& detections, const std::vector<std::vector<Box3D>>& truth, const BoxCoder& coder,
                                const DetectionLossOptions& options) {
+  BoxCoder weighted = coder;
+  weighted.weights = options.code.entries();
   const torch::Tensor codes = codes_of(detections);
   const auto batch = codes.size(0);
   const auto queries = codes.size(2);
@@ -111,7 +113,7 @@ DetectionLosses detection_loss(const Detections& detections, const std::vector<s
     for (std::size_t k = 0; k < matches.queries.size(); ++k, ++matched) {
       const Box3D& box = boxes[matches.truth[k]];
       const std::int64_t q = matches.queries[k];
-      const RegressionTarget target = coder.encode(box);
+      const RegressionTarget target = weighted.encode(box);
       class_of[b][output_of(box.label, detections.labels)][q] = 1;
       for (std::int64_t entry = 0; entry < code_size; ++entry) {
         code_of[b][entry][q] = static_cast<float>(target.code[static_cast<std::size_t>(entry)]);

@@ -20,6 +20,7 @@ struct DetectionLossOptions {
   double classification = 1.0;
   double regression = 0.25;
   double heat_map = 1.0;
+  CodeWeights code;  ///< within `regression`; stands in for what the coder has
   double smooth_l1_beta = 1.0;
   FocalOptions focal;
   MatchingWeights matching;

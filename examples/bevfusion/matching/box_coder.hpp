@@ -21,11 +21,21 @@ struct RegressionTarget {
   BoxCode weights{};
 };
 
+/// How much the entries of a code count in the loss; velocity counts less, as in BEVFusion.
+struct CodeWeights {
+  double centre = 1;   ///< x, y
+  double height = 1;   ///< z
+  double size = 1;     ///< the three of them
+  double heading = 1;  ///< sine, cosine
+  double velocity = 0.2;
+
+  BoxCode entries() const { return {centre, centre, height, size, size, size, heading, heading, velocity, velocity}; }
+};
+
 /// Between boxes and what a head regresses (TransFusion's box coder).
 struct BoxCoder {
   BevGrid grid;
-  /// Of the loss; velocity counts less, as in BEVFusion.
-  BoxCode weights = {1, 1, 1, 1, 1, 1, 1, 1, 0.2, 0.2};
+  BoxCode weights = CodeWeights().entries();  ///< of the loss
 
   /// Code of an annotation. A velocity that is not known has code 0 and weight 0, so it enters no loss. Throws
   /// std::invalid_argument unless all sizes are > 0.

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "bevfusion/camera/image_backbone.hpp"
@@ -23,6 +25,9 @@ namespace bevfusion {
 struct Kinds {
   Registry<LidarBackbone> lidar_backbones{"lidar_backbone"};
   Registry<ImageBackbone> image_backbones{"image_backbone"};
+  /// What the sides of an image backbone's pictures have to be multiples of, by its name; 8 of one that is not here, whose map is
+  /// at stride 8.
+  std::map<std::string, std::int64_t> picture_multiples;
   Registry<Fuser, std::vector<std::int64_t>> fusers{"fuser"};         ///< channels of the branches
   Registry<BevBackbone, std::int64_t> bev_backbones{"bev_backbone"};  ///< channels in front of it
   /// Channels in front of it, and what its outputs are.

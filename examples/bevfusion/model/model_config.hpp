@@ -15,6 +15,7 @@
 #include "bevfusion/lidar/voxel_net.hpp"
 #include "bevfusion/lidar/voxels.hpp"
 #include "bevfusion/matching/bev_grid.hpp"
+#include "bevfusion/matching/box_coder.hpp"
 
 namespace bevfusion {
 
@@ -33,6 +34,7 @@ struct ModelParts {
 struct ModelConfig {
   ModelParts parts;
   bool separate_towers = false;  ///< a network for each task instead of a shared one
+  bool separate_bev = false;     ///< a BEV backbone for each task behind shared branches and fuser (BEVFusion's "sep")
 
   std::string lidar_backbone = "voxel_net";  ///< or "pillars"
   std::string image_backbone = "swin";       ///< or "conv"
@@ -66,6 +68,9 @@ struct ModelConfig {
   FullerDetOptions detection;     ///< `inputs`, `classes` and `point_classes` are filled in
   FullerSegOptions segmentation;  ///< `inputs` and `classes` are filled in
   std::int64_t foreground_masks = 3;
+  CentreLimits centre_limits;  ///< of predicted boxes, around the LiDAR
+  /// m/s above which a predicted box gets its label's `travelling` attribute; < 0: as the label says.
+  double moving_speed = -1;
 
   double bev_range = 51.2;  ///< metres to each side
   double bev_cell = 0.8;

@@ -40,8 +40,11 @@ TowerTrainer::TowerTrainer(BevFusion tower, const RunConfig& config)
       device_(config.training.device),
       scale_(LossScale::for_precision(config.training.precision == "float16")) {
   const bool gated = config_.calibration.gate != "none";
+  if (gated) {
+    gates_ = tower_->gate_plan();
+  }
   if (tasks_.size() > 1 || gated) {
-    calibration_ = make_calibration(config_, tower_->modalities());
+    calibration_ = make_calibration(config_, gates_.to_gate(tower_->modalities()));
   }
 }
 
@@ -54,8 +57,7 @@ std::vector<torch::Tensor> TowerTrainer::shared_outputs(const std::vector<torch:
   if (surface_of(config_.calibration) != fuller::Surface::last_shared) {
     return calibration_->fork(z);
   }
-  return calibration_->fork(
-      z, config_.calibration.both_last_shared ? tower_->both_last_shared() : std::vector<torch::Tensor>{tower_->last_shared()});
+  return calibration_->fork(z, tower_->last_shared(config_.calibration.both_last_shared));
 }
 
 std::vector<double> TowerTrainer::backward(const ModelInput& input, const TrainingBatch& batch, double share) {
@@ -64,7 +66,7 @@ std::vector<double> TowerTrainer::backward(const ModelInput& input, const Traini
     const Autocast reduced(device_, config_.training.precision);
     std::vector<torch::Tensor> maps = tower_->branches(input);
     if (config_.calibration.gate != "none") {
-      maps = calibration_->gate(maps, tower_->fusion_weight());
+      maps = gated(*calibration_, gates_, maps);
     }
     outputs = labelled_outputs(tower_, shared_outputs(maps), batch);
   }
@@ -116,7 +118,7 @@ UpdateFigures TowerTrainer::step(const ScheduledStep& schedule) {
       for (std::size_t m = 0; m < tower_->modalities().size(); ++m) {
         branches.push_back(tower_->branch_parameters(m));
       }
-      calibration_->step(optimizer_, branches);
+      calibration_->step(optimizer_, gates_.to_gate(branches));
     } else {
       optimizer_.step();
     }

@@ -26,7 +26,8 @@ struct UpdateFigures {
 /// One tower with its optimiser and, where it has several tasks or gates, its calibration.
 class TowerTrainer {
  public:
-  /// @throws std::invalid_argument, fuller::Error for a calibration that makes no sense
+  /// @throws std::invalid_argument, fuller::Error for a calibration that makes no sense, and for gates on a fuser whose branches
+  /// cannot be told apart
   TowerTrainer(BevFusion tower, const RunConfig& config);
 
   const std::vector<std::string>& tasks() const { return tasks_; }
@@ -60,6 +61,7 @@ class TowerTrainer {
   std::vector<double> weights_;
   std::vector<torch::Tensor> parameters_;
   torch::optim::AdamW optimizer_;
+  GatePlan gates_;  ///< where branches are gated
   std::optional<fuller::Calibration> calibration_;
   torch::Device device_;
   LossScale scale_;
