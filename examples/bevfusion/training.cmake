@@ -18,6 +18,13 @@ if(FULLER_BUILD_TESTS)
                   "${tests}/bevfusion/checkpoint_file_test.cpp" TORCH LABELS bevfusion unit
                   LIBRARIES bevfusion_training)
   target_compile_definitions(bevfusion_training_parts PRIVATE FULLER_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  # Which samples come how often, and what is pasted into them.
+  fuller_add_test(bevfusion_object_paste SOURCES "${tests}/bevfusion/object_paste_test.cpp" TORCH LABELS bevfusion integration
+                  LIBRARIES bevfusion_training)
+  target_compile_definitions(bevfusion_object_paste PRIVATE FULLER_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  # Fusers of a test's own: what their gates see.
+  fuller_add_test(bevfusion_fusers SOURCES "${tests}/bevfusion/fusers_test.cpp" TORCH LABELS bevfusion integration
+                  LIBRARIES bevfusion_training)
   # Label sets of a test's own, from files to training and figures.
   fuller_add_test(bevfusion_label_sets SOURCES "${tests}/bevfusion/label_sets_test.cpp" TORCH LABELS bevfusion integration
                   LIBRARIES bevfusion_training)

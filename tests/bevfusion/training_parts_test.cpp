@@ -13,11 +13,13 @@
 #include <torch/torch.h>
 
 #include "bevfusion/losses/foreground_target.hpp"
+#include "bevfusion/training/class_balance.hpp"
 #include "bevfusion/training/crc32c.hpp"
 #include "bevfusion/training/event_file.hpp"
 #include "bevfusion/training/loss_scale.hpp"
 #include "bevfusion/training/one_cycle.hpp"
 #include "bevfusion/training/sampler.hpp"
+#include "bevfusion/training/step_record.hpp"
 #include "support/bevfusion_data.hpp"
 #include "support/catch.hpp"
 
@@ -75,6 +77,38 @@ TEST_CASE("an epoch's batches hold every sample once, in an order of the epoch's
   CHECK(first != order_of(1));
   CHECK(bevfusion::Sampler(11, 4, 6).batch(0, 0) != sampler.batch(0, 0));
   CHECK_THROWS_AS(bevfusion::Sampler(0, 4, 5), std::invalid_argument);
+}
+
+TEST_CASE("resampling draws equally often from each class's samples", "[bevfusion][training]") {
+  // Class 0 in samples 0 to 7, class 2 in 7 and 8, class 3 in 9; class 1 and sample 10 have nothing. 11 appearances, 3 classes.
+  std::vector<std::vector<std::size_t>> classes(11);
+  for (std::size_t sample = 0; sample < 8; ++sample) {
+    classes[sample].push_back(0);
+  }
+  classes[7].push_back(2);
+  classes[8].push_back(2);
+  classes[9].push_back(3);
+  const auto drawn = bevfusion::class_balanced(classes, 5);
+  REQUIRE(drawn.size() == 9);  // int(11 / 3) = 3 draws for each class, class after class
+  for (std::size_t k = 0; k < 9; ++k) {
+    CHECK((k < 3 ? drawn[k] < 8 : k < 6 ? drawn[k] == 7 || drawn[k] == 8 : drawn[k] == 9));
+  }
+  CHECK(drawn == bevfusion::class_balanced(classes, 5));
+  // With replacement and evenly: over many seeds each of class 0's samples comes 3/8 of the time on average.
+  std::map<std::size_t, int> seen;
+  bool repeated = false;
+  for (std::uint64_t seed = 0; seed < 4000; ++seed) {
+    const auto once = bevfusion::class_balanced(classes, seed);
+    repeated = repeated || once[0] == once[1];
+    for (std::size_t k = 0; k < 3; ++k) {
+      ++seen[once[k]];
+    }
+  }
+  CHECK(repeated);
+  for (std::size_t sample = 0; sample < 8; ++sample) {
+    CHECK(seen[sample] == Approx(1500).epsilon(0.15));  // four standard deviations of 36 are a tenth
+  }
+  CHECK_THROWS_AS(bevfusion::class_balanced({{}, {}}, 1), std::invalid_argument);
 }
 
 TEST_CASE("a shuffle prefers no order", "[bevfusion][training]") {
@@ -141,6 +175,69 @@ TEST_CASE("the loss scale halves after an overflow and doubles after a good whil
     fixed.update(true);
   }
   CHECK(fixed.value == 1);
+}
+
+TEST_CASE("gammas have the papers' direction, detection over segmentation and LiDAR over camera", "[bevfusion][training]") {
+  fuller::Diagnostics seen;
+  seen.tasks = {"detection", "segmentation"};
+  seen.norms = {1, 4};
+  seen.weights = {0.5, 0.25};
+  seen.cosines = {1, 0, 0, 1};
+  seen.gamma_task = 4;  // the library's: largest over smallest
+  seen.modalities = {"camera", "lidar"};
+  seen.branch_norms = {8, 2};
+  seen.gates = {0.7, 1};
+  seen.gamma_modal = 4;
+  bevfusion::StepRecord record;
+  record.add(seen, true);
+  CHECK(record.gamma_task == 0.25);
+  CHECK(record.gamma_task_weighted == 0.5);
+  CHECK(std::isnan(record.gamma_task_spread));
+  CHECK(record.gamma_modal == 0.25);
+  CHECK(record.branch_norms == bevfusion::NamedValues{{"camera", 8}, {"lidar", 2}});
+  CHECK(record.json().find("\"gamma_modal\":0.25,\"branch_norms\":{\"camera\":8.0,\"lidar\":2.0}") != std::string::npos);
+  const auto scalars = record.scalars();
+  const auto scalar = [&scalars](const std::string& tag) {
+    const auto found = std::find_if(scalars.begin(), scalars.end(), [&tag](const auto& one) { return one.first == tag; });
+    return found == scalars.end() ? std::nan("") : found->second;
+  };
+  CHECK(scalar("calibration/branch_norm/lidar") == 2);
+  CHECK(scalar("calibration/gamma_task") == 0.25);
+
+  // An absent task has no norm, and so the pair no ratio.
+  seen.norms[1] = fuller::Diagnostics::none;
+  bevfusion::StepRecord alone;
+  alone.add(seen, true);
+  CHECK(std::isnan(alone.gamma_task));
+
+  // Of three tasks: the named pair, and the spread of all.
+  seen.tasks = {"detection", "segmentation", "foreground"};
+  seen.norms = {1, 4, 10};
+  seen.weights = {1, 1, 1};
+  seen.gamma_task = 10;
+  bevfusion::StepRecord three;
+  three.add(seen, true);
+  CHECK(three.gamma_task == 0.25);
+  CHECK(three.gamma_task_spread == 10);
+
+  // Towers have branches each.
+  bevfusion::StepRecord towers;
+  towers.add(seen, false, "detection");
+  towers.add(seen, false, "segmentation");
+  CHECK(std::isnan(towers.gamma_task));
+  CHECK(std::isnan(towers.gamma_modal));
+  CHECK(towers.branch_norms ==
+        bevfusion::NamedValues{
+            {"detection/camera", 8}, {"detection/lidar", 2}, {"segmentation/camera", 8}, {"segmentation/lidar", 2}});
+}
+
+TEST_CASE("gamma_task compares the first task with segmentation, or with the second", "[bevfusion][training]") {
+  using Pair = std::pair<std::string, std::string>;
+  CHECK(bevfusion::gamma_pair({"detection", "segmentation"}) == Pair{"detection", "segmentation"});
+  CHECK(bevfusion::gamma_pair({"detection", "foreground"}) == Pair{"detection", "foreground"});
+  CHECK(bevfusion::gamma_pair({"segmentation", "foreground"}) == Pair{"segmentation", "foreground"});
+  CHECK(bevfusion::gamma_pair({"box", "classification", "velocity", "segmentation"}) == Pair{"box", "segmentation"});
+  CHECK_FALSE(bevfusion::gamma_pair({"detection"}).has_value());
 }
 
 TEST_CASE("CRC-32C has its published check values", "[bevfusion][training]") {

@@ -38,12 +38,13 @@ void shuffle(std::vector<SweepPoint>& points, Random& random) {
 
 }  // namespace
 
-TrainingSample SampleLoader::load(RowIndex row, std::uint64_t epoch) const {
+TrainingSample SampleLoader::load(RowIndex row, std::uint64_t epoch, const Change& change) const {
   const KeyFrame frame = key_frame_of(tables_, row, {options_.sweeps, options_.box_labels});
   const std::array<std::uint64_t, 2> name = frame.sample.bits();
   Random random({options_.seed, epoch, name[0], name[1]});
   TrainingSample sample;
   sample.token = frame.sample;
+  sample.camera_slots = options_.camera_slots;
   const BevAugmentation bev = options_.augment ? draw_bev_augmentation(options_.bev, random) : BevAugmentation();
   sample.lidar_augmentation = bev.matrix4();
 
@@ -51,7 +52,7 @@ TrainingSample SampleLoader::load(RowIndex row, std::uint64_t epoch) const {
     // Drawn for absent cameras as well, so that one camera more or less changes nothing for the others.
     const std::uint64_t own = random.bits();
     const CameraFrame& from = frame.cameras[c];
-    if (!options_.cameras || !from.present) continue;
+    if (!options_.cameras || !from.present || c >= options_.camera_slots) continue;
     TrainingCamera& camera = sample.cameras[c];
     const Image taken = read_picture(from);
     Random of_camera({own});
@@ -67,15 +68,16 @@ TrainingSample SampleLoader::load(RowIndex row, std::uint64_t epoch) const {
 
   if (options_.lidar) {
     sample.points = read_points(frame, options_.points);
-    bev.apply(sample.points);
-    if (options_.augment && options_.shuffle_points) {
-      // A stream of its own: the draws above and the cameras' stay what they are.
-      Random order({options_.seed, epoch, name[0], name[1], 1});
-      shuffle(sample.points, order);
-    }
   }
   sample.boxes = frame.boxes;
+  if (change) change(sample.points, sample.boxes);
+  bev.apply(sample.points);
   bev.apply(sample.boxes);
+  if (options_.augment && options_.shuffle_points) {
+    // A stream of its own: the draws above and the cameras' stay what they are.
+    Random order({options_.seed, epoch, name[0], name[1], 1});
+    shuffle(sample.points, order);
+  }
 
   const Eigen::Matrix3d plane = bev_from_global(frame.global_from_lidar(), bev.plane());
   const Place& place = place_of(frame);

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -13,6 +14,7 @@
 #include "bevfusion/labels/label_sets.hpp"
 #include "bevfusion/loading/bev_augmentation.hpp"
 #include "bevfusion/loading/image_augmentation.hpp"
+#include "bevfusion/loading/object_paste.hpp"
 #include "bevfusion/map/map_masks.hpp"
 #include "bevfusion/nuscenes/key_frame.hpp"
 
@@ -22,7 +24,8 @@ struct LoadingOptions {
   int sweeps = 10;  ///< LiDAR sweeps, the key frame's included
   bool lidar = true;
   bool cameras = true;
-  bool augment = true;  ///< off for validation: images are only brought to size
+  std::size_t camera_slots = camera_count;  ///< cameras of a sample, the first ones
+  bool augment = true;                      ///< off for validation: images are only brought to size
   /// With `augment`, points come in random order, as in BEVFusion's training: voxels and points beyond a limit are those that
   /// come last, which would always be the oldest sweeps'.
   bool shuffle_points = true;
@@ -34,6 +37,7 @@ struct LoadingOptions {
   DetectionLabels box_labels = standard_boxes();
   MapLabels map_labels = standard_map();  ///< of the masks, in their order: the model's map_labels()
   MaskOptions masks;
+  PasteOptions paste;  ///< of training samples, by whoever loads them
 };
 
 /// A camera of a training sample.
@@ -50,6 +54,7 @@ struct TrainingSample {
   Token token;
   std::vector<SweepPoint> points;
   std::array<TrainingCamera, camera_count> cameras;
+  std::size_t camera_slots = camera_count;                           ///< of them, the first ones
   Eigen::Matrix4d lidar_augmentation = Eigen::Matrix4d::Identity();  ///< LiDAR frame -> augmented
   std::vector<Box3D> boxes;
   MapMasks masks;  ///< unlabelled where the data set has no map
@@ -61,7 +66,10 @@ class SampleLoader {
  public:
   SampleLoader(const Tables& tables, LoadingOptions options) : tables_(tables), options_(std::move(options)) {}
 
-  TrainingSample load(RowIndex sample, std::uint64_t epoch) const;
+  /// What may change a sample's points and boxes, in the frame of LIDAR_TOP, before they are augmented.
+  using Change = std::function<void(std::vector<SweepPoint>& points, std::vector<Box3D>& boxes)>;
+
+  TrainingSample load(RowIndex sample, std::uint64_t epoch, const Change& change = {}) const;
 
  private:
   struct Place {

@@ -10,8 +10,6 @@
 namespace bevfusion {
 namespace {
 
-constexpr auto cameras = static_cast<std::int64_t>(camera_count);
-
 /// A matrix as a float64 tensor of its shape.
 template <class Matrix>
 torch::Tensor to_tensor(const Matrix& matrix) {
@@ -57,7 +55,8 @@ Eigen::Matrix4d nowhere() {
 void add_cameras(const TrainingSample& sample, std::int64_t height, std::int64_t width, std::vector<torch::Tensor>& pictures,
                  std::vector<torch::Tensor>& intrinsics, std::vector<torch::Tensor>& poses,
                  std::vector<torch::Tensor>& augmentations) {
-  for (const TrainingCamera& camera : sample.cameras) {
+  for (std::size_t slot = 0; slot < sample.camera_slots; ++slot) {
+    const TrainingCamera& camera = sample.cameras.at(slot);
     if (camera.present && (camera.image.height != height || camera.image.width != width)) {
       throw std::invalid_argument("collate: pictures of different sizes; load all samples of a batch with the same options");
     }
@@ -101,6 +100,10 @@ Batch collate(const std::vector<TrainingSample>& samples) {
     batch.boxes.push_back(sample.boxes);
     lidar_augmentations.push_back(to_tensor(sample.lidar_augmentation));
     add_cameras(sample, height, width, pictures, intrinsics, poses, image_augmentations);
+    if (sample.camera_slots != samples.front().camera_slots) {
+      throw std::invalid_argument(
+          "collate: samples of different numbers of cameras; load all samples of a batch with the same options");
+    }
     if (sample.masks.cells != cells || sample.masks.labels.size() != samples.front().masks.labels.size()) {
       throw std::invalid_argument(
           "collate: masks of different sizes or labels; load all samples of a batch with the same options");
@@ -113,6 +116,7 @@ Batch collate(const std::vector<TrainingSample>& samples) {
       batch.labelled[b][m] = sample.masks.labelled[static_cast<std::size_t>(m)];
     }
   }
+  const auto cameras = static_cast<std::int64_t>(samples.front().camera_slots);
   batch.input.images = torch::stack(pictures).view({count, cameras, 3, height, width});
   batch.input.geometry.intrinsics = torch::stack(intrinsics).view({count, cameras, 3, 3});
   batch.input.geometry.camera_to_lidar = torch::stack(poses).view({count, cameras, 4, 4});

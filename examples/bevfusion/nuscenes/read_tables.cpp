@@ -66,18 +66,42 @@ class TablesReader {
     return static_cast<RowIndex>(rows.size());
   }
 
+  /// Which sensor a channel's name stands for under the options.
+  std::optional<Channel> channel_named(const std::string& name) const {
+    if (name == options_.lidar) return Channel::lidar_top;
+    if (options_.cameras.empty()) {
+      const std::optional<Channel> known = channel_of(name);
+      return known == Channel::lidar_top ? std::nullopt : known;
+    }
+    const auto at = std::find(options_.cameras.begin(), options_.cameras.end(), name) - options_.cameras.begin();
+    return static_cast<std::size_t>(at) < std::min(options_.cameras.size(), camera_count)
+               ? std::make_optional(static_cast<Channel>(at))
+               : std::nullopt;
+  }
+
   void sensors() {
     TokenIndex sensors;
     std::vector<std::optional<Channel>> channels;
+    std::vector<std::string> names;
     visit("sensor", {"channel", "modality"}, [&](const JsonRow& row) {
       sensors.add(row, count(channels));
-      channels.push_back(channel_of(row.text("channel")));
+      names.push_back(row.text("channel"));
+      channels.push_back(channel_named(names.back()));
       if (!channels.back() || !row.has("modality")) return;
       const char* kind = *channels.back() == Channel::lidar_top ? "lidar" : "camera";
       if (row.text("modality") != kind) {
-        row.fail("modality", "is '" + row.text("modality") + "', and " + row.text("channel") + " is a " + kind);
+        row.fail("modality", "is '" + row.text("modality") + "', and " + names.back() + " is a " + kind);
       }
     });
+    std::vector<std::string> named = options_.cameras;
+    if (options_.lidar != TablesOptions().lidar) named.push_back(options_.lidar);
+    for (const std::string& channel : named) {
+      if (std::find(names.begin(), names.end(), channel) == names.end()) {
+        std::string there;
+        for (const std::string& name : names) there += (there.empty() ? "" : ", ") + name;
+        fail(file_of("sensor"), "no sensor has the channel '" + channel + "'; there are: " + there);
+      }
+    }
     visit("calibrated_sensor", {"sensor_token", "translation", "rotation", "camera_intrinsic"}, [&](const JsonRow& row) {
       CalibrationRow calibration;
       calibration.token = calibrations_.add(row, count(tables_.calibrations));

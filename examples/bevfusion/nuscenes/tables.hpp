@@ -109,14 +109,17 @@ struct Tables {
 };
 
 struct TablesOptions {
-  bool camera_sweeps = false;  ///< keep camera images between key frames
+  /// Channels of the cameras, six at most, in the order of Channel; nuScenes' where empty, of which any may be missing.
+  std::vector<std::string> cameras;
+  std::string lidar = "LIDAR_TOP";  ///< channel of the LiDAR
+  bool camera_sweeps = false;       ///< keep camera images between key frames
 };
 
 /// Opens a table ("sample_data") for reading, or gives nothing where there is none.
 using TableOpener = std::function<std::unique_ptr<std::istream>(const std::string& table)>;
 
 /// Reads the tables of `root`/`version`. Throws DataError naming file, row, token and field for a file that is missing,
-/// malformed, cut short, or refers to a row that is not there.
+/// malformed, cut short, or refers to a row that is not there, and for a channel of the options that is not there.
 Tables read_tables(const std::filesystem::path& root, const std::string& version, const TablesOptions& options = {});
 
 /// The same from elsewhere; root and folder stay empty, and errors call a file "sample_data.json".

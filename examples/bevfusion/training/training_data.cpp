@@ -2,35 +2,96 @@
 #include "bevfusion/training/training_data.hpp"
 
 #include <algorithm>
-#include <utility>
+#include <numeric>
+#include <set>
 
 #include <torch/torch.h>
 
+#include "bevfusion/training/class_balance.hpp"
+
 namespace bevfusion {
 
+namespace {
+
+/// nuScenes evaluates no box without a point in it, so none is to be found: its `valid_flag`.
+bool unseen(const Box3D& box) { return box.lidar_points + box.radar_points == 0; }
+
+/// Which labels a sample's boxes have, each once.
+std::vector<std::size_t> classes_in(const Tables& tables, RowIndex row, const DetectionLabels& labels) {
+  std::set<std::size_t> classes;
+  for (const Box3D& box : key_frame_of(tables, row, {1, labels}).boxes) {
+    if (!unseen(box)) {
+      classes.insert(index_of(box.label));
+    }
+  }
+  return {classes.begin(), classes.end()};
+}
+
+}  // namespace
+
+std::vector<TrainingData::Drawn> TrainingData::draw(const Tables& tables, const std::vector<RowIndex>& samples,
+                                                    const RunConfig& config) {
+  const std::vector<SampleLabels> labels = assign_labels(samples.size(), config.data.labels, config.training.seed);
+  std::vector<std::size_t> chosen(samples.size());
+  std::iota(chosen.begin(), chosen.end(), std::size_t{0});
+  if (config.data.sampling == "class_balanced" && !samples.empty()) {
+    std::vector<std::vector<std::size_t>> classes;
+    for (const RowIndex row : samples) {
+      classes.push_back(classes_in(tables, row, config.loading.box_labels));
+    }
+    chosen = class_balanced(classes, config.training.seed);
+  }
+  std::vector<std::uint64_t> copies(samples.size(), 0);
+  std::vector<Drawn> drawn;
+  for (const std::size_t sample : chosen) {
+    drawn.push_back({samples[sample], copies[sample]++, labels[sample]});
+  }
+  return drawn;
+}
+
 TrainingData::TrainingData(const Tables& tables, std::vector<RowIndex> samples, const RunConfig& config)
-    : samples_(std::move(samples)),
+    : samples_(draw(tables, samples, config)),
       loader_(tables, config.loading),
       sampler_(samples_.size(), config.training.batch, config.training.seed),
-      labels_(assign_labels(samples_.size(), config.data.labels, config.training.seed)),
       config_(config.data),
-      epochs_(config.training.epochs) {}
+      epochs_(config.training.epochs),
+      paste_(config.loading.paste),
+      seed_(config.training.seed) {
+  if (paste_.on) {
+    paster_ = std::make_unique<ObjectPaster>(tables, samples, KeyFrameOptions{config.loading.sweeps, config.loading.box_labels},
+                                             config.loading.points, paste_, seed_);
+  }
+}
+
+std::vector<RowIndex> TrainingData::rows() const {
+  std::vector<RowIndex> rows;
+  for (const Drawn& drawn : samples_) {
+    rows.push_back(drawn.row);
+  }
+  return rows;
+}
 
 TrainingBatch TrainingData::load(std::int64_t epoch, std::size_t batch) const {
   std::vector<TrainingSample> loaded;
   TrainingBatch out;
   const std::vector<std::size_t> members = sampler_.batch(epoch, batch);
   for (const std::size_t member : members) {
-    TrainingSample sample = loader_.load(samples_[member], static_cast<std::uint64_t>(epoch));
-    // nuScenes evaluates no box without a point in it, so none is to be found: its `valid_flag`.
-    const auto unseen = [](const Box3D& box) { return box.lidar_points + box.radar_points == 0; };
+    const Drawn& drawn = samples_[member];
+    const std::uint64_t pass = static_cast<std::uint64_t>(epoch) + (drawn.copy << 32U);
+    SampleLoader::Change change;
+    if (paster_ && epoch + paste_.without < epochs_) {
+      change = [&](std::vector<SweepPoint>& points, std::vector<Box3D>& boxes) {
+        paster_->paste(points, boxes, {seed_, pass, static_cast<std::uint64_t>(drawn.row), 0x7061737465ULL});
+      };
+    }
+    TrainingSample sample = loader_.load(drawn.row, pass, change);
     sample.boxes.erase(std::remove_if(sample.boxes.begin(), sample.boxes.end(), unseen), sample.boxes.end());
     loaded.push_back(std::move(sample));
-    out.boxes_labelled.push_back(labels_[member].detection);
+    out.boxes_labelled.push_back(drawn.labels.detection);
   }
   out.batch = collate(loaded);
   for (std::size_t b = 0; b < members.size(); ++b) {
-    if (!labels_[members[b]].segmentation) {
+    if (!samples_[members[b]].labels.segmentation) {
       out.batch.labelled[static_cast<std::int64_t>(b)].fill_(false);
     }
   }

@@ -21,17 +21,18 @@ struct TrainingBatch {
 };
 
 /// The training samples of a run in their batches. Which samples a batch holds and how they are augmented depends on the config,
-/// the epoch and the batch's number alone. Any number of threads may load.
+/// the epoch and the batch's number alone. A sample that comes several times an epoch (data.sampling class_balanced) is augmented
+/// each time anew, and has the same labels each time. Any number of threads may load.
 class TrainingData {
  public:
   /// @param tables  must outlive this
   /// @throws std::invalid_argument for no samples or an unknown assignment of labels
   TrainingData(const Tables& tables, std::vector<RowIndex> samples, const RunConfig& config);
 
-  std::size_t samples() const { return samples_.size(); }
-  const std::vector<RowIndex>& rows() const { return samples_; }  ///< of the tables
-  std::size_t batches() const { return sampler_.batches(); }      ///< of an epoch
-  const std::vector<SampleLabels>& labels() const { return labels_; }
+  std::size_t samples() const { return samples_.size(); }     ///< of an epoch
+  std::size_t batches() const { return sampler_.batches(); }  ///< of an epoch
+  RowIndex row(std::size_t sample) const { return samples_.at(sample).row; }
+  std::vector<RowIndex> rows() const;  ///< of the tables, sample by sample
 
   /// @throws DataError where a file is missing or damaged
   TrainingBatch load(std::int64_t epoch, std::size_t batch) const;
@@ -40,12 +41,21 @@ class TrainingData {
   std::unique_ptr<Prefetcher<TrainingBatch>> prefetch(std::size_t first) const;
 
  private:
-  std::vector<RowIndex> samples_;
+  struct Drawn {
+    RowIndex row = -1;
+    std::uint64_t copy = 0;  ///< how often the row came before
+    SampleLabels labels;
+  };
+  static std::vector<Drawn> draw(const Tables& tables, const std::vector<RowIndex>& samples, const RunConfig& config);
+
+  std::vector<Drawn> samples_;
   SampleLoader loader_;
   Sampler sampler_;
-  std::vector<SampleLabels> labels_;
+  std::unique_ptr<ObjectPaster> paster_;  ///< where objects are pasted
   DataConfig config_;
   std::int64_t epochs_;
+  PasteOptions paste_;
+  std::uint64_t seed_;
 };
 
 }  // namespace bevfusion
