@@ -17,6 +17,7 @@ add_library(bevfusion_model STATIC
   camera/neck.cpp
   camera/splat.cpp
   camera/swin.cpp
+  fusion/gate_plan.cpp
   heads/attention_layer.cpp
   heads/inference_attention.cpp
   heads/mask_grid.cpp
@@ -29,6 +30,7 @@ add_library(bevfusion_model STATIC
   model/bev_fusion.cpp
   model/blocks.cpp
   model/labels.cpp
+  model/missing_input.cpp
   model/model_config.cpp
   model/network.cpp
   sparse/neighbours.cpp
@@ -53,6 +55,11 @@ if(FULLER_BUILD_TESTS)
                           "${tests}/bevfusion/weights_test.cpp"
                   TORCH LABELS bevfusion integration LIBRARIES bevfusion_model)
   target_compile_definitions(bevfusion_parts_test PRIVATE FULLER_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  # Against values of other programs, and fields of the config that change what a part does.
+  fuller_add_test(bevfusion_part_options SOURCES "${tests}/bevfusion/swin_shift_test.cpp"
+                          "${tests}/bevfusion/part_numbers_test.cpp" TORCH LABELS bevfusion integration
+                  LIBRARIES bevfusion_model nlohmann_json::nlohmann_json)
+  target_compile_definitions(bevfusion_part_options PRIVATE FULLER_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   fuller_add_test(bevfusion_hostile_weights SOURCES "${tests}/bevfusion/hostile_weights_test.cpp" "${tests}/fuzz/weights_targets.cpp"
                   TORCH LABELS bevfusion integration LIBRARIES bevfusion_model)
   target_compile_definitions(bevfusion_hostile_weights PRIVATE FULLER_SOURCE_DIR="${PROJECT_SOURCE_DIR}")

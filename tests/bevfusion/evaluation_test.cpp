@@ -10,6 +10,7 @@
 #include "bevfusion/evaluation/decode.hpp"
 #include "bevfusion/evaluation/figures_json.hpp"
 #include "bevfusion/evaluation/predict.hpp"
+#include "bevfusion/losses/foreground_target.hpp"
 #include "bevfusion/metrics/detection_evaluation.hpp"
 #include "bevfusion/metrics/evaluation_sample.hpp"
 #include "bevfusion/model/batch.hpp"
@@ -257,6 +258,41 @@ TEST_CASE("an untrained network is evaluated, and left as it was", "[bevfusion][
     CHECK_FALSE(same(figures, blind));
     options.without = {"radar"};
     CHECK_THROWS_AS(evaluate(network, set.tables, set.rows, config, options), std::invalid_argument);
+  }
+  SECTION("a sensor can be missing by what it saw, with its branch still there") {
+    options.without = {"lidar"};
+    const EvaluationFigures zeros = evaluate(network, set.tables, set.rows, config, options);
+    options.missing = Missing::inputs;
+    const EvaluationFigures empty = evaluate(network, set.tables, set.rows, config, options);
+    CHECK(empty.not_finite == 0);
+    CHECK_FALSE(same(zeros, empty));  // the branch has biases
+    options.without = {"radar"};
+    CHECK_THROWS_AS(evaluate(network, set.tables, set.rows, config, options), std::invalid_argument);
+  }
+  SECTION("boxes beyond the run's limits are not predicted") {
+    const auto boxes = [&] {
+      std::size_t count = 0;
+      predict(network, set.tables, set.rows, config, {}, [&](const SamplePrediction& one) { count += one.boxes.size(); });
+      return count;
+    };
+    CHECK(boxes() > 0);
+    config.model.centre_limits = {0, 0, 0};
+    Network narrow(config.model);
+    network = narrow;
+    CHECK(boxes() == 0);
+  }
+  SECTION("the true foreground is the footprints of boxes with a point") {
+    predict(network, set.tables, set.rows, config, {}, [&](const SamplePrediction& one) {
+      std::vector<Box3D> seen;
+      for (const Box3D& box : one.truth) {
+        if (box.lidar_points + box.radar_points > 0) {
+          seen.push_back(box);
+        }
+      }
+      REQUIRE(one.foreground_truth.sizes() == one.foreground.sizes());
+      CHECK(torch::equal(one.foreground_truth, foreground_target({seen}, 3, config.model.segmentation.mask)[0]));
+      CHECK(one.foreground_truth.sum().item<double>() > 0);
+    });
   }
   SECTION("outputs that are no numbers count as nothing found") {
     for (torch::Tensor& parameter : network->parameters()) {

@@ -22,10 +22,14 @@ namespace {
 struct EvalArguments {
   RunChoice choice;
   bool missing = false;
+  std::string missing_as = "maps";
   std::string out;
 };
 
 void evaluate_run(const EvalArguments& arguments) {
+  if (arguments.missing_as != "maps" && !arguments.missing) {
+    throw std::invalid_argument("--missing-as says how a sensor is missing, and needs --missing");
+  }
   FinishedRun run = open_run(arguments.choice);
   std::vector<std::vector<std::string>> left_out = {{}};
   if (arguments.missing) {
@@ -44,6 +48,7 @@ void evaluate_run(const EvalArguments& arguments) {
     for (const std::vector<std::string>& without : left_out) {
       EvaluationOptions options;
       options.without = without;
+      options.missing = arguments.missing_as == "inputs" ? Missing::inputs : Missing::maps;
       options.progress = [&](std::size_t samples) { progress.advance(static_cast<double>(samples)); };
       named.emplace_back(without.empty() ? "all" : "no " + without.front(),
                          evaluate(run.network, run.tables, run.samples, run.config, options));
@@ -54,12 +59,15 @@ void evaluate_run(const EvalArguments& arguments) {
         json["checkpoint"] = run.checkpoint.string();
       } else {
         json["missing"].push_back(figures);
+        json["missing"].back()["as"] = arguments.missing_as;
       }
     }
   }
   std::printf("%s, split %s: %s", run.checkpoint.c_str(), run.split.c_str(), figures_text(named.front().second).c_str());
   if (arguments.missing) {
-    std::printf("\nWithout a sensor (its map replaced by zeros)\n\n%s", headline_table(named).c_str());
+    std::printf("\nWithout a sensor (%s)\n\n%s",
+                arguments.missing_as == "inputs" ? "black pictures, empty clouds" : "its map replaced by zeros",
+                headline_table(named).c_str());
   }
   const std::filesystem::path file = arguments.out.empty() ? std::filesystem::path(arguments.choice.run) / "evaluation.json"
                                                            : std::filesystem::path(arguments.out);
@@ -80,6 +88,11 @@ void add_eval_command(CLI::App& app) {
   arguments->choice.add_to(*command);
   command->add_flag("--missing", arguments->missing,
                     "Also evaluate with a sensor missing: once without cameras, once without LiDAR");
+  command
+      ->add_option("--missing-as", arguments->missing_as,
+                   "How it is missing: maps, zeros in place of its branch's map; inputs, black pictures or empty clouds")
+      ->check(CLI::IsMember({"maps", "inputs"}))
+      ->capture_default_str();
   command->add_option("--out", arguments->out, "Where the figures go; evaluation.json in the run's folder unless given")
       ->type_name("FILE");
   command->callback([arguments] { evaluate_run(*arguments); });

@@ -57,7 +57,7 @@ FinishedRun open_run(const RunChoice& choice) {
                                      : std::string()) +
                                 "; --data DIR says where it is");
   }
-  run.tables = read_tables(run.config.data.root, run.config.data.version);
+  run.tables = read_tables(run.config.data.root, run.config.data.version, tables_options(run.config.data));
   const SplitSamples chosen = samples_of_split(run.tables, run.split);
   run.samples = chosen.rows;
   if (run.samples.empty()) {

@@ -151,7 +151,7 @@ void train(const TrainArguments& arguments) {
     throw std::invalid_argument("--data.root is needed: a data set in nuScenes' format (bevfusion synth writes one)");
   }
   chosen_device("training.device", config.training.device);
-  const Tables tables = read_tables(config.data.root, config.data.version);
+  const Tables tables = read_tables(config.data.root, config.data.version, tables_options(config.data));
   const SplitSamples training = samples_of_split(tables, config.data.train_split);
   const SplitSamples validation = samples_of_split(tables, config.data.validation_split);
   if (training.rows.empty()) {

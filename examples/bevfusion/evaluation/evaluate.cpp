@@ -9,7 +9,6 @@
 
 #include "bevfusion/evaluation/figures_json.hpp"
 #include "bevfusion/evaluation/predict.hpp"
-#include "bevfusion/losses/foreground_target.hpp"
 #include "bevfusion/metrics/detection_evaluation.hpp"
 #include "bevfusion/metrics/evaluation_sample.hpp"
 #include "bevfusion/nuscenes/key_frame.hpp"
@@ -53,18 +52,9 @@ void add_map(MaskFigures& figures, const SamplePrediction& prediction) {
   }
 }
 
-/// Annotations that no sensor hit are no truth here, as in detection.
-void add_foreground(MaskFigures& figures, const SamplePrediction& prediction, const MaskGrid& grid,
-                    const DetectionLabels& labels) {
-  std::vector<Box3D> seen;
-  for (const Box3D& box : prediction.truth) {
-    if (box.lidar_points + box.radar_points > 0) {
-      seen.push_back(box);
-    }
-  }
-  const std::int64_t masks = prediction.foreground.size(0);
-  const torch::Tensor truth = foreground_target({seen}, masks, grid, labels)[0].to(torch::kByte);
-  for (std::int64_t m = 0; m < masks; ++m) {
+void add_foreground(MaskFigures& figures, const SamplePrediction& prediction) {
+  const torch::Tensor truth = prediction.foreground_truth.to(torch::kByte);
+  for (std::int64_t m = 0; m < truth.size(0); ++m) {
     figures.add(static_cast<std::size_t>(m), prediction.foreground[m], truth[m]);
   }
 }
@@ -79,22 +69,25 @@ EvaluationFigures evaluate(Network& network, const Tables& tables, const std::ve
   std::vector<EvaluationSample> detection;
   MaskFigures map(config.loading.map_labels.size());
   MaskFigures foreground(static_cast<std::size_t>(model.foreground_masks));
-  predict(network, tables, samples, config, options.without, [&](const SamplePrediction& prediction) {
-    ++figures.samples;
-    figures.not_finite += prediction.finite ? 0 : 1;
-    if (model.parts.detection) {
-      detection.push_back(detection_sample(tables, prediction, labels));
-    }
-    if (model.parts.segmentation) {
-      add_map(map, prediction);
-    }
-    if (model.parts.foreground) {
-      add_foreground(foreground, prediction, model.segmentation.mask, labels);
-    }
-    if (options.progress) {
-      options.progress(1);
-    }
-  });
+  predict(
+      network, tables, samples, config, options.without,
+      [&](const SamplePrediction& prediction) {
+        ++figures.samples;
+        figures.not_finite += prediction.finite ? 0 : 1;
+        if (model.parts.detection) {
+          detection.push_back(detection_sample(tables, prediction, labels));
+        }
+        if (model.parts.segmentation) {
+          add_map(map, prediction);
+        }
+        if (model.parts.foreground) {
+          add_foreground(foreground, prediction);
+        }
+        if (options.progress) {
+          options.progress(1);
+        }
+      },
+      options.missing);
   if (model.parts.detection) {
     DetectionConfig protocol;
     protocol.classes = evaluated_classes(labels);

@@ -9,6 +9,7 @@
 #include "bevfusion/config/run_config.hpp"
 #include "bevfusion/metrics/detection_summary.hpp"
 #include "bevfusion/metrics/map_iou.hpp"
+#include "bevfusion/model/missing_input.hpp"
 #include "bevfusion/model/network.hpp"
 #include "bevfusion/nuscenes/tables.hpp"
 
@@ -16,7 +17,8 @@ namespace bevfusion {
 
 /// How a set of samples is evaluated.
 struct EvaluationOptions {
-  std::vector<std::string> without;  ///< modalities whose BEV maps are replaced by zeros: the missing-modality tables
+  std::vector<std::string> without;                   ///< modalities that are missing: the missing-modality tables
+  Missing missing = Missing::maps;                    ///< how
   std::function<void(std::size_t samples)> progress;  ///< called with the samples done since the last call; may be empty
 };
 

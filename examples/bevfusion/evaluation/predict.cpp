@@ -2,6 +2,7 @@
 #include "bevfusion/evaluation/predict.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -10,6 +11,7 @@
 #include <torch/torch.h>
 
 #include "bevfusion/loading/prefetcher.hpp"
+#include "bevfusion/losses/foreground_target.hpp"
 #include "bevfusion/model/autocast.hpp"
 #include "bevfusion/model/batch.hpp"
 #include "bevfusion/model/on_device.hpp"
@@ -61,10 +63,31 @@ bool is_finite(const Detections& detections, std::int64_t b) {
   return std::all_of(all.begin(), all.end(), [b](const torch::Tensor& values) { return is_finite(values[b]); });
 }
 
+void expect_modality(const NetworkImpl& network, const std::string& modality) {
+  for (const BevFusion& tower : network.towers()) {
+    const auto& names = tower->modalities();
+    if (std::find(names.begin(), names.end(), modality) == names.end()) {
+      throw std::invalid_argument("the network has no modality branch '" + modality + "' to leave out");
+    }
+  }
+}
+
+/// Annotations that no sensor hit are no truth here, as in detection.
+torch::Tensor foreground_truth(const std::vector<Box3D>& boxes, const Outputs& outputs, const RunConfig& config,
+                               const ModelConfig& model) {
+  if (!outputs.foreground.defined()) {
+    return {};
+  }
+  std::vector<Box3D> seen;
+  std::copy_if(boxes.begin(), boxes.end(), std::back_inserter(seen),
+               [](const Box3D& box) { return box.lidar_points + box.radar_points > 0; });
+  return foreground_target({seen}, outputs.foreground.size(1), model.segmentation.mask, config.loading.box_labels)[0];
+}
+
 }  // namespace
 
 void predict(Network& network, const Tables& tables, const std::vector<RowIndex>& samples, const RunConfig& config,
-             const std::vector<std::string>& without, const std::function<void(const SamplePrediction&)>& take) {
+             const std::vector<std::string>& without, const std::function<void(const SamplePrediction&)>& take, Missing missing) {
   const torch::NoGradGuard no_grad;
   const EvaluationMode mode(*network);
   const torch::Device device(config.training.device);
@@ -86,7 +109,14 @@ void predict(Network& network, const Tables& tables, const std::vector<RowIndex>
     Outputs outputs;
     {
       const Autocast precision(device, config.training.precision);
-      outputs = network->forward(on_device(std::move(batch->input), device), without);
+      ModelInput input = on_device(std::move(batch->input), device);
+      if (missing == Missing::inputs) {
+        for (const std::string& modality : without) {
+          expect_modality(*network, modality);
+          input = without_input(std::move(input), modality);
+        }
+      }
+      outputs = network->forward(input, missing == Missing::maps ? without : std::vector<std::string>());
     }
     if (outputs.segmentation.defined() && outputs.segmentation.size(1) != batch->masks.size(1)) {
       throw std::invalid_argument("the network has " + std::to_string(outputs.segmentation.size(1)) + " map outputs, and " +
@@ -98,10 +128,11 @@ void predict(Network& network, const Tables& tables, const std::vector<RowIndex>
       one.sample = samples[done++];
       if (outputs.detections) {
         one.finite = is_finite(*outputs.detections, b);
-        one.boxes = scored_boxes(*outputs.detections, b, coder);
+        one.boxes = scored_boxes(*outputs.detections, b, coder, network->config().centre_limits);
       }
       one.segmentation = probabilities(outputs.segmentation, b, one.finite);
       one.foreground = probabilities(outputs.foreground, b, one.finite);
+      one.foreground_truth = foreground_truth(batch->boxes[i], outputs, config, network->config());
       one.truth = std::move(batch->boxes[i]);
       one.masks = batch->masks[b];
       one.labelled = batch->labelled[b];
