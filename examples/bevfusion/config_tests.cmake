@@ -13,7 +13,8 @@ set_tests_properties(bevfusion_help PROPERTIES LABELS "bevfusion;unit" PASS_REGU
 if(FULLER_TORCH_FOUND)
   add_test(NAME bevfusion_train_help COMMAND bevfusion train --help)
   set_tests_properties(bevfusion_train_help PROPERTIES LABELS "bevfusion;unit" PASS_REGULAR_EXPRESSION "with --resume ends with the same weights")
-  fuller_add_test(bevfusion_config SOURCES "${PROJECT_SOURCE_DIR}/tests/bevfusion/config_test.cpp" TORCH LABELS bevfusion unit
+  fuller_add_test(bevfusion_config SOURCES "${PROJECT_SOURCE_DIR}/tests/bevfusion/config_test.cpp"
+                          "${PROJECT_SOURCE_DIR}/tests/bevfusion/config_meaning_test.cpp" TORCH LABELS bevfusion unit
                   LIBRARIES bevfusion_program)
   target_compile_definitions(bevfusion_config PRIVATE FULLER_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
 endif()

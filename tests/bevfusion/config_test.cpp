@@ -187,20 +187,25 @@ TEST_CASE("no member of a config is without a field", "[bevfusion][config]") {
   CHECK(members<PillarOptions>() == fields("model.pillars"));
   CHECK(members<SwinOptions>() == fields("model.swin"));
   CHECK(members<LiftSplatOptions>() == fields("model.lift_splat"));
-  CHECK(members<SecondOptions>() == fields("model.bev") + 1);              // inputs
-  CHECK(members<FullerDetOptions>() == fields("model.detection") + 3);     // inputs, classes, point_classes
+  CHECK(members<SecondOptions>() == fields("model.bev") + 1);  // inputs
+  // inputs, classes, point_classes; moving_speed is the model's
+  CHECK(members<FullerDetOptions>() == fields("model.detection") + 3 - 1);
+  CHECK(members<CentreLimits>() == fields("model.detection.limits"));
   CHECK(members<FullerSegOptions>() == fields("model.segmentation") + 3);  // inputs, classes; mask
   CHECK(members<MaskGrid>() == fields("model.segmentation.mask"));
-  CHECK(members<ModelConfig>() == fields("model") + 9);  // nine structs
+  CHECK(members<ModelConfig>() == fields("model") + 10 + 1);  // ten structs; moving_speed
   CHECK(members<DataConfig>() == fields("data"));
-  CHECK(members<LoadingOptions>() == fields("loading") + 10);  // lidar, cameras, seed, two sets of labels; five structs
+  // lidar, cameras, camera_slots, seed, two sets of labels; six structs
+  CHECK(members<LoadingOptions>() == fields("loading") + 12);
+  CHECK(members<PasteOptions>() == fields("loading.paste"));
   CHECK(members<PointOptions>() == fields("loading.points"));
   CHECK(members<ImageAugmentationOptions>() == fields("loading.image") + 2);  // width, height
   CHECK(members<BevAugmentationOptions>() == fields("loading.bev"));
   CHECK(members<MaskOptions>() == fields("loading.masks"));
   CHECK(members<TrainingConfig>() == fields("training"));
   CHECK(members<LossConfig>() == fields("losses") + 2);                      // two structs
-  CHECK(members<DetectionLossOptions>() == fields("losses.detection") + 3);  // three structs
+  CHECK(members<DetectionLossOptions>() == fields("losses.detection") + 4);  // four structs
+  CHECK(members<CodeWeights>() == fields("losses.detection.code"));
   CHECK(members<FocalOptions>() == fields("losses.detection.focal"));
   CHECK(members<MatchingWeights>() == fields("losses.detection.matching"));
   CHECK(members<GaussianOptions>() == fields("losses.detection.gaussian"));
@@ -346,12 +351,14 @@ TEST_CASE("help shows what is chosen often, help-all everything", "[bevfusion][c
   }
 }
 
+/// What check() says of a size's defaults with a change.
+std::string says(const std::string& size, const std::function<void(RunConfig&)>& change) {
+  RunConfig config = run_of_size(size);
+  change(config);
+  return refusal([&] { check(config); });
+}
+
 TEST_CASE("what makes no run is refused in words", "[bevfusion][config]") {
-  const auto says = [](const std::string& size, const std::function<void(RunConfig&)>& change) {
-    RunConfig config = run_of_size(size);
-    change(config);
-    return refusal([&] { check(config); });
-  };
   CHECK(says("tiny", [](RunConfig&) {}).empty());
   CHECK(lacking(says("tiny", [](RunConfig& c) { c.training.epochs = 0; }), {"training.epochs is 0"}) == "");
   CHECK(lacking(says("tiny", [](RunConfig& c) { c.training.clip = -1; }), {"training.clip"}) == "");
@@ -401,7 +408,16 @@ TEST_CASE("the config files are the sizes' defaults, and the short ones change w
   CHECK(changed("lidar_only.toml") ==
         Names{"model.parts.camera", "model.parts.segmentation", "training.epochs", "calibration.rule", "calibration.gate"});
   CHECK(changed("camera_only.toml") == Names{"model.parts.lidar", "calibration.gate"});
-  CHECK(changed("detection_only.toml") == Names{"model.parts.segmentation", "calibration.rule", "calibration.gate"});
+  CHECK(changed("detection_only.toml") ==
+        Names{"model.parts.segmentation", "training.epochs", "training.learning_rate", "calibration.rule", "calibration.gate"});
+  CHECK(read_config(configs / "detection_only.toml").training.epochs == 7);
+  CHECK(read_config(configs / "detection_only.toml").training.learning_rate == 1e-4);
+  CHECK(changed("foreground_only.toml") == Names{"model.parts.detection", "model.parts.segmentation", "model.parts.foreground",
+                                                 "calibration.rule", "calibration.gate"});
+  CHECK(changed("separate_bev.toml") == Names{"model.separate_bev", "calibration.rule", "calibration.gate"});
+  CHECK(changed("voxels_0075.toml") == Names{"model.bev_range", "model.bev_cell", "model.voxels.lowest", "model.voxels.highest",
+                                             "model.voxels.size", "model.voxels.most_voxels", "model.pillars.cell",
+                                             "model.lift_splat.range", "model.lift_splat.cell", "model.segmentation.map_range"});
   CHECK(changed("segmentation_only.toml") == Names{"model.parts.detection", "calibration.rule", "calibration.gate"});
   CHECK(changed("separate_towers.toml") == Names{"model.separate_towers", "calibration.rule", "calibration.gate"});
   CHECK(changed("three_tasks.toml") == Names{"model.parts.foreground"});

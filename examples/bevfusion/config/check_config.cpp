@@ -101,9 +101,10 @@ void check_pillars(const ModelConfig& model) {
   }
 }
 
-void check_camera(const ModelConfig& model) {
+void check_camera(const ModelConfig& model, const Kinds& kinds) {
   const LiftSplatOptions& lift = model.lift_splat;
-  const std::int64_t stride = model.image_backbone == "conv" ? 8 : 32;
+  const auto multiple = kinds.picture_multiples.find(model.image_backbone);
+  const std::int64_t stride = multiple == kinds.picture_multiples.end() ? 8 : multiple->second;
   require(lift.image_height % stride == 0 && lift.image_width % stride == 0, "model.lift_splat: pictures of ", lift.image_width,
           " x ", lift.image_height, " pixels; model.image_backbone ", model.image_backbone, " needs multiples of ", stride);
   require(alike(lift.range, model.bev_range), "model.lift_splat.range is ", lift.range, ", model.bev_range ", model.bev_range,
@@ -160,18 +161,31 @@ void require_kind(const char* field, const std::string& name, const Names& regis
   require(false, "model.", field, " is '", name, "'; there are: ", known);
 }
 
+/// A number that no part reads would be lost without a word: each begins with the name of a part that the model has.
+void check_numbers(const ModelConfig& model) {
+  number_of(model, "", 0);
+  const std::vector<std::string> parts = {model.lidar_backbone, model.image_backbone, model.fuser,
+                                          model.bev_backbone,   model.detection_head, model.segmentation_head};
+  for (const std::string& entry : names_in(model.numbers)) {
+    const std::string of = entry.substr(0, entry.find('.'));
+    require(std::find(parts.begin(), parts.end(), of) != parts.end(), "model.numbers holds '", entry,
+            "', and no part of the model is called '", of, "'; it is name.number=value, with the name of the part that reads it");
+  }
+}
+
 /// Kinds of parts and the numbers of those that this file knows.
-void check_model(const ModelConfig& model, const LabelSets& sets) {
-  require_kind("lidar_backbone", model.lidar_backbone, kinds().lidar_backbones);
-  require_kind("image_backbone", model.image_backbone, kinds().image_backbones);
-  require_kind("fuser", model.fuser, kinds().fusers);
-  require_kind("bev_backbone", model.bev_backbone, kinds().bev_backbones);
-  require_kind("detection_head", model.detection_head, kinds().detection_heads);
-  require_kind("segmentation_head", model.segmentation_head, kinds().segmentation_heads);
+void check_model(const ModelConfig& model, const Kinds& kinds) {
+  const LabelSets& sets = kinds.labels;
+  require_kind("lidar_backbone", model.lidar_backbone, kinds.lidar_backbones);
+  require_kind("image_backbone", model.image_backbone, kinds.image_backbones);
+  require_kind("fuser", model.fuser, kinds.fusers);
+  require_kind("bev_backbone", model.bev_backbone, kinds.bev_backbones);
+  require_kind("detection_head", model.detection_head, kinds.detection_heads);
+  require_kind("segmentation_head", model.segmentation_head, kinds.segmentation_heads);
   detection_labels(model, sets);
   point_labels(model, sets);
   map_labels(model, sets);
-  number_of(model, "", 0);
+  check_numbers(model);
   check_grid(model);
   if (model.parts.lidar && model.lidar_backbone == "voxel_net") {
     check_voxel_net(model);
@@ -180,7 +194,7 @@ void check_model(const ModelConfig& model, const LabelSets& sets) {
     check_pillars(model);
   }
   if (model.parts.camera) {
-    check_camera(model);
+    check_camera(model, kinds);
   }
   if (model.parts.detection && model.detection_head == "fuller_det") {
     check_detection(model, sets);
@@ -199,8 +213,56 @@ void check_training(const RunConfig& config) {
   require(training.least_beta1 <= training.most_beta1, "training.least_beta1 is above most_beta1");
   require(training.learning_rate > 0, "training.learning_rate is 0; nothing would be learnt");
   const LoadingOptions& loading = config.loading;
+  const std::vector<std::string> cameras = names_in(config.data.cameras);
+  require(cameras.size() <= camera_count && (!cameras.empty() || !config.model.parts.camera), "data.cameras names ",
+          cameras.size(), " channels; it may be 1 to ", camera_count);
+  for (const std::string& camera : cameras) {
+    require(std::count(cameras.begin(), cameras.end(), camera) == 1 && camera != config.data.lidar, "data.cameras names '",
+            camera, "' twice, or as data.lidar");
+  }
   require(loading.image.least_resize <= loading.image.most_resize, "loading.image.least_resize is above most_resize");
   require(loading.bev.least_scale <= loading.bev.most_scale, "loading.bev.least_scale is above most_scale");
+  if (loading.paste.on) {
+    const ModelParts& parts = config.model.parts;
+    require(parts.lidar && !parts.camera, "loading.paste.on pastes into point clouds what pictures would not show; set ",
+            "model.parts.camera to false (and model.parts.lidar to true), or loading.paste.on to false");
+    objects_by_label(loading.paste, loading.box_labels);
+    require(loading.paste.without < training.epochs, "loading.paste.without is ", loading.paste.without, " of ", training.epochs,
+            " epochs, so nothing would be pasted; set it lower, or loading.paste.on to false");
+  }
+  require(config.data.sampling == "uniform" || config.model.parts.detection || config.model.parts.foreground, "data.sampling is ",
+          config.data.sampling, ", which evens out the classes of boxes, and no task has boxes; set it to uniform");
+}
+
+/// Choices that other choices leave without a meaning: whoever makes them is mistaken about what will run.
+void check_meaning(const RunConfig& config) {
+  const ModelConfig& model = config.model;
+  const CalibrationConfig& calibration = config.calibration;
+  const int heads = (model.parts.detection ? 1 : 0) + (model.parts.segmentation ? 1 : 0) + (model.parts.foreground ? 1 : 0);
+  const bool weighs = calibration.rule != "none";
+  require(task_names(config).size() > 1 || !weighs, "calibration.rule is ", calibration.rule,
+          ", and there is one task; set it to none");
+  require(!model.separate_towers || heads > 1, "model.separate_towers is on, and there is one task; a single network is that");
+  require(!model.separate_bev || heads > 1, "model.separate_bev is on, and there is one task; it has a BEV backbone already");
+  require(!model.separate_bev || !model.separate_towers,
+          "model.separate_bev is on, and with model.separate_towers tasks have networks of their own anyway; choose one");
+  require(weighs || calibration.gate != "none" || calibration.surface == "published", "calibration.surface is ",
+          calibration.surface,
+          ", and with calibration.rule none no gradients are compared; choose a rule, uniform to measure alone");
+  require(weighs || calibration.apply_to == "published", "calibration.apply_to is ", calibration.apply_to,
+          ", and with calibration.rule none nothing is weighted; choose a rule");
+  require(
+      !calibration.both_last_shared || (weighs && surface_of(calibration) == fuller::Surface::last_shared),
+      "calibration.both_last_shared is on, and gradients are not compared at the last shared layer; set calibration.surface to ",
+      "last_shared and choose a rule");
+  require(!calibration.both_last_shared || !model.separate_bev,
+          "calibration.both_last_shared is on, and with model.separate_bev the FPN is not shared");
+  require(calibration.rule == "wpcgrad" || calibration.priorities == "dtp", "calibration.priorities is ", calibration.priorities,
+          ", which only calibration.rule wpcgrad reads; calibration.rule is ", calibration.rule);
+  require(model.parts.lidar || config.init.lidar.empty(), "init.lidar names a file, and model.parts.lidar is off");
+  require(model.parts.camera || config.init.camera.empty(), "init.camera names a file, and model.parts.camera is off");
+  require(!config.init.lidar.empty() || config.init.lidar_names.empty(), "init.lidar_names is set, and init.lidar is not");
+  require(!config.init.camera.empty() || config.init.camera_names.empty(), "init.camera_names is set, and init.camera is not");
 }
 
 void check_calibration(const RunConfig& config) {
@@ -233,6 +295,7 @@ void check_calibration(const RunConfig& config) {
   for (const double weight : task_weights(config)) {
     require(weight > 0, "losses: a static weight is 0; leave the task out by model.parts instead");
   }
+  check_meaning(config);
 }
 
 }  // namespace
@@ -246,11 +309,17 @@ bool is_device_name(const std::string& device) {
 }
 
 void check(const RunConfig& config, const LabelSets& sets) {
+  Kinds known = kinds();
+  known.labels = sets;
+  check(config, known);
+}
+
+void check(const RunConfig& config, const Kinds& kinds) {
   RunConfig copy = config;
   for (const ConfigField& field : fields_of(copy)) {
     std::visit(CheckField{field}, field.value);
   }
-  check_model(config.model, sets);
+  check_model(config.model, kinds);
   check_training(config);
   check_calibration(config);
 }

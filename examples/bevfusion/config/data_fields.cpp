@@ -6,11 +6,16 @@ namespace bevfusion {
 void add_data_fields(FieldList& list, DataConfig& data) {
   list.add("data.root", &data.root, "Folder of the data set, with samples/, maps/ and the tables' folder").also("data");
   list.add("data.version", &data.version, "Name of the tables' folder: v1.0-mini, v1.0-trainval, v1.0-synth").also("version");
+  list.add("data.cameras", &data.cameras, "Channels of the cameras that the network sees, six at most, parted by commas");
+  list.add("data.lidar", &data.lidar, "Channel of the LiDAR");
   list.add("data.train_split", &data.train_split, "Split to train on");
   list.add("data.validation_split", &data.validation_split, "Split to evaluate on");
   list.add("data.labels", &data.labels,
            "Labels of the training samples: all; or boxes on 3 of 4 and maps on the others; or each on one half (FULLER, Tab. 2)")
       .one_of({"full", "disjoint_normal", "disjoint_balance"});
+  list.add("data.sampling", &data.sampling,
+           "Training samples of an epoch: each once, or resampled so that each class of boxes appears about equally often (CBGS)")
+      .one_of({"uniform", "class_balanced"});
   list.add("data.threads", &data.threads, "Threads that load samples").within(1, 1024).also("threads");
   list.add("data.ahead", &data.ahead, "Batches loaded ahead").within(1, 1024);
 }
@@ -25,6 +30,14 @@ void add_loading_fields(FieldList& list, LoadingOptions& loading) {
   list.add("loading.points.close", &loading.points.close, "Returns nearer than this along x and y are the car itself, m")
       .at_least(0);
   list.add("loading.points.close_in_key_frame", &loading.points.close_in_key_frame, "Leave them out of the key frame, too");
+
+  PasteOptions& paste = loading.paste;
+  list.add("loading.paste.on", &paste.on, "Paste objects of other samples into the point clouds; without cameras alone");
+  list.add("loading.paste.objects", &paste.objects,
+           "Objects of a label that a cloud is filled up to: label=number, parted by commas");
+  list.add("loading.paste.least_points", &paste.least_points, "Points that an object needs, as annotated").within(1, 1e6);
+  list.add("loading.paste.pool", &paste.pool, "Training samples that objects are taken from").within(1, 1e6);
+  list.add("loading.paste.without", &paste.without, "Last epochs, in which nothing is pasted").at_least(0);
 
   ImageAugmentationOptions& image = loading.image;
   list.add("loading.image.least_resize", &image.least_resize, "Least resizing of a picture 1600 pixels wide").within(1e-3, 10);

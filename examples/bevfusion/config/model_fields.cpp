@@ -16,6 +16,7 @@ void add_lidar_fields(FieldList& list, ModelConfig& model) {
   list.add("model.voxel_net.inputs", &model.voxel_net.inputs, "Features of a point: x, y, z, intensity, age").within(5, 5);
   list.add("model.voxel_net.channels", &model.voxel_net.channels, "Channels of the stages; each but the first halves the grid")
       .at_least(1);
+  list.add("model.voxel_net.blocks", &model.voxel_net.blocks, "Residual blocks of each stage").at_least(0);
 
   PillarOptions& pillars = model.pillars;
   list.add("model.pillars.inputs", &pillars.inputs, "Features of a point: x, y, z, intensity, age").within(5, 5);
@@ -59,6 +60,15 @@ void add_head_fields(FieldList& list, ModelConfig& model) {
   list.add("model.detection.heads", &detection.heads, "Attention heads").at_least(1);
   list.add("model.detection.feed_forward", &detection.feed_forward, "Hidden channels of the decoder layer").at_least(1);
   list.add("model.detection.branch", &detection.branch, "Hidden channels of each prediction").at_least(1);
+  list.add("model.detection.dropout", &detection.dropout, "Dropout of the decoder layer").within(0, 0.99);
+  list.add("model.detection.score_bias", &detection.score_bias, "Bias that heat map and class start with; -2.19: 0.1")
+      .within(-50, 50);
+  list.add("model.detection.moving_speed", &model.moving_speed,
+           "Speed above which a predicted box gets its label's attribute of moving ones, m/s; < 0: the label's, 0.2 of nuScenes")
+      .within(-1, 1000);
+  list.add("model.detection.limits.x", &model.centre_limits.x, "Predicted boxes are left out beyond this along x, m").at_least(0);
+  list.add("model.detection.limits.y", &model.centre_limits.y, "Beyond this along y, m").at_least(0);
+  list.add("model.detection.limits.z", &model.centre_limits.z, "Beyond this along z, m").at_least(0);
 
   FullerSegOptions& segmentation = model.segmentation;
   list.add("model.segmentation.channels", &segmentation.channels, "Channels of Fuller-seg").at_least(4);
@@ -66,6 +76,7 @@ void add_head_fields(FieldList& list, ModelConfig& model) {
       .within(1, 7);
   list.add("model.segmentation.feed_forward", &segmentation.feed_forward, "Hidden channels of the decoder layer").at_least(1);
   list.add("model.segmentation.heads", &segmentation.heads, "Attention heads").at_least(1);
+  list.add("model.segmentation.dropout", &segmentation.dropout, "Dropout of the decoder layer").within(0, 0.99);
   list.add("model.segmentation.self_attention", &segmentation.self_attention, "Queries look at each other, too");
   list.add("model.segmentation.map_range", &segmentation.map_range, "Reach of the shared map, m; model.bev_range").at_least(1e-3);
   list.add("model.segmentation.mask.range", &segmentation.mask.range, "Reach of the masks to each side, m").at_least(1e-3);
@@ -77,6 +88,7 @@ void add_head_fields(FieldList& list, ModelConfig& model) {
 void add_model_fields(FieldList& list, ModelConfig& model) {
   list.add("model.separate_towers", &model.separate_towers, "A network for each task instead of a shared one")
       .also("separate-towers");
+  list.add("model.separate_bev", &model.separate_bev, "A BEV backbone for each task, behind shared branches and a shared fuser");
   list.add("model.lidar_backbone", &model.lidar_backbone, "Network of the points: voxel_net, pillars");
   list.add("model.image_backbone", &model.image_backbone, "Network of the pictures: swin, conv");
   list.add("model.fuser", &model.fuser, "What joins the branches: concat, or direct, which leaves it to the BEV backbone");

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bevfusion/config/run_config.hpp"
 
+#include <algorithm>
+
 #include "bevfusion/model/batch.hpp"
 #include "bevfusion/model/labels.hpp"
 
@@ -32,15 +34,28 @@ RunConfig run_of_size(const std::string& size) {
   return config;
 }
 
+TablesOptions tables_options(const DataConfig& data) {
+  TablesOptions options;
+  if (data.cameras != DataConfig().cameras) {
+    options.cameras = names_in(data.cameras);
+  }
+  options.lidar = data.lidar;
+  return options;
+}
+
 void complete(RunConfig& config, const LabelSets& sets) {
   const ModelConfig& model = config.model;
   config.loading.lidar = model.parts.lidar;
   config.loading.cameras = model.parts.camera;
+  config.loading.camera_slots = std::min(names_in(config.data.cameras).size(), camera_count);
   config.loading.image.width = static_cast<int>(model.lift_splat.image_width);
   config.loading.image.height = static_cast<int>(model.lift_splat.image_height);
   config.loading.grid.reach = model.segmentation.mask.range;
   config.loading.grid.cells = static_cast<int>(model.segmentation.mask.cells);
   config.loading.box_labels = box_labels(model, sets);
+  for (DetectionLabel& label : config.loading.box_labels) {
+    label.moving_speed = model.moving_speed < 0 ? label.moving_speed : model.moving_speed;
+  }
   config.loading.map_labels = map_labels(model, sets);
   config.loading.seed = config.training.seed;
 }

@@ -8,6 +8,7 @@
 #include "bevfusion/losses/detection_loss.hpp"
 #include "bevfusion/losses/segmentation_loss.hpp"
 #include "bevfusion/model/model_config.hpp"
+#include "bevfusion/nuscenes/tables.hpp"
 
 namespace bevfusion {
 
@@ -15,11 +16,17 @@ namespace bevfusion {
 struct DataConfig {
   std::string root;  ///< folder with samples/, maps/ and the tables
   std::string version = "v1.0-trainval";
+  /// Channels of the cameras, six at most, parted by commas: what the network sees, in this order.
+  std::string cameras = "CAM_FRONT, CAM_FRONT_RIGHT, CAM_FRONT_LEFT, CAM_BACK, CAM_BACK_LEFT, CAM_BACK_RIGHT";
+  std::string lidar = "LIDAR_TOP";  ///< channel of the LiDAR
   std::string train_split = "train";
   std::string validation_split = "val";
   /// Which labels the training samples have: `full`, both on all; `disjoint_normal`, detection on three of four and
   /// segmentation on the others; `disjoint_balance`, each on one half (FULLER, Tab. 2).
   std::string labels = "full";
+  /// How the training samples are drawn: `uniform`, each once an epoch; `class_balanced`, resampled so that each class of boxes
+  /// appears about equally often (CBGS).
+  std::string sampling = "uniform";
   int threads = 2;  ///< that load samples
   int ahead = 8;    ///< batches loaded ahead
 };
@@ -103,6 +110,9 @@ struct RunConfig {
 /// @throws std::invalid_argument for another name than tiny, small or full.
 RunConfig run_of_size(const std::string& size);
 
+/// What of a data set's tables is read for a run.
+TablesOptions tables_options(const DataConfig& data);
+
 /// Sets the fields that follow from others and cannot be chosen: which sensors are loaded, the sizes of pictures and masks, the
 /// labels of masks and boxes, and the loader's seed.
 /// @param sets  the sets of labels that the config may name
@@ -115,5 +125,9 @@ bool is_device_name(const std::string& device);
 /// Looks for what makes no run: unknown names, numbers out of range, sizes that do not fit each other.
 /// @throws std::invalid_argument that names the field and says what it may be.
 void check(const RunConfig& config, const LabelSets& sets = label_sets());
+
+struct Kinds;
+/// The same with parts and labels that the program itself need not have.
+void check(const RunConfig& config, const Kinds& kinds);
 
 }  // namespace bevfusion

@@ -59,6 +59,11 @@ void add_loss_fields(FieldList& list, LossConfig& losses) {
   list.add("losses.detection.heat_map", &detection.heat_map, "Weight of the heat map").at_least(0);
   list.add("losses.detection.smooth_l1_beta", &detection.smooth_l1_beta, "Where smooth L1 turns from quadratic to linear; 0: L1")
       .at_least(0);
+  list.add("losses.detection.code.centre", &detection.code.centre, "Within box and velocity: weight of x and y").at_least(0);
+  list.add("losses.detection.code.height", &detection.code.height, "Weight of z").at_least(0);
+  list.add("losses.detection.code.size", &detection.code.size, "Weight of the logarithms of the three sizes").at_least(0);
+  list.add("losses.detection.code.heading", &detection.code.heading, "Weight of the heading's sine and cosine").at_least(0);
+  list.add("losses.detection.code.velocity", &detection.code.velocity, "Weight of the velocity").at_least(0);
   list.add("losses.detection.focal.alpha", &detection.focal.alpha, "Balance of the focal loss; < 0: none").within(-1, 1);
   list.add("losses.detection.focal.gamma", &detection.focal.gamma, "Exponent of the focal loss").within(0, 10);
   list.add("losses.detection.matching.classification", &detection.matching.classification, "Weight of the class in the matching")
