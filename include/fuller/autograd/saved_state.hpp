@@ -147,7 +147,7 @@ void read_state(Archive& archive, State& state, Modalities* modalities) {
   expect_same(read("modalities"), modalities == nullptr ? std::string() : joined(modalities->names), "modalities");
   std::vector<double> rule_state = state.rule.state;
   restore(read("state"), "state of the rule", rule_state);
-  state.rule.check(rule_state);
+  state.rule.check(static_cast<int>(state.tasks.size()), rule_state);
   std::vector<double> counters{0, 0};
   restore(read("counters"), "counters", counters);
   constexpr double most = 1e15;

@@ -31,7 +31,7 @@ class TaskRule {
   }
 
   /// @throws Error for a saved state that no steps can have left.
-  void check(const std::vector<double>& saved) const { call_->check(static_cast<int>(verdict.shared.size()), saved.data()); }
+  void check(int tasks, const std::vector<double>& saved) const { call_->check(tasks, saved.data()); }
 
   /// The rule under its policies, if it is a `Rule`; else null.
   template <class Rule>
