@@ -86,7 +86,7 @@ class Calibration {
   /// @throws Error for fewer than two names, a name given twice, or options that make no sense.
   void modalities(ModalityGate gate, std::vector<std::string> names) {
     if (names.size() < 2) {
-      detail::fail("modalities() got ", names.size(), " names; two are needed to be compared");
+      detail::fail("modalities() needs two names or more, got ", names.size(), ": gates compare branches; leave it out for one");
     }
     detail::expect_names(names, "modality");
     auto made = std::make_shared<detail::Modalities>(std::move(gate), std::move(names));
