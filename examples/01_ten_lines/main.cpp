@@ -17,6 +17,7 @@ int main() {
   const auto target_a = x.slice(1, 0, 1).sin(), target_b = x.slice(1, 1, 2).cos();
 
   fuller::Calibration calibration(fuller::IMTL_G(), {"a", "b"});
+  calibration.name_parameters(shared->named_parameters(), "shared.");  // only so that describe() can say what they are called
   for (int step = 0; step <= 100; ++step) {
     auto [z_a, z_b] = calibration.fork<2>(torch::tanh(shared(x)));
     auto loss = calibration.sum({torch::mse_loss(head_a(z_a), target_a), 9 * torch::mse_loss(head_b(z_b), target_b)});
@@ -29,4 +30,5 @@ int main() {
                   loss.item<double>(), seen.weights[0], seen.weights[1], seen.gamma_task, seen.gamma_task_weighted);
     }
   }
+  std::printf("\n%s", calibration.describe().c_str());
 }
