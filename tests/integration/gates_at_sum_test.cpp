@@ -206,6 +206,41 @@ TEST_CASE("A branch that one task reads through the gate, beside one that anothe
   CHECK(largest_difference(calibration.diagnostics().gates, gates) < 1e-12);
 }
 
+TEST_CASE("A task that reads one gated modality alone does not reach the other's parameters") {
+  Branched model;
+  const Tensor W2 = random_parameter({5, 3});
+  const auto losses_of = [&](const Tensors& f) {
+    return Tensors{model.loss(0, model.z(f)), model.loss(1, torch::tanh(f[0].mm(W2.t())))};
+  };
+  const Tensors features = model.features();
+  const Tensors losses = losses_of(features);
+  const Tensor W_gradient = gradient_of(losses[0], {model.W}).front();
+  const Tensors of_one = gradient_of(losses[0], features);
+  const Tensor of_two = gradient_of(losses[1], {features[0]}).front();
+  const auto back = [&](const Tensor& from, const Tensor& cotangent, const Tensor& to) {
+    return torch::autograd::grad({from}, {to}, {cotangent}, true)[0];
+  };
+  SECTION("it is a head of the one task, and so plain") {
+    Calibration calibration = gating(fuller::Constant({0.5, 3}), {"one", "two"}, at_sum(ApplyTo::shared_only));
+    std::vector<double> state{1, 1};
+    const std::vector<double> gates = expected_gates(
+        {W_gradient.narrow(1, 0, 3).norm().item<double>(), W_gradient.narrow(1, 3, 3).norm().item<double>()}, state);
+    const Tensor at_a = (0.5 * of_one[0] + 3 * of_two) * gates[0];
+    calibration.sum(losses_of(calibration.gate(model.features(), model.W))).backward();
+    CHECK(difference({model.A.grad()}, {back(features[0], at_a, model.A)}) < 1e-12);
+    CHECK(difference({model.B.grad()}, {back(features[1], of_one[1] * gates[1], model.B)}) < 1e-12);
+    CHECK(difference({model.E.grad()},
+                     {back(features[0], at_a, model.E) + back(features[1], 0.5 * of_one[1] * gates[1], model.E)}) < 1e-12);
+    CHECK(largest_difference(calibration.diagnostics().gates, gates) < 1e-12);
+  }
+  SECTION("and it is not compared") {
+    Calibration calibration = gating(fuller::IMTL_G(), {"one", "two"}, at_sum(ApplyTo::all));
+    const std::vector<double> weights = imtl_g(gram_at(losses, {model.A, model.E})).shared;
+    calibration.sum(losses_of(calibration.gate(model.features(), model.W))).backward();
+    CHECK(largest_difference(calibration.diagnostics().weights, weights) < 1e-12);
+  }
+}
+
 TEST_CASE("A gate on updates gates no gradient of a task alone") {
   fuller::ModalityGateOptions gate;
   gate.target = fuller::GateTarget::update;

@@ -113,7 +113,8 @@ struct GateStep {
   std::vector<bool> weights_seen;     ///< whose gradients the backward that runs has shown
   std::weak_ptr<const Running> run;   ///< and which that is
   std::vector<PlainCotangents> plain;
-  bool shut = false;  ///< lets nothing through in passes of our own
+  JoinedBranches joined;  ///< while this lives, walks tell its branches apart
+  bool shut = false;      ///< lets nothing through in passes of our own
 
   /// Forgets what another backward has shown.
   void begin() {

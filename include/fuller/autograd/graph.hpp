@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <cstring>
 #include <typeinfo>
 #include <utility>
@@ -32,14 +33,56 @@ inline const at::Tensor* leaf_of(const Node* node) {
 /// Where the engine delivers the gradient of `tensor`: its producer's output, or the accumulation node of a leaf.
 inline Edge gradient_edge(const at::Tensor& tensor) { return torch::autograd::impl::gradient_edge(tensor); }
 
+/// A gate's node joins branches that have nothing to do with each other: what goes in at slot k comes out at edge k. Whoever asks
+/// what a loss reaches asks for that edge alone.
+class JoinedBranches {
+ public:
+  JoinedBranches() { ++alive(); }
+  ~JoinedBranches() { --alive(); }
+  JoinedBranches(const JoinedBranches&) : JoinedBranches() {}
+  JoinedBranches& operator=(const JoinedBranches&) = default;
+
+  /// Whether the node is one of a gate; looked at only while there are gates, since it takes a moment.
+  static bool is(const Node& node) {
+    if (alive() == 0) {
+      return false;
+    }
+    thread_local std::vector<std::pair<const std::type_info*, bool>> known;
+    const std::type_info& type = typeid(node);
+    for (const auto& [one, joins] : known) {
+      if (one == &type) {
+        return joins;
+      }
+    }
+    known.emplace_back(&type, std::strstr(type.name(), "6fuller6detail10BranchGate") != nullptr);
+    return known.back().second;
+  }
+
+ private:
+  static std::atomic<int>& alive() {
+    static std::atomic<int> gates{0};
+    return gates;
+  }
+};
+
 /// Visits `start` and each edge behind it, towards the inputs; `visit(edge)` returns false to go no further there. The edges of a
-/// node are walked once, and not at all where it is in `seen`, which holds the walked nodes in the end.
+/// node are walked once, and not at all where it is in `seen`, which holds the walked nodes in the end; of a gate, those alone of
+/// the branches that are read.
 template <class Visit>
 void walk(const Edge& start, NodeSet& seen, Visit visit) {
   std::vector<const Node*> open;
-  const auto enter = [&](const Edge& edge) {
-    if (edge.function && visit(edge) && seen.insert(edge.function.get())) {
-      open.push_back(edge.function.get());
+  const auto enter = [&](const Edge& first) {
+    const Edge* edge = &first;
+    while (edge->function && visit(*edge)) {
+      const Node* node = edge->function.get();
+      const bool is_new = seen.insert(node);
+      if (!JoinedBranches::is(*node) || edge->input_nr >= node->next_edges().size()) {
+        if (is_new) {
+          open.push_back(node);
+        }
+        return;
+      }
+      edge = &node->next_edges()[edge->input_nr];
     }
   };
   enter(start);
