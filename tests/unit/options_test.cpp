@@ -144,10 +144,10 @@ TEST_CASE("a saved state with numbers that no step leaves is refused, rule by ru
     const fuller::Weighting weighting(rule);
     std::vector<double> state(std::size_t(weighting.state_size(tasks)));
     weighting.initialise(tasks, state.data());
-    weighting.check(tasks, state.data());
+    weighting.check_state(tasks, state.data());
     state[std::size_t(place)] = value;
     try {
-      weighting.check(tasks, state.data());
+      weighting.check_state(tasks, state.data());
     } catch (const fuller::Error& error) {
       return std::string(error.what());
     }
@@ -165,5 +165,5 @@ TEST_CASE("a saved state with numbers that no step leaves is refused, rule by ru
   CHECK(damage(fuller::DWA(), 10, -3).empty());        // so may a mean loss
   const fuller::ModalityGate gate;
   const std::vector<double> gates{1, 1.5};
-  CHECK_THROWS_AS(gate.check(2, gates.data()), fuller::Error);
+  CHECK_THROWS_AS(gate.check_state(2, gates.data()), fuller::Error);
 }

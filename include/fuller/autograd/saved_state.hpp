@@ -147,7 +147,7 @@ void read_state(Archive& archive, State& state, Modalities* modalities) {
   expect_same(read("modalities"), modalities == nullptr ? std::string() : joined(modalities->names), "modalities");
   std::vector<double> rule_state = state.rule.state;
   restore(read("state"), "state of the rule", rule_state);
-  state.rule.check(static_cast<int>(state.tasks.size()), rule_state);
+  state.rule.check_state(static_cast<int>(state.tasks.size()), rule_state);
   std::vector<double> counters{0, 0};
   restore(read("counters"), "counters", counters);
   constexpr double most = 1e15;
@@ -160,8 +160,8 @@ void read_state(Archive& archive, State& state, Modalities* modalities) {
     std::vector<double> gates = modalities->scales;
     restore(read("gate_state"), "state of the gate", gate_state);
     restore(read("gates"), "list of gates", gates);
-    modalities->gate.check(static_cast<int>(gate_state.size()), gate_state.data());
-    modalities->gate.check(static_cast<int>(gates.size()), gates.data());
+    modalities->gate.check_state(static_cast<int>(gate_state.size()), gate_state.data());
+    modalities->gate.check_state(static_cast<int>(gates.size()), gates.data());
     modalities->state = std::move(gate_state);
     modalities->scales = std::move(gates);
   }

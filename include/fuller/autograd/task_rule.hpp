@@ -31,7 +31,7 @@ class TaskRule {
   }
 
   /// @throws Error for a saved state that no steps can have left.
-  void check(int tasks, const std::vector<double>& saved) const { call_->check(tasks, saved.data()); }
+  void check_state(int tasks, const std::vector<double>& saved) const { call_->check_state(tasks, saved.data()); }
 
   /// The rule under its policies, if it is a `Rule`; else null.
   template <class Rule>
@@ -50,7 +50,7 @@ class TaskRule {
     virtual int state_size(int tasks) const = 0;
     virtual int scratch_size(int tasks) const = 0;
     virtual void initialise(int tasks, double* state) const = 0;
-    virtual void check(int tasks, const double* state) const = 0;
+    virtual void check_state(int tasks, const double* state) const = 0;
     virtual void run(const Evidence<>& evidence, double* state, WeightsView out, double* scratch) const = 0;
   };
 
@@ -60,7 +60,7 @@ class TaskRule {
     int state_size(int tasks) const override { return weighting_.state_size(tasks); }
     int scratch_size(int tasks) const override { return weighting_.scratch_size(tasks); }
     void initialise(int tasks, double* kept) const override { weighting_.initialise(tasks, kept); }
-    void check(int tasks, const double* kept) const override { weighting_.check(tasks, kept); }
+    void check_state(int tasks, const double* kept) const override { weighting_.check_state(tasks, kept); }
     void run(const Evidence<>& evidence, double* kept, WeightsView out, double* scratch) const override {
       weighting_(Serial{}, evidence, kept, out, scratch);
     }

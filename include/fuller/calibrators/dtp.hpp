@@ -49,7 +49,7 @@ struct DTP {
   }
 
   /// @throws Error for numbers that no step can have left in the state.
-  void check(int tasks, const double* state) const {
+  void check_state(int tasks, const double* state) const {
     const int k = detail::EpochMeans::damaged(tasks, state);
     detail::require_saved(name, "epoch means", k, k < 0 ? 0 : state[k], k < 0);
     for (int i = 0; i < tasks; ++i) {

@@ -46,7 +46,7 @@ struct DWA {
   }
 
   /// @throws Error for numbers that no step can have left in the state.
-  void check(int tasks, const double* state) const {
+  void check_state(int tasks, const double* state) const {
     const int k = detail::EpochMeans::damaged(tasks, state);
     detail::require_saved(name, "epoch means", k, k < 0 ? 0 : state[k], k < 0);
   }

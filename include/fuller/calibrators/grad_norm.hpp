@@ -83,7 +83,7 @@ struct GradNorm {
   }
 
   /// @throws Error for numbers that no step can have left in the state.
-  void check(int tasks, const double* state) const {
+  void check_state(int tasks, const double* state) const {
     for (int i = 0; i < tasks; ++i) {
       const auto finite = [&](int part) { return detail::is_finite(state[part * tasks + i]); };
       const auto not_negative = [&](int part) { return finite(part) && state[part * tasks + i] >= 0; };

@@ -136,7 +136,7 @@ struct ModalityGate {
 
   /// Refuses gates that no steps can have left, such as those from a damaged file.
   /// @throws Error unless every gate lies in (0, 1].
-  void check(int branches, const double* state) const {
+  void check_state(int branches, const double* state) const {
     for (int m = 0; m < branches; ++m) {
       detail::require_saved(name, "gate", m, state[m], state[m] > 0 && state[m] <= 1);
     }

@@ -58,11 +58,12 @@ struct is_rule<
 
 namespace detail {
 
-/// Whether a rule, or a part of one, has `void check(int tasks, const double* state) const`.
+/// Whether a rule, or a part of one, has `void check_state(int tasks, const double* state) const`.
 template <class Rule, class = void>
 struct rule_checks_state : std::false_type {};
 template <class Rule>
-struct rule_checks_state<Rule, std::void_t<decltype(std::declval<const Rule&>().check(0, static_cast<const double*>(nullptr)))>>
+struct rule_checks_state<Rule,
+                         std::void_t<decltype(std::declval<const Rule&>().check_state(0, static_cast<const double*>(nullptr)))>>
     : std::true_type {};
 
 }  // namespace detail

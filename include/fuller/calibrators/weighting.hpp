@@ -122,10 +122,10 @@ class Weighting {
 
   /// Refuses a state that no steps can have left, such as one from a damaged file.
   /// @throws Error for a last weight that is negative or not finite, and for what the rule refuses in its part
-  /// (`void check(int tasks, const double* state) const`, where it has one).
-  void check(int tasks, const double* state) const {
+  /// (`void check_state(int tasks, const double* state) const`, where it has one).
+  void check_state(int tasks, const double* state) const {
     if constexpr (detail::rule_checks_state<Rule>::value) {
-      rule_.check(tasks, state);
+      rule_.check_state(tasks, state);
     }
     const double* const last = state + rule_.state_size(tasks);
     for (int i = 0; i < tasks; ++i) {

@@ -65,9 +65,9 @@ struct WPCGrad {
   }
 
   /// @throws Error for what the distribution refuses in a saved state, where it says so.
-  void check([[maybe_unused]] int tasks, [[maybe_unused]] const double* state) const {
+  void check_state([[maybe_unused]] int tasks, [[maybe_unused]] const double* state) const {
     if constexpr (detail::rule_checks_state<Distribution>::value) {
-      distribution.check(tasks, state);
+      distribution.check_state(tasks, state);
     }
   }
 

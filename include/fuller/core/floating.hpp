@@ -29,9 +29,9 @@ inline constexpr double zero_gradient = 1e-13;
 /// x s_i s_j for s_i, s_j >= 0, in an order in which no product of two leaves the range of doubles unless all three do. The same
 /// for s_j, s_i.
 FULLER_HD constexpr double scaled_twice(double x, double s_i, double s_j) {
-  const double small = s_i < s_j ? s_i : s_j;
-  const double large = s_i < s_j ? s_j : s_i;
-  return x > 1 || x < -1 ? x * small * large : x * large * small;
+  const double lesser = s_i < s_j ? s_i : s_j;
+  const double greater = s_i < s_j ? s_j : s_i;
+  return x > 1 || x < -1 ? x * lesser * greater : x * greater * lesser;
 }
 
 }  // namespace detail
