@@ -58,6 +58,62 @@ TEST_CASE("optimizer.step() in place of calibration.step() is said at the next g
   CHECK(contains(thrown_by([&] { run.calibration.sum({run.net.loss(0, z), run.net.loss(1, z)}); }), "never applied"));
 }
 
+TEST_CASE("SGD, which leaves the versions of what it writes, is seen by the values") {
+  UpdatingRun run;
+  torch::optim::SGD sgd(run.net.parameters(), torch::optim::SGDOptions(0.01));
+  run.backward();
+  sgd.step();
+  CHECK(contains(run.said(), "never applied"));
+}
+
+TEST_CASE("calibration.step() after an optimiser has moved a branch, or with lists that are not the branches'") {
+  UpdatingRun run;
+  const std::vector<Tensors> branches = run.net.branch_parameters();
+  const auto step_with = [&](const std::vector<Tensors>& lists) {
+    return thrown_by([&] { run.calibration.step(run.optimizer, lists); });
+  };
+  for (int step = 0; step < 3; ++step) {  // until a gate is other than 1
+    run.backward();
+    run.calibration.step(run.optimizer, branches);
+    run.optimizer.zero_grad();
+  }
+  run.backward();
+  const std::vector<double> gates = run.calibration.diagnostics().gates;
+  REQUIRE((gates[0] != 1.0 || gates[1] != 1.0));
+  const Tensor before = branches[0].front().detach().clone();
+  CHECK(contains(step_with({branches[1], branches[0]}), "in the order of modalities()"));
+  CHECK(contains(step_with({{}, {}}), "none of which lies behind its gate"));
+  CHECK(before.equal(branches[0].front()));
+  CHECK(step_with(branches).empty());
+
+  run.backward();
+  run.optimizer.step();
+  CHECK(contains(step_with(branches), "never applied"));
+}
+
+TEST_CASE("A step whose backward passed no gate is not gated") {
+  UpdatingRun run;
+  for (int step = 0; step < 3; ++step) {
+    run.backward();
+    run.calibration.step(run.optimizer, run.net.branch_parameters());
+    run.optimizer.zero_grad();
+  }
+  const std::vector<double> gates = run.calibration.diagnostics().gates;
+  REQUIRE((gates[0] != 1.0 || gates[1] != 1.0));
+  torch::optim::SGD sgd(run.net.parameters(), torch::optim::SGDOptions(0.01));
+  const Tensor z = run.net.shared(run.net.fuse(run.net.features()));
+  run.calibration.sum({run.net.loss(0, z), run.net.loss(1, z)}).backward();
+  const std::vector<Tensors> branches = run.net.branch_parameters();
+  Tensors expected;
+  for (const Tensors& branch : branches) {
+    expected.push_back(branch.front().detach() - 0.01 * branch.front().grad());
+  }
+  run.calibration.step(sgd, branches);
+  for (std::size_t m = 0; m < branches.size(); ++m) {
+    CHECK((branches[m].front() - expected[m]).abs().max().item<double>() < 1e-15);
+  }
+}
+
 TEST_CASE("Steps on a device say it as well") {
   static HostStream stream;
   UpdatingRun run;

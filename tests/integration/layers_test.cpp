@@ -219,6 +219,18 @@ TEST_CASE("What has more than one last layer is refused with the layers that wer
     const Tensor in = h();
     return second(in) * torch::sigmoid(in);
   });
+  expect_refused("a factor without a bound: rectified", {"splits at MulBackward0"}, named, parameters, [&] {
+    const Tensor y = second(h());
+    return y * third(y).clamp_min(0);
+  });
+  expect_refused("a factor without a bound: log-softmax", {"splits at MulBackward0"}, named, parameters, [&] {
+    const Tensor y = second(h());
+    return y * torch::log_softmax(third(y), 1);
+  });
+  expect_refused("a factor without a bound: log-sigmoid", {"splits at MulBackward0"}, named, parameters, [&] {
+    const Tensor y = second(h());
+    return y * torch::log_sigmoid(third(y));
+  });
   expect_refused("a highway", {"joins, at AddBackward0"}, named, parameters, [&] {
     const Tensor in = h();
     const Tensor share = torch::sigmoid(third(in));
@@ -290,6 +302,10 @@ TEST_CASE("A weight made of several parameters: all of them are the layer's") {
   with_bias.last_shared_bias = true;
   expect_surface(
       "with its bias", {A, B, bias}, all, [&] { return torch::linear(data, frozen + A.mm(B), bias); }, {}, with_bias);
+  expect_surface(
+      "what is added after an activation is no bias of the layer", {W}, {W, bias},
+      [&] { return torch::tanh(data.mm(W.t())) + bias; }, {}, with_bias);
+  expect_surface("a weight named twice counts once", {W}, {W}, [&] { return data.mm(W.t()); }, {W, W});
   const Tensor kernel_a = torch::randn({4, 3}, trained);
   const Tensor kernel_b = torch::randn({3, 27}, trained);
   const Tensor image = torch::randn({2, 3, 6, 6}, wide);

@@ -70,6 +70,7 @@ struct Modalities {
   std::vector<std::int64_t> widths;                 ///< channels of each branch, as last seen
   std::unordered_map<const void*, Hook> hooks;      ///< one for each fusion weight
   std::vector<std::weak_ptr<GateStep>> open_steps;  ///< steps whose graph is alive
+  std::int64_t moved_in = -1;                       ///< State::backwards when the gates moved last
   PendingUpdates pending;                           ///< gates on updates that no step() has applied yet
   std::shared_ptr<GatesOnDevice> device;            ///< does the arithmetic where given, as State::device does
 
@@ -242,6 +243,7 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
     }
     if (anything) {
       open_gates(*step);
+      modalities.moved_in = step->state->backwards;
       if (modalities.gate.options.target == GateTarget::gradient) {
         for (const PlainCotangents& of_loss : plain) {
           send_plain(*step, of_loss);
@@ -362,7 +364,7 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
              "' and the other branches ran before the gradient of the fusion weight was ",
              "known: the weight is frozen, used a second time further back, inside a checkpoint that does not hold the branches "
              "too, or not among the inputs of this backward; gate with the weight that reads the branches and nothing else, and "
-             "differentiate to it too");
+             "differentiate to it too (by backward() with inputs, since autograd::grad() captures it unseen)");
       }
     }
   }

@@ -286,6 +286,11 @@ class Calibration {
   void step(Optimizer& optimizer, const std::vector<Tensors>& branches) {
     detail::Modalities& all = expect_modalities(branches);
     if (all.gate.options.target == GateTarget::update) {
+      all.pending.expect_applied(all.names);
+      all.pending.expect_lists(branches, all.names);
+    }
+    // Gates are those of the last backward: one that passed none gates nothing.
+    if (all.gate.options.target == GateTarget::update && all.moved_in == state_->backwards) {
       if (all.device) {
         detail::step_gated(optimizer, branches, all.device->scales());
       } else {

@@ -23,8 +23,9 @@ inline bool is_gate(const Edge& edge) {
   Edge at = edge;
   while (at.function) {
     const std::string name = at.function->name();
-    for (const char* bounded : {"Sigmoid", "sigmoid", "Softmax", "Hardtanh", "Clamp"}) {
-      if (name.find(bounded) != std::string::npos) {
+    // In full: a log-sigmoid, a log-softmax and a clamp on one side have no bound.
+    for (const char* bounded : {"SigmoidBackward", "HardsigmoidBackward", "SoftmaxBackward", "HardtanhBackward"}) {
+      if (name.rfind(bounded, 0) == 0) {
         return true;
       }
     }
@@ -45,7 +46,7 @@ inline bool is_gate(const Edge& edge) {
 /// one, if
 ///
 ///  - no layer lies between (y sigmoid(y), y / |y|, a GLU, what is joined with its own activation), or
-///  - layers lie only on ways that end in a sigmoid, softmax or clamp and meet a free one in an element-wise product: a gate
+///  - layers lie only on ways that end in a sigmoid, softmax or hardtanh and meet a free one in an element-wise product: a gate
 ///    s(y) on y, as in squeeze-and-excite. The gate's own layers are shared parameters like those before it and are trained with
 ///    the same weighted sum; the gradients that are compared are those of y's layer, which every way passes.
 ///

@@ -26,6 +26,18 @@ struct LastLayer {
   std::string trouble;                 ///< why none was found, in words
 };
 
+/// Whether a node changes no value, so that what was added downstream of it was added to the layer's own output.
+inline bool only_rearranges(const Node& node) {
+  const std::string name = node.name();
+  for (const char* view : {"View", "UnsafeView", "ReshapeAlias", "Transpose", "TBackward", "Permute", "Alias", "Squeeze",
+                           "Unsqueeze", "ToCopy", "Expand"}) {
+    if (name.rfind(view, 0) == 0) {
+      return true;
+    }
+  }
+  return false;
+}
+
 /// Follows a shared representation back to the last layer with a weight.
 ///
 /// Goes through activations, normalisations, pooling, views and casts: through every node that has one way on, and, unless told
@@ -39,7 +51,11 @@ inline LastLayer last_layer(const at::Tensor& z, bool through_diamonds = true) {
   while (layer.output.function && leaf_of(layer.output.function.get()) == nullptr) {
     const Node& node = *layer.output.function;
     LayerNode seen = look_at(node);
-    layer.bias = seen.bias.defined() ? seen.bias : layer.bias;
+    if (seen.bias.defined()) {
+      layer.bias = seen.bias;
+    } else if (layer.bias.defined() && seen.weights.empty() && !only_rearranges(node)) {
+      layer.bias = at::Tensor();  // what was added to something made of the layer's output is none of the layer's own
+    }
     if (!seen.weights.empty()) {
       layer.weights = std::move(seen.weights);
       layer.way_to_weight = std::move(seen.way_to_weight);

@@ -66,6 +66,7 @@ struct LossSum : torch::autograd::Function<LossSum> {
     if (summed->serial != step.sums) {
       fail("sum() was called once more on losses behind the same fork(); go backward from the last sum alone");
     }
+    ++state.backwards;
     const at::Tensor& scale = gradients[0];
     step.outcome = Outcome(state.tasks.size());
     step.passes = 0;

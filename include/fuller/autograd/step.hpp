@@ -122,7 +122,8 @@ struct State {
 
   std::int64_t step = 0;
   std::int64_t epoch = 0;
-  int nested = 0;  ///< depth of passes of our own inside a running backward
+  std::int64_t backwards = 0;  ///< backwards that reached a sum(), weighed or not
+  int nested = 0;              ///< depth of passes of our own inside a running backward
 
   Outcome last;  ///< the last step's, to be looked at
 

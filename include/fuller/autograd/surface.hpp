@@ -100,7 +100,12 @@ inline void choose_surface(const State& state, Step& step, const std::vector<at:
     return;
   }
   step.named = !named.empty();
-  step.surface = std::move(named);
+  std::unordered_set<const void*> seen;  // tied weights may be named twice, and count once
+  for (at::Tensor& parameter : named) {
+    if (!parameter.defined() || seen.insert(parameter.unsafeGetTensorImpl()).second) {
+      step.surface.push_back(std::move(parameter));
+    }
+  }
   if (step.surface.empty() && state.surface == Surface::all_shared) {
     step.surface = leaves_behind(step.roots);
   } else if (step.surface.empty()) {
