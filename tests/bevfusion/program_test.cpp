@@ -319,10 +319,11 @@ TEST_CASE("wrong words are named, and what was meant", "[bevfusion][program]") {
         "");
   CHECK(lacking(says({"train", "--out", "x", "--training.log_every"}), {"--training.log_every"}) == "");
   CHECK(lacking(says({"train", "--out", "x", "--steps", "-1"}), {"--steps: -1 is out of range; it may be >= 0"}) == "");
-  CHECK(lacking(says({"train", "--out", "x", "--epochs", "99999999999999999999"}), {"--epochs: 99999999999999999999"}) == "");
-  CHECK(lacking(says({"train", "--out", "x", "--epochs", "010"}), {"--epochs: '010'"}) == "");
-  CHECK(lacking(says({"train", "--out", "x", "--epochs", "1e3"}), {"--epochs: '1e3' is no whole number"}) == "");
-  CHECK(lacking(says({"train", "--out", "x", "--seed", "-1"}), {"--seed: -1 is out of range"}) == "");
+  CHECK(lacking(says({"train", "--out", "x", "--epochs", "99999999999999999999"}), {"--training.epochs: 99999999999999999999"}) ==
+        "");
+  CHECK(lacking(says({"train", "--out", "x", "--epochs", "010"}), {"--training.epochs: '010'"}) == "");
+  CHECK(lacking(says({"train", "--out", "x", "--epochs", "1e3"}), {"--training.epochs: '1e3' is no whole number"}) == "");
+  CHECK(lacking(says({"train", "--out", "x", "--seed", "-1"}), {"--training.seed: -1 is out of range"}) == "");
   CHECK(lacking(says({"eval", "--run", "x", "--threads", "0"}), {"--threads: 0 is out of range; it may be >= 1"}) == "");
   CHECK(lacking(says({"eval", "--run", "x", "--batch", "5000000000"}), {"--batch: 5000000000 is out of range"}) == "");
   CHECK(lacking(says({"synth", "--out", "x", "--scenes", "99999999999"}), {"--scenes: 99999999999 is out of range"}) == "");
