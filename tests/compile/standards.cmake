@@ -2,6 +2,7 @@
 #
 # Compiles a file without making an object. Without SAYS it must compile, with this project's warnings as errors. With SAYS every
 # error must match, and there must be one.
+string(STRIP "${INCLUDES}" INCLUDES)
 separate_arguments(INCLUDES)
 set(flags "-std=c++${STANDARD}" -fsyntax-only)
 foreach(folder IN LISTS INCLUDES)
