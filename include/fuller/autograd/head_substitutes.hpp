@@ -172,7 +172,7 @@ class HooksAside {
     }
 #endif
   }
-  ~HooksAside() {
+  ~HooksAside() {  // NOLINT(modernize-use-equals-default): it is empty before LibTorch 2 alone
 #if TORCH_VERSION_MAJOR >= 2
     for (std::size_t k = 0; k < parameters_.size(); ++k) {
       torch::autograd::impl::hooks(parameters_[k]) = std::move(aside_[k]);
