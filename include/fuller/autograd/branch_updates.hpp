@@ -22,20 +22,29 @@ inline at::Tensor share_of(const at::Tensor& scales, std::size_t m, at::ScalarTy
 inline bool goes_all_the_way(const std::vector<double>& scales, std::size_t m) { return scales[m] == 1.0; }
 inline bool goes_all_the_way(const at::Tensor& /*scales*/, std::size_t /*m*/) { return false; }
 
+/// @throws Error for a parameter that is in two lists.
+inline void expect_apart(const std::vector<std::vector<at::Tensor>>& branches) {
+  std::unordered_set<const void*> seen;
+  for (const auto& branch : branches) {
+    for (const at::Tensor& parameter : branch) {
+      if (!seen.insert(parameter.unsafeGetTensorImpl()).second) {
+        fail("step() got a parameter of shape ", parameter.sizes(), " twice; branches whose updates are gated share none: gate ",
+             "those that do by GateTarget::gradient");
+      }
+    }
+  }
+}
+
 /// One optimiser step in which branch m's parameters move the share w_m of the way: p <- p + w_m (p' - p).
 ///
 /// An adaptive optimiser divides a constant factor on the gradient out again; it cannot divide this one out.
-/// @param scales  M doubles, on the host or on the device
-/// @throws Error, before anything has moved, for a parameter that is in two lists.
+/// @param branches  M lists of parameters, none of them in two
+/// @param scales    M doubles, on the host or on the device
 template <class Optimizer, class Scales>
 void step_gated(Optimizer& optimizer, const std::vector<std::vector<at::Tensor>>& branches, const Scales& scales) {
-  std::unordered_set<const void*> seen;
   std::vector<std::vector<at::Tensor>> before(branches.size());
   for (std::size_t m = 0; m < branches.size(); ++m) {
     for (const at::Tensor& parameter : branches[m]) {
-      if (!seen.insert(parameter.unsafeGetTensorImpl()).second) {
-        fail("step() got a parameter of shape ", parameter.sizes(), " twice; branches whose updates are gated share none");
-      }
       before[m].push_back(goes_all_the_way(scales, m) ? at::Tensor() : parameter.detach().clone());
     }
   }

@@ -278,14 +278,17 @@ class Calibration {
   /// of the way only: p <- p + w_m (p' - p), which an adaptive optimiser cannot cancel (it does cancel a constant factor on
   /// gradients). Weight decay is part of the update. Waits for nothing; holds a copy of the branches' parameters meanwhile.
   /// optimizer.step() in its place is noticed by the next gate() or sum(): all parameters of a branch were then written since its
-  /// gate moved.
+  /// gate moved. After a backward that passed no gate nothing is gated.
   ///
   /// @param branches  M lists of parameters in the order of the modalities
-  /// @throws Error before modalities(), for a wrong number of lists, or a parameter in two of them
+  /// @throws Error, before anything has moved: before modalities(), for a wrong number of lists, a parameter in two of them,
+  /// lists
+  ///         that are not those of the gates' branches, or parameters that an optimiser has moved since the gates did
   template <class Optimizer>
   void step(Optimizer& optimizer, const std::vector<Tensors>& branches) {
     detail::Modalities& all = expect_modalities(branches);
     if (all.gate.options.target == GateTarget::update) {
+      detail::expect_apart(branches);
       all.pending.expect_applied(all.names);
       all.pending.expect_lists(branches, all.names);
     }
