@@ -318,7 +318,7 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
     for (std::size_t k = 0; k < step.through.size() && !only_measures; ++k) {
       const std::size_t m = step.through[k];
       if (modalities.device || modalities.scales[m] != 1.0) {  // those on the device are not known here
-        modalities.pending.note(m, step.node->next_edge(k));
+        modalities.pending.note(m, step.node->next_edge(k), /*values=*/modalities.device == nullptr);
       }
     }
   }

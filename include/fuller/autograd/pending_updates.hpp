@@ -26,11 +26,12 @@ class PendingUpdates {
  public:
   void begin(std::size_t branches) { of_branches_.assign(branches, {}); }
   /// The gate of branch m, which `edge` leads to, has another value than 1.
-  void note(std::size_t m, const Edge& edge) {
+  /// @param values  whether values may be looked at: not where the steps run on a device, which would be waited for
+  void note(std::size_t m, const Edge& edge, bool values) {
     walk(edge, [&](const Edge& reached) {
       const at::Tensor* leaf = leaf_of(reached.function.get());
       if (leaf != nullptr) {
-        of_branches_[m].push_back({Weak(leaf->getIntrusivePtr()), leaf->_version(), sample_of(*leaf)});
+        of_branches_[m].push_back({Weak(leaf->getIntrusivePtr()), leaf->_version(), values ? sample_of(*leaf) : at::Tensor()});
       }
       return leaf == nullptr;
     });
