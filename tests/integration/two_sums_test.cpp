@@ -208,7 +208,7 @@ TEST_CASE("A fork is not taken in by what an earlier backward left, whose place 
     CHECK(contains(thrown_by([&] { loss.backward({}, /*retain_graph=*/true); }), "boom"));
     throws = false;
     // One loss, not the sum.
-    CHECK(contains(thrown_by([&] { torch::autograd::grad({losses[1]}, {net.trunk->parameters()[0]}, {}, true); }),
+    CHECK(contains(thrown_by([&] { torch::autograd::grad({losses[0]}, {net.trunk->parameters()[0]}, {}, true); }),
                    "did not start at the calibration's sum"));
   }
   CHECK(calibration.steps() == 0);
