@@ -9,6 +9,7 @@
 
 #include <benchmark/benchmark.h>
 #include <fuller/calibrators/calibrators.hpp>
+#include <fuller/gates/gates.hpp>
 
 namespace {
 

@@ -15,8 +15,8 @@
 #include <string>
 #include <vector>
 
-#include <fuller/autograd/ghost_gram.hpp>
-#include <fuller/autograd/reductions.hpp>
+#include <fuller/tensor/ghost_gram.hpp>
+#include <fuller/tensor/reductions.hpp>
 
 #include "support/contest.hpp"
 #include "support/streaming_read.hpp"

@@ -23,8 +23,9 @@
 #include <vector>
 
 #include <fuller/calibrators/calibrators.hpp>
-#include <fuller/device/calibrator.hpp>
-#include <fuller/device/gate.hpp>
+#include <fuller/engine/device_calibrator.hpp>
+#include <fuller/engine/device_gate.hpp>
+#include <fuller/gates/gates.hpp>
 
 #include "support/machine.hpp"
 

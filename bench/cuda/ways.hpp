@@ -9,8 +9,8 @@
 
 #include <torch/torch.h>
 
-#include <fuller/device/host_rules.hpp>
-#include <fuller/device/steps.hpp>
+#include <fuller/engine/host_rules.hpp>
+#include <fuller/engine/steps.hpp>
 
 #if defined(FULLER_DEVICE_KERNELS)
 #include <ATen/cuda/CUDAGraph.h>

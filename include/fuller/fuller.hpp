@@ -6,8 +6,9 @@
 
 // Everything a trainer needs.
 
-#include <fuller/autograd/calibration.hpp>
+#include <fuller/calibration.hpp>
 #include <fuller/calibrators/calibrators.hpp>
+#include <fuller/gates/gates.hpp>
 #include <fuller/version.hpp>
 
 #endif  // FULLER_STANDARD

@@ -1,22 +1,31 @@
 # cmake -DINCLUDE=<folder that holds fuller/> -P doors.cmake
 #
-# Reads every include line of the public headers and refuses those that go up: core knows nothing of ours; calibrators and cpu
-# know core; autograd knows these; cuda (kernels) and device (kernels on tensors, behind an interface of autograd's) are entered by
-# name. Refuses LibTorch outside of autograd and device, all of LibTorch anywhere, a header without guard or licence, and a header
-# that fuller.hpp does not lead to.
+# Reads every include line of the public headers and refuses those that go up. From the ground: core knows nothing of ours; then
+# calibrators and gates (the mathematics), cpu and cuda (reductions on raw memory), tensor (reductions
+# on at::Tensor), contracts (the options and diagnostics that a user reads), graph (LibTorch's autograd, of no calibration),
+# engine (where a step's arithmetic runs), backward (the nodes), and top (the class). Refuses LibTorch below tensor,
+# all of LibTorch anywhere, a header without guard or licence, and a header that fuller.hpp does not lead to.
 cmake_minimum_required(VERSION 3.22)
 get_filename_component(INCLUDE "${INCLUDE}" ABSOLUTE)
 
 set(core core)
 set(calibrators core calibrators)
+set(gates core calibrators gates)
 set(cpu core cpu)
-set(cuda core calibrators cuda)
-set(device core calibrators cuda autograd device)
-set(autograd core calibrators cpu cuda autograd top)
-set(top core calibrators cpu autograd top)
+set(cuda core calibrators gates cuda)
+set(tensor core cpu tensor)
+set(contracts core calibrators gates tensor contracts)
+set(graph core tensor graph)
+set(engine core calibrators gates cuda contracts tensor engine)
+set(backward core calibrators gates contracts tensor engine graph backward)
+set(top core calibrators gates contracts tensor engine graph backward top)
 set(measure core measure)
-# Headers in no room that the plain rooms may not know, and that know no LibTorch themselves.
+# Headers beside the rooms that the rooms may know.
+set(contracts_headers fuller/options.hpp fuller/diagnostics.hpp)
+# Headers in no room that know no LibTorch.
 set(plain_headers fuller/version.hpp fuller/eigen.hpp fuller/measure/clock.hpp fuller/measure/paired_ratio.hpp)
+# What runs steps on a device is entered by name, as cuda and measure are.
+set(by_name "^fuller/(cuda/|measure/|eigen.hpp$|engine/(device_calibrator|device_gate|host_function|host_rules|kernels|nvrtc|packed|steps)\\.hpp$)")
 
 set(complaints "")
 file(GLOB_RECURSE headers RELATIVE "${INCLUDE}" "${INCLUDE}/fuller/*.hpp" "${INCLUDE}/fuller/*.cuh")
@@ -27,6 +36,8 @@ endif()
 function(room_of header out)
   if(header MATCHES "^fuller/([^/]+)/")
     set(${out} "${CMAKE_MATCH_1}" PARENT_SCOPE)
+  elseif(header IN_LIST contracts_headers)
+    set(${out} contracts PARENT_SCOPE)
   else()
     set(${out} top PARENT_SCOPE)
   endif()
@@ -69,7 +80,7 @@ foreach(header IN LISTS headers)
       endif()
     elseif(target MATCHES "^torch/(torch|all|extension)\\.h$")
       list(APPEND complaints "${header}: includes all of LibTorch (${target})")
-    elseif(target MATCHES "^(torch|ATen|c10|caffe2)/" AND (room MATCHES "^(core|calibrators|cpu|cuda)$" OR header IN_LIST plain_headers))
+    elseif(target MATCHES "^(torch|ATen|c10|caffe2)/" AND (room MATCHES "^(core|calibrators|gates|cpu|cuda)$" OR header IN_LIST plain_headers))
       list(APPEND complaints "${header}: a header of '${room}' must not know LibTorch (${target})")
     elseif(target MATCHES "^(cuda|cub/|thrust/)" AND NOT room STREQUAL "cuda")
       list(APPEND complaints "${header}: a header of '${room}' must not know CUDA (${target})")
@@ -80,7 +91,7 @@ foreach(header IN LISTS headers)
 endforeach()
 
 # Everything a trainer needs is one include away: what fuller.hpp leads to, and then again from there. Not so what measures
-# a step, which a training program does not carry, and the door to Eigen, which only a rule of one's own opens.
+# a step, which a training program does not carry, and the door to Eigen, which only a custom rule opens.
 if("fuller/fuller.hpp" IN_LIST headers)
   set(seen fuller/fuller.hpp)
   set(edge fuller/fuller.hpp)
@@ -94,7 +105,7 @@ if("fuller/fuller.hpp" IN_LIST headers)
     endforeach()
   endwhile()
   foreach(header IN LISTS headers)
-    if(NOT header IN_LIST seen AND NOT header MATCHES "^fuller/((cuda|device|measure)/|eigen.hpp$)")
+    if(NOT header IN_LIST seen AND NOT header MATCHES "${by_name}")
       list(APPEND complaints "fuller/fuller.hpp: does not lead to ${header}")
     endif()
   endforeach()

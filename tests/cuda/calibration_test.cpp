@@ -17,9 +17,9 @@
 #include <utility>
 #include <vector>
 
-#include <fuller/device/host_rules.hpp>
-#include <fuller/device/nvrtc.hpp>
-#include <fuller/device/steps.hpp>
+#include <fuller/engine/host_rules.hpp>
+#include <fuller/engine/nvrtc.hpp>
+#include <fuller/engine/steps.hpp>
 #include <fuller/fuller.hpp>
 
 #include "cuda/device.hpp"

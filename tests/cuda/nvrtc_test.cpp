@@ -14,9 +14,9 @@
 #include <string>
 #include <vector>
 
-#include <fuller/device/calibrator.hpp>
-#include <fuller/device/gate.hpp>
-#include <fuller/device/nvrtc.hpp>
+#include <fuller/engine/device_calibrator.hpp>
+#include <fuller/engine/device_gate.hpp>
+#include <fuller/engine/nvrtc.hpp>
 
 namespace {
 

@@ -2,6 +2,7 @@
 // Every rule as a kernel, on one thread and on the 32 lanes of a warp: what runs on the host has to compile to real device code.
 
 #include <fuller/calibrators/calibrators.hpp>
+#include <fuller/gates/gates.hpp>
 
 namespace {
 

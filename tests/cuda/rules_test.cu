@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <fuller/calibrators/calibrators.hpp>
+#include <fuller/gates/gates.hpp>
 
 #include "device.cuh"
 

@@ -12,9 +12,9 @@
 
 #include <torch/torch.h>
 
-#include <fuller/device/host_rules.hpp>
-#include <fuller/device/steps.hpp>
 #include <fuller/eigen.hpp>
+#include <fuller/engine/host_rules.hpp>
+#include <fuller/engine/steps.hpp>
 #include <fuller/fuller.hpp>
 
 #include "support/calibrated.hpp"

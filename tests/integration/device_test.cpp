@@ -7,9 +7,9 @@
 #include <cstring>
 #include <vector>
 
-#include <fuller/autograd/reductions.hpp>
-#include <fuller/device/calibrator.hpp>
-#include <fuller/device/gate.hpp>
+#include <fuller/engine/device_calibrator.hpp>
+#include <fuller/engine/device_gate.hpp>
+#include <fuller/tensor/reductions.hpp>
 
 #include "support/catch.hpp"
 #include "support/emulated_kernels.hpp"

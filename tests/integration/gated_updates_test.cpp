@@ -6,7 +6,7 @@
 
 #include <torch/torch.h>
 
-#include <fuller/device/host_rules.hpp>
+#include <fuller/engine/host_rules.hpp>
 #include <fuller/fuller.hpp>
 
 #include "support/calibrated.hpp"

@@ -8,8 +8,8 @@
 
 #include <torch/torch.h>
 
-#include <fuller/device/host_rules.hpp>
-#include <fuller/device/steps.hpp>
+#include <fuller/engine/host_rules.hpp>
+#include <fuller/engine/steps.hpp>
 #include <fuller/fuller.hpp>
 
 #include "support/calibrated.hpp"

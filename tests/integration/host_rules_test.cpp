@@ -10,8 +10,8 @@
 
 #include <torch/torch.h>
 
-#include <fuller/device/host_rules.hpp>
 #include <fuller/eigen.hpp>
+#include <fuller/engine/host_rules.hpp>
 #include <fuller/fuller.hpp>
 
 #include "support/calibrated.hpp"

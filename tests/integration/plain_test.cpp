@@ -12,7 +12,7 @@
 #include <torch/torch.h>
 #include <torch/version.h>
 
-#include <fuller/device/host_rules.hpp>
+#include <fuller/engine/host_rules.hpp>
 #include <fuller/fuller.hpp>
 
 #include "support/calibrated.hpp"

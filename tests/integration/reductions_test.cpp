@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include <fuller/autograd/ghost_gram.hpp>
-#include <fuller/autograd/reductions.hpp>
+#include <fuller/tensor/ghost_gram.hpp>
+#include <fuller/tensor/reductions.hpp>
 
 #include "support/catch.hpp"
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <fuller/calibrators/calibrators.hpp>
+#include <fuller/gates/gates.hpp>
 
 #include "support/catch.hpp"
 #include "support/steps.hpp"

@@ -15,7 +15,7 @@ import subprocess
 import sys
 
 # Cases of PROGRAM that need kernels of few.cu alone, by folder.
-CASES = {"calibrators": "[rules]", "core": "[rules]", "cuda": "*- float,[rules]"}
+CASES = {"calibrators": "[rules]", "gates": "[rules]", "core": "[rules]", "cuda": "*- float,[rules]"}
 # A barrier at the end of a function is a promise to whoever calls it: these may have one of their own, and it then may go.
 LAST = re.compile(r"\n\s*(return\b[^\n]*\n\s*)?\}\n(\n|\};)")
 # file, the lines around another barrier: why it may go.

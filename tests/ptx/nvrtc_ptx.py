@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""PTX of the kernels as NVRTC compiles them: with the prelude that fuller/device/nvrtc.hpp gives it instead of the standard headers.
+"""PTX of the kernels as NVRTC compiles them: with the prelude that fuller/engine/nvrtc.hpp gives it instead of the standard headers.
 
     nvrtc_ptx.py CHECKOUT OUT LIBNVRTC...
 
@@ -41,7 +41,7 @@ def strings(texts):
 def main():
     checkout, out = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
     nvrtc = load(sys.argv[3:])
-    text = (checkout / "include/fuller/device/nvrtc.hpp").read_text()
+    text = (checkout / "include/fuller/engine/nvrtc.hpp").read_text()
     source = re.search(r'nvrtc_prelude = R"\((.*?)\)";', text, re.S).group(1)
     replaced = re.findall(r'"([^"]+)"', re.search(r"replaced\{(.*?)\};", text, re.S).group(1))
     options = re.findall(r'"(--[^"]+)"', re.search(r"options\[\] = \{(.*?)\};", text, re.S).group(1))

@@ -8,7 +8,7 @@
 #include <set>
 #include <string>
 
-#include <fuller/device/kernels.hpp>
+#include <fuller/engine/kernels.hpp>
 
 #include "support/kernel_launcher.hpp"
 

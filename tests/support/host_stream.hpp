@@ -7,7 +7,7 @@
 #include <thread>
 #include <utility>
 
-#include <fuller/device/host_function.hpp>
+#include <fuller/engine/host_function.hpp>
 
 namespace fuller::testing {
 

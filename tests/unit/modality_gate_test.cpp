@@ -4,7 +4,7 @@
 #include <limits>
 #include <vector>
 
-#include <fuller/calibrators/modality_gate.hpp>
+#include <fuller/gates/modality_gate.hpp>
 
 #include "support/catch.hpp"
 

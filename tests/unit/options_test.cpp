@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <fuller/calibrators/calibrators.hpp>
+#include <fuller/gates/gates.hpp>
 
 #include "support/catch.hpp"
 

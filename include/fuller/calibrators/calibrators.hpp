@@ -10,7 +10,6 @@
 #include <fuller/calibrators/dwa.hpp>
 #include <fuller/calibrators/grad_norm.hpp>
 #include <fuller/calibrators/imtl_g.hpp>
-#include <fuller/calibrators/modality_gate.hpp>
 #include <fuller/calibrators/pcgrad.hpp>
 #include <fuller/calibrators/rule.hpp>
 #include <fuller/calibrators/schedules.hpp>

@@ -10,6 +10,7 @@
 #include <fuller/core/host_device.hpp>
 #include <fuller/core/scratch.hpp>
 #include <fuller/cuda/views.hpp>
+#include <fuller/gates/gates.hpp>
 
 namespace fuller {
 namespace cuda {

@@ -75,7 +75,7 @@ static_assert(sizeof(GramArguments) + sizeof(RuleCall) <= 4096);
 static_assert(sizeof(NormArguments) + sizeof(GateCall) <= 4096);
 static_assert(sizeof(SumArguments) <= 4096 && sizeof(ScaleArguments) <= 4096);
 
-#if !defined(__CUDACC_RTC__)  // NVRTC compiles for the device alone: see fuller/device/nvrtc.hpp
+#if !defined(__CUDACC_RTC__)  // NVRTC compiles for the device alone: see fuller/engine/nvrtc.hpp
 
 /// Puts kernels into a stream.
 struct StreamLauncher {

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include <fuller/calibrators/calibrators.hpp>
+#include <fuller/gates/gates.hpp>
 
 #include "support/steps.hpp"
 

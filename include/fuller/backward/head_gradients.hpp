@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <iterator>
+#include <memory>
+#include <mutex>
+#include <type_traits>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/zeros_like.h>
+#include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/engine.h>
+#include <torch/csrc/autograd/graph_task.h>
+
+#include <fuller/backward/device_heads.hpp>
+#include <fuller/backward/step.hpp>
+
+namespace fuller::detail {
+
+/// Sets the heads' `.grad` aside while one backward runs, so that what this backward adds can be told apart, weighted, and added
+/// to what was there.
+///
+/// A head's gradient is linear in its task's loss, so that w_i times the gradient of L_i is the gradient of w_i L_i: exact, and
+/// no second pass. Owned by the engine's final callbacks: if the backward throws, the callbacks die unrun and everything is put
+/// back.
+class HeadGradients {
+ public:
+  HeadGradients(std::shared_ptr<State> state, std::shared_ptr<Step> step) : state_(std::move(state)), step_(std::move(step)) {
+    for (const auto& head : step_->heads) {
+      auto& earlier = earlier_.emplace_back();
+      for (const at::Tensor& parameter : head) {
+        earlier.push_back(parameter.grad());
+        parameter.mutable_grad() = at::Tensor();
+      }
+    }
+  }
+  ~HeadGradients() {
+    inner_.reset();
+    if (!finished_) {
+      put_back();
+    }
+  }
+  HeadGradients(const HeadGradients&) = delete;
+  HeadGradients& operator=(const HeadGradients&) = delete;
+
+  /// Has the engine call finish() when the running backward is through.
+  ///
+  /// The callback queues itself once more: a data-parallel reducer queues its own callback later than the first and then copies
+  /// its buckets over `.grad`. A calibration inside another's head has set the same `.grad` aside after that one, and so is to be
+  /// finished, or put back, before it.
+  static void finish_last(std::shared_ptr<HeadGradients> heads) {
+    static std::mutex mutex;
+    static std::unordered_map<const void*, std::weak_ptr<HeadGradients>> innermost;  // of each running backward
+    const void* running = torch::autograd::get_current_graph_task_nodes_in_graph();
+    {
+      const std::lock_guard<std::mutex> lock(mutex);
+      for (auto entry = innermost.begin(); entry != innermost.end();) {
+        entry = entry->second.expired() ? innermost.erase(entry) : std::next(entry);
+      }
+      std::weak_ptr<HeadGradients>& last = innermost[running];
+      const auto outer = last.lock();
+      last = heads;
+      if (outer) {
+        outer->inner_ = std::move(heads);
+        return;
+      }
+    }
+    auto& engine = torch::autograd::Engine::get_default_engine();
+    engine.queue_callback([heads = std::move(heads), &engine] { engine.queue_callback([heads] { heads->finish(); }); });
+  }
+
+ private:
+  void finish() {
+    if (inner_) {
+      inner_->finish();
+    }
+    const at::NoGradGuard no_grad;
+    if (!step_->outcome.weighed && left_unweighted()) {
+      put_back();
+      finished_ = true;
+      fail(
+          "a backward reached head parameters without passing fork(), so their gradients could not be weighted; differentiate to "
+          "the shared parameters too");
+    }
+    weight_heads_on_device(*state_, *step_);
+    std::vector<std::vector<at::Tensor>> added(earlier_.size());
+    for (std::size_t i = 0; i < earlier_.size(); ++i) {
+      for (std::size_t k = 0; k < earlier_[i].size(); ++k) {
+        added[i].push_back(weighted(i, step_->heads[i][k].grad()));
+      }
+    }
+    for (std::size_t i = 0; i < earlier_.size(); ++i) {  // from here on nothing can be put back, and nothing throws
+      for (std::size_t k = 0; k < earlier_[i].size(); ++k) {
+        at::Tensor& gradient = step_->heads[i][k].mutable_grad();
+        const at::Tensor& earlier = earlier_[i][k];
+        if (!earlier.defined()) {
+          gradient = added[i][k];
+        } else if (added[i][k].defined() && earlier.is_sparse() && !added[i][k].is_sparse()) {
+          gradient = added[i][k] + earlier;
+        } else {
+          gradient = added[i][k].defined() ? earlier.add_(added[i][k]) : earlier;
+        }
+      }
+    }
+    finished_ = true;
+  }
+
+  at::Tensor weighted(std::size_t task, const at::Tensor& gradient) const {
+    const double weight = step_->outcome.weighed ? head_weight(*state_, step_->outcome, task) : 1.0;
+    if (!gradient.defined() || weight == 1.0) {
+      return gradient;
+    }
+    if (weight == 0.0) {  // by selection: the gradient of a task that is left out may be NaN
+      return at::zeros_like(gradient);
+    }
+    // Two parameters' gradients can be views of one storage; scaling one in place would then scale the other.
+    const bool alone = gradient.layout() == at::kStrided && gradient.storage().use_count() == 1;
+    if (!alone) {
+      return gradient * weight;
+    }
+    return scale_small(gradient, weight) ? gradient : gradient.mul_(weight);
+  }
+
+  /// Scales a small gradient here, as mul_ would, whose way through the dispatcher takes longer than the product: heads have
+  /// dozens of them.
+  static bool scale_small(const at::Tensor& gradient, double weight) {
+    constexpr std::int64_t few = 4096;
+    if (!gradient.device().is_cpu() || gradient.numel() > few || !gradient.is_non_overlapping_and_dense()) {
+      return false;
+    }
+    const auto scale = [&](auto* values) {
+      const auto factor = static_cast<std::remove_pointer_t<decltype(values)>>(weight);
+      for (std::int64_t k = 0; k < gradient.numel(); ++k) {
+        values[k] *= factor;
+      }
+    };
+    if (gradient.scalar_type() == at::kFloat) {
+      scale(static_cast<float*>(gradient.data_ptr()));
+    } else if (gradient.scalar_type() == at::kDouble) {
+      scale(static_cast<double*>(gradient.data_ptr()));
+    } else {
+      return false;
+    }
+    gradient.unsafeGetTensorImpl()->bump_version();
+    return true;
+  }
+
+  bool left_unweighted() const {
+    for (const auto& head : step_->heads) {
+      for (const at::Tensor& parameter : head) {
+        if (parameter.grad().defined()) {
+          return true;
+        }
+      }
+    }
+    return false;
+  }
+
+  void put_back() {
+    for (std::size_t i = 0; i < earlier_.size(); ++i) {
+      for (std::size_t k = 0; k < earlier_[i].size(); ++k) {
+        step_->heads[i][k].mutable_grad() = earlier_[i][k];
+      }
+    }
+  }
+
+  std::shared_ptr<State> state_;
+  std::shared_ptr<Step> step_;
+  std::vector<std::vector<at::Tensor>> earlier_;
+  std::shared_ptr<HeadGradients> inner_;  ///< of a calibration inside one of these heads
+  bool finished_ = false;
+};
+
+}  // namespace fuller::detail

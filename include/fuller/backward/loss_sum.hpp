@@ -1,0 +1,327 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/csrc/autograd/graph_task.h>
+
+#include <fuller/backward/head_gradients.hpp>
+#include <fuller/backward/plain_heads.hpp>
+#include <fuller/backward/plain_step.hpp>
+#include <fuller/backward/task_fork.hpp>
+#include <fuller/graph/gradient_substitutes.hpp>
+#include <fuller/graph/running.hpp>
+
+namespace fuller::detail {
+
+/// A loss sum's step, as its node holds it. The edges lead to the fork's node, which must therefore not hold them too.
+struct SummedStep {
+  std::shared_ptr<State> state;
+  std::shared_ptr<Step> step;
+  std::vector<Edge> loss_edges;  ///< where each given loss receives its gradient
+  int serial;                    ///< which call of sum() of this step it was
+};
+
+/// The root: the sum of the present tasks' losses.
+///
+/// It runs first in backward. There it sees the loss scale, sets the heads' earlier gradients aside, refuses terms outside the
+/// sum that would be weighted too, and, where heads share parameters, chooses the weights itself.
+struct LossSum : torch::autograd::Function<LossSum> {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, at::TensorList losses,
+                            std::shared_ptr<SummedStep> summed) {
+    context->saved_data["step"] = capsule(std::move(summed));
+    at::Tensor total = losses[0].clone();
+    for (std::size_t i = 1; i < losses.size(); ++i) {
+      total = total + losses[i];
+    }
+    return total;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list gradients) {
+    const auto summed = open_capsule<SummedStep>(context->saved_data["step"]);
+    State& state = *summed->state;
+    Step& step = *summed->step;
+    if (at::GradMode::is_enabled()) {
+      fail(
+          "a backward with create_graph through the calibration's sum of losses is refused: the weights would be applied twice; ",
+          "take derivatives of the losses themselves, before sum(), and let the sum's backward be the one that trains");
+    }
+    if (NestedPass::on_this_thread() > 0) {
+      fail(
+          "another calibration forms its task gradients through this one's sum of losses; let that one have heads that share no ",
+          "parameter, each behind an output of its fork()");
+    }
+    if (summed->serial != step.sums) {
+      fail("sum() was called once more on losses behind the same fork(); go backward from the last sum alone");
+    }
+    ++state.backwards;
+    const at::Tensor& scale = gradients[0];
+    step.outcome = Outcome(state.tasks.size());
+    step.passes = 0;
+    step.bytes_kept = 0;
+    if (step.route == Step::Route::plain) {
+      return plain_losses(state, step, summed->loss_edges, scale);
+    }
+    step.run = Running::now();
+    step.scale = step.route == Step::Route::fork ? scale : at::Tensor();
+    if (state.device) {
+      step.device_scale = scale.to(state.device->device(), at::kDouble, /*non_blocking=*/false, /*copy=*/true);
+    } else {
+      step.outcome.loss_scale = std::abs(scale.item<double>());
+    }
+    step.nodes_at_start = nodes_made();
+
+    refuse_terms_outside(state, step, changes_heads(state, step));
+    torch::autograd::variable_list to_losses(step.given.size(), scale);
+    if (state.device && step.route == Step::Route::fork) {
+      cast_for_losses(step, to_losses);
+    }
+    if (step.route == Step::Route::sum) {
+      const GatesOnTheWay gates(state);
+      choose(state, step, summed->loss_edges, scale, gates, to_losses);
+    } else if (sets_heads_aside(state, step)) {
+      HeadGradients::finish_last(std::make_shared<HeadGradients>(summed->state, summed->step));
+    }
+    to_losses.emplace_back();  // nothing for the step
+    return to_losses;
+  }
+
+ private:
+  /// Gives each loss the scale in its own type. The engine would do so itself, into tensors that LossGuard could not tell from
+  /// what others have sent, short of waiting for their values.
+  static void cast_for_losses(Step& step, torch::autograd::variable_list& to_losses) {
+    step.casts.clear();
+    for (std::size_t k = 0; k < step.given.size(); ++k) {
+      const at::Tensor& loss = step.losses[step.given[k]];
+      if (loss.scalar_type() != to_losses[k].scalar_type() || loss.device() != to_losses[k].device()) {
+        to_losses[k] = to_losses[k].to(loss.device(), loss.scalar_type());
+        step.casts.push_back(to_losses[k]);
+      }
+    }
+  }
+
+  /// What task i's loss is multiplied with where the weights are chosen at the sum. A task whose shared gradient is zero is
+  /// weighted with what its head is to get, which changes nothing for the shared parameters.
+  static double weight_at_loss(const State& state, const Step& step, std::size_t i) {
+    const Verdict& verdict = step.outcome.verdict;
+    return verdict.conditions[i] == Condition::zero && state.apply_to == ApplyTo::all ? verdict.heads[i] : verdict.shared[i];
+  }
+
+  /// Chooses the weights, multiplies them into what the losses get, and has heads that are not to be weighted get their plain
+  /// gradients.
+  static void choose(State& state, Step& step, const std::vector<Edge>& loss_edges, const at::Tensor& scale,
+                     const GatesOnTheWay& gates, torch::autograd::variable_list& to_losses) {
+    std::vector<std::vector<at::Tensor>> heads(state.tasks.size());
+    for (std::size_t i = 0; i < heads.size() && state.apply_to == ApplyTo::shared_only; ++i) {
+      heads[i] = gates.among(step.heads[i], /*beyond=*/false);
+    }
+    const TaskTensors plain = weigh_at_losses(state, step, loss_edges, scale, heads);
+    const auto substitutes = std::make_shared<HeadSubstitutes>();
+    bool expected = changes_heads(state, step);
+    for (std::size_t k = 0; k < step.given.size(); ++k) {
+      const std::size_t i = step.given[k];
+      const double weight = weight_at_loss(state, step, i);
+      const double of_head = head_weight(state, step.outcome, i);
+      to_losses[k] = weight == 0.0 ? at::Tensor() : scale * weight;
+      if (weight == of_head || std::isnan(of_head)) {
+        continue;  // the backward itself gives them that
+      }
+      if (!std::exchange(expected, true)) {
+        refuse_terms_outside(state, step, /*changes=*/true);
+      }
+      for (std::size_t p = 0; p < plain[i].size(); ++p) {
+        substitutes->put(heads[i][p], plain[i][p]);
+      }
+      if (of_head == 0.0) {
+        for (const at::Tensor& parameter : step.heads[i]) {
+          substitutes->put_zeros(parameter);
+        }
+        continue;
+      }
+      const std::vector<at::Tensor> beyond = gates.among(step.heads[i], /*beyond=*/true);
+      if (!beyond.empty()) {
+        const std::uint64_t before = nodes_made();
+        put_plain_beyond(state, gates, loss_edges[k], scale, beyond, substitutes);
+        expect_no_checkpoint_at_sum(before);
+        count_pass(step, {});
+        show(state, step);
+      }
+    }
+    if (!substitutes->empty()) {
+      torch::autograd::Engine::get_default_engine().queue_callback([substitutes] { substitutes->remove(); });
+    }
+  }
+
+  static void expect_no_checkpoint_at_sum(std::uint64_t before) {
+    if (nodes_made() != before) {
+      fail(
+          "a checkpoint ran its forward again while task gradients of all shared parameters were formed, and has added to .grad "
+          "once a task; zero the gradients, and use no checkpoint with Surface::all_shared (or another surface)");
+    }
+  }
+
+  /// Forms the T gradients of all shared parameters, and of these parameters of heads, in T passes; asks the rule.
+  /// @return the heads' gradients, T lists.
+  static TaskTensors weigh_at_losses(State& state, Step& step, const std::vector<Edge>& loss_edges, const at::Tensor& scale,
+                                     const std::vector<std::vector<at::Tensor>>& heads) {
+    const std::uint64_t before = nodes_made();
+    TaskTensors gradients(state.tasks.size());
+    TaskTensors of_heads(state.tasks.size());
+    Outcome& outcome = step.outcome;
+    outcome.measured = measures_now(state);
+    for (std::size_t k = 0; k < step.given.size(); ++k) {
+      const std::size_t i = step.given[k];
+      outcome.present[i] = 1;
+      std::vector<Edge> targets;
+      if (outcome.measured) {
+        targets = step.surface_edges;
+      }
+      for (const at::Tensor& parameter : heads[i]) {
+        targets.push_back(gradient_edge(parameter));
+      }
+      if (targets.empty()) {
+        continue;
+      }
+      const HooksAside aside(heads[i]);
+      std::vector<at::Tensor> all = pull_back({loss_edges[k]}, {scale}, targets, state.nested);
+      count_pass(step, all);
+      const auto middle = all.end() - static_cast<std::ptrdiff_t>(heads[i].size());
+      of_heads[i].assign(middle, all.end());
+      gradients[i].assign(all.begin(), middle);
+    }
+    expect_no_checkpoint_at_sum(before);
+    const Ranks& ranks = state.options.ranks;
+    if (ranks.average) {
+      agree_on_presence(ranks, outcome.present);
+      if (outcome.measured) {
+        average_lists(ranks, step.surface, gradients);
+      }
+    }
+    if (state.device) {
+      // Which losses are left out of the pass to come is a question to the host: here the step waits for its weights.
+      weigh_on_device(state, step, gradients);
+      state.device->read(state);
+      outcome = state.last;
+      state.device->expect_finite(state);
+      return of_heads;
+    }
+    if (outcome.measured) {
+      gram_matrix(gradients, outcome.gram.data());
+    }
+    weigh(state, step);
+    return of_heads;
+  }
+
+  /// A term that is added to the sum and reaches a fork output, or a head parameter whose gradient is changed afterwards, would
+  /// be weighted (or lost) with the task's own gradient.
+  static void refuse_terms_outside(const State& state, const Step& step, bool changes) {
+    const auto* running = torch::autograd::get_current_graph_task_nodes_in_graph();
+    if (running == nullptr) {
+      return;
+    }
+    std::unordered_map<const void*, std::size_t> changed;  // and whose head it is in
+    if (changes) {
+      for (std::size_t i = 0; i < step.heads.size(); ++i) {
+        for (const at::Tensor& parameter : step.heads[i]) {
+          changed.emplace(parameter.unsafeGetTensorImpl(), i);
+        }
+      }
+    }
+    refuse_at_roots(state, step, changed, *running);
+    for (const Node* node : *running) {
+      if (node == step.sum || step.inside.contains(node)) {
+        continue;
+      }
+      for (const Edge& edge : node->next_edges()) {
+        const Node* next = edge.function.get();
+        if (next == nullptr) {
+          continue;
+        }
+        if (next == step.fork || leaf_of(next) != nullptr || step.inside.contains(next)) {
+          refuse_behind(state, step, edge, changed, *node);
+        }
+      }
+    }
+  }
+
+  /// The same for what the roots of the backward read directly: those are not among the nodes that can be listed from inside it.
+  /// What they have sent waits in the graph task until the sum has sent its part.
+  static void refuse_at_roots(const State& state, const Step& step, const std::unordered_map<const void*, std::size_t>& changed,
+                              const std::unordered_set<Node*>& running) {
+    torch::autograd::GraphTask& task = task_of(running);
+    const std::lock_guard<std::mutex> lock(task.mutex_);
+    for (const auto& waiting : task.not_ready_) {
+      const Node& node = *waiting.first;
+      if (&node == step.fork || leaf_of(&node) != nullptr) {
+        refuse_at(state, step, node, changed, node);
+      } else if (step.inside.contains(&node)) {
+        for (const Edge& edge : node.next_edges()) {
+          refuse_behind(state, step, edge, changed, node);
+        }
+      }
+    }
+  }
+
+  static void refuse_behind(const State& state, const Step& step, const Edge& edge,
+                            const std::unordered_map<const void*, std::size_t>& changed, const Node& entry) {
+    walk(edge, [&](const Edge& behind) {
+      refuse_at(state, step, *behind.function, changed, entry);
+      return behind.function.get() != step.fork;
+    });
+  }
+
+  /// What leaves the heads' gradients alone, for a message: nothing does where a policy may skip a task.
+  static const char* unweighted_heads(const State& state, const Step& step) {
+    if (state.options.non_finite != NonFinite::propagate) {
+      return "";
+    }
+    return step.route == Step::Route::fork ? ", or options.apply_to = fuller::ApplyTo::shared_only"
+                                           : ", or options.apply_to = fuller::ApplyTo::all";
+  }
+
+  /// Refuses a term outside the sum, entered at `entry`, that reaches the fork or a parameter that will be changed.
+  static void refuse_at(const State& state, const Step& step, const Node& reached,
+                        const std::unordered_map<const void*, std::size_t>& changed, const Node& entry) {
+    if (&reached == step.fork && step.route == Step::Route::fork) {
+      refuse_second_sum(step);
+      fail("a term outside the calibration's sum of losses reads an output of fork(), at ", entry.name(),
+           "; add that term to its task's loss, or, if it reads several tasks' (a consistency loss), to one of them or as a task "
+           "of ",
+           "its own, under options.surface = fuller::Surface::all_shared");
+    }
+    const at::Tensor* leaf = leaf_of(&reached);
+    const auto place = leaf == nullptr ? changed.end() : changed.find(leaf->unsafeGetTensorImpl());
+    if (place != changed.end()) {
+      refuse_second_sum(step);
+      fail(
+          called(*state.names, *leaf), " of the head of '", state.tasks[place->second],
+          "' is also used by a term outside the calibration's sum of losses, at ", entry.name(),
+          "; add that term to its task's loss (one over several heads under options.surface = fuller::Surface::all_shared), or, ",
+          "for a regulariser of all parameters, use the optimiser's weight decay", unweighted_heads(state, step));
+    }
+  }
+
+  /// Refuses, where a term outside the sum was found, two sums in one backward, which is what such a term then is.
+  static void refuse_second_sum(const Step& step) {
+    const auto* running = torch::autograd::get_current_graph_task_nodes_in_graph();
+    for (const Node* node : *running) {
+      if (node != step.sum && dynamic_cast<const torch::autograd::CppNode<LossSum>*>(node) != nullptr) {
+        fail("two sums of losses are in one backward; call backward() on each by itself, behind one fork() on the last alone");
+      }
+    }
+  }
+};
+
+}  // namespace fuller::detail

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+#include <c10/util/Exception.h>
+
+#include <fuller/backward/measure_tasks.hpp>
+#include <fuller/backward/step.hpp>
+#include <fuller/graph/gradient_substitutes.hpp>
+#include <fuller/graph/pull_back.hpp>
+#include <fuller/tensor/ranks.hpp>
+#include <fuller/tensor/reductions.hpp>
+
+namespace fuller::detail {
+
+/// Tells, once for each calibration and through LibTorch's warnings, that a step is a plain sum.
+inline void say_plain(State& state) {
+  if (!state.said_plain) {
+    state.said_plain = true;
+    TORCH_WARN(
+        "fuller: nothing that the losses share is trained (a frozen trunk, networks of their own), so there is nothing to "
+        "calibrate: each loss counts with its static weight, and the rule '",
+        state.rule.name,
+        "' is not asked, until something shared is trained. This is said once; diagnostics().route shows it for each step");
+  }
+}
+
+/// Static weights before and after the rule, which is as if it gave 1 to each task.
+inline double static_weight(const State& state, std::size_t task) {
+  const auto of = [&](const TaskVector& values) { return values.empty() ? 1.0 : values[static_cast<int>(task)]; };
+  return of(state.options.before) * of(state.options.after);
+}
+
+/// Whether the gradients of what each task alone trains are zero or not finite; asked only under a policy that wants to know.
+inline void find_conditions(State& state, Step& step, const std::vector<Edge>& loss_edges, const at::Tensor& scale) {
+  const std::uint64_t before = nodes_made();
+  std::vector<double> bad(state.tasks.size(), 0.0);
+  for (std::size_t k = 0; k < step.given.size(); ++k) {
+    const std::size_t task = step.given[k];
+    std::vector<Edge> targets;
+    for (const at::Tensor& parameter : step.heads[task]) {
+      targets.push_back(gradient_edge(parameter));
+    }
+    double squared = 0;
+    const HooksAside aside(step.heads[task]);
+    std::vector<at::Tensor> gradients = pull_back({loss_edges[k]}, {scale}, targets, state.nested);
+    count_pass(step, gradients);
+    gram_matrix({std::move(gradients)}, &squared);
+    bad[task] = std::isfinite(squared) && std::isfinite(step.losses[task].item<double>()) ? 0.0 : 1.0;
+    state.plain.conditions[task] = squared > 0 ? Condition::used : Condition::zero;
+  }
+  if (nodes_made() != before) {
+    fail(
+        "a checkpoint ran its forward again while NonFinite::skip or throw_error looked at the tasks' gradients, and has added "
+        "to ",
+        ".grad once a task; zero the gradients, and use no checkpoint while nothing shared is trained, or NonFinite::propagate");
+  }
+  if (state.options.ranks.average) {
+    average(state.options.ranks, bad);
+  }
+  for (const std::size_t task : step.given) {
+    if (bad[task] > 0) {
+      state.plain.conditions[task] = Condition::non_finite;
+    }
+  }
+}
+
+/// What the losses get in a step in which nothing that is shared is trained: the rule is not asked, no state moves, and the step
+/// does not count. Whatever is trained belongs to one task, and its gradient is that task's own, times its static weights under
+/// ApplyTo::all.
+inline torch::autograd::variable_list plain_losses(State& state, Step& step, const std::vector<Edge>& loss_edges,
+                                                   const at::Tensor& scale) {
+  Verdict& plain = state.plain;
+  plain.shared.assign(state.tasks.size(), 0.0);
+  plain.heads.assign(state.tasks.size(), 0.0);
+  plain.conditions.assign(state.tasks.size(), Condition::absent);
+  for (const std::size_t task : step.given) {
+    plain.conditions[task] = Condition::used;
+  }
+  const NonFinite policy = state.options.non_finite;
+  if (policy != NonFinite::propagate) {
+    find_conditions(state, step, loss_edges, scale);
+  }
+  torch::autograd::variable_list to_losses;
+  for (const std::size_t task : step.given) {
+    const Condition condition = plain.conditions[task];
+    if (policy == NonFinite::throw_error && is_failure(condition)) {
+      throw_failure(state.step, state.tasks[task], condition);
+    }
+    const bool skipped = condition == Condition::non_finite;
+    plain.shared[task] = skipped ? 0.0 : static_weight(state, task);
+    plain.heads[task] = skipped || state.apply_to == ApplyTo::all ? plain.shared[task] : 1.0;
+    const double at_loss = plain.heads[task];
+    to_losses.push_back(at_loss == 0.0 ? at::Tensor() : at_loss == 1.0 ? scale : scale * at_loss);
+  }
+  to_losses.emplace_back();  // nothing for the step
+  step.outcome.weighed = true;
+  show(state, step);
+  return to_losses;
+}
+
+}  // namespace fuller::detail

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <exception>
+#include <sstream>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+
+#include <fuller/backward/branch_gate.hpp>
+#include <fuller/backward/step.hpp>
+#include <fuller/core/error.hpp>
+
+namespace fuller::detail {
+
+inline constexpr std::int64_t state_version = 1;
+
+inline at::Tensor to_tensor(const std::vector<double>& values) {
+  at::Tensor tensor = at::empty({static_cast<std::int64_t>(values.size())}, at::kDouble);
+  if (!values.empty()) {
+    std::memcpy(tensor.data_ptr(), values.data(), values.size() * sizeof(double));
+  }
+  return tensor;
+}
+
+inline at::Tensor to_tensor(const std::vector<std::int64_t>& values) {
+  at::Tensor tensor = at::empty({static_cast<std::int64_t>(values.size())}, at::kLong);
+  std::memcpy(tensor.data_ptr(), values.data(), values.size() * sizeof(std::int64_t));
+  return tensor;
+}
+
+inline at::Tensor to_tensor(const std::string& text) {
+  at::Tensor tensor = at::empty({static_cast<std::int64_t>(text.size())}, at::kByte);
+  if (!text.empty()) {
+    std::memcpy(tensor.data_ptr(), text.data(), text.size());
+  }
+  return tensor;
+}
+
+inline std::string to_text(const at::Tensor& tensor) {
+  const at::Tensor bytes = tensor.to(at::kCPU, at::kByte).contiguous();
+  return {static_cast<const char*>(bytes.data_ptr()), static_cast<std::size_t>(bytes.numel())};
+}
+
+inline std::string joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) {
+    text += name;
+    text += '\n';
+  }
+  return text;
+}
+
+/// Copies a saved list of doubles over `values`, which has the length it must have.
+inline void restore(const at::Tensor& saved, const char* what, std::vector<double>& values) {
+  if (saved.numel() != static_cast<std::int64_t>(values.size())) {
+    fail("the saved ", what, " has ", saved.numel(), " numbers, this calibration's has ", values.size(),
+         "; load into a calibration made with the same rule and options");
+  }
+  const at::Tensor numbers = saved.to(at::kCPU, at::kDouble).contiguous();
+  if (!values.empty()) {
+    std::memcpy(values.data(), numbers.data_ptr(), values.size() * sizeof(double));
+  }
+}
+
+/// What joined() wrote, for a message: 'det', 'seg'.
+inline std::string listed(const std::string& joined_names) {
+  std::string text;
+  std::istringstream names(joined_names);
+  for (std::string name; std::getline(names, name);) {
+    text += (text.empty() ? "'" : ", '") + name + "'";
+  }
+  return text.empty() ? "none" : text;
+}
+
+/// Refuses names of tasks or modalities that could not be told apart, or saved.
+inline void expect_names(const std::vector<std::string>& names, const char* what) {
+  if (names.empty()) {
+    fail("a calibration needs at least one ", what, "; name each: {\"det\", \"seg\"}");
+  }
+  std::unordered_set<std::string> seen;
+  for (const std::string& name : names) {
+    if (name.empty() || name.find('\n') != std::string::npos || !seen.insert(name).second) {
+      fail("the ", what, " name '", name,
+           "' is empty, has a line break, or is given twice; give each a name of its own in one line");
+    }
+  }
+}
+
+/// Refuses a saved state that belongs to something else.
+inline void expect_same(const at::Tensor& saved, const std::string& mine, const char* what) {
+  const std::string theirs = to_text(saved);
+  if (theirs != mine) {
+    fail("the ", what, " of the saved calibration: ", listed(theirs), "; of this one: ", listed(mine),
+         "; load into a calibration made as the saved one was");
+  }
+}
+
+/// Reads the version, which tells a saved calibration from other archives.
+template <class Read>
+std::int64_t version_of(const Read& read) {
+  at::Tensor version;
+  try {
+    version = read("version");
+  } catch (const std::exception&) {
+    fail("the archive holds no calibration; load what torch::save(calibration, path) wrote");
+  }
+  return version.item<std::int64_t>();
+}
+
+/// Writes all that a calibration keeps from step to step under plain names. `Archive` is torch::serialize::OutputArchive or
+/// anything with its write(name, tensor).
+template <class Archive>
+void write_state(Archive& archive, const State& state, const Modalities* modalities) {
+  archive.write("version", to_tensor(std::vector<std::int64_t>{state_version}));
+  archive.write("rule", to_tensor(state.rule.name));
+  archive.write("tasks", to_tensor(joined(state.tasks)));
+  archive.write("counters", to_tensor(std::vector<std::int64_t>{state.step, state.epoch}));
+  archive.write("state", to_tensor(state.rule.state));
+  archive.write("modalities", to_tensor(modalities == nullptr ? std::string() : joined(modalities->names)));
+  archive.write("gate_state", to_tensor(modalities == nullptr ? std::vector<double>() : modalities->state));
+  archive.write("gates", to_tensor(modalities == nullptr ? std::vector<double>() : modalities->scales));
+}
+
+/// Reads what write_state() wrote. Nothing is changed unless all of it fits.
+/// @throws Error for another rule, other tasks or modalities, another version, an archive of something else, or numbers that no
+/// steps can have left.
+template <class Archive>
+void read_state(Archive& archive, State& state, Modalities* modalities) {
+  const auto read = [&](const char* name) {
+    at::Tensor tensor;
+    archive.read(name, tensor);
+    return tensor;
+  };
+  const std::int64_t version = version_of(read);
+  if (version != state_version) {
+    fail("the saved calibration has format ", version, "; this library reads format ", state_version,
+         "; load it with the version that wrote it, or begin anew");
+  }
+  expect_same(read("rule"), state.rule.name, "rule");
+  expect_same(read("tasks"), joined(state.tasks), "tasks");
+  expect_same(read("modalities"), modalities == nullptr ? std::string() : joined(modalities->names), "modalities");
+  std::vector<double> rule_state = state.rule.state;
+  restore(read("state"), "state of the rule", rule_state);
+  state.rule.check_state(static_cast<int>(state.tasks.size()), rule_state);
+  std::vector<double> counters{0, 0};
+  restore(read("counters"), "counters", counters);
+  constexpr double most = 1e15;
+  if (!(counters[0] >= 0 && counters[0] < most && counters[1] >= 0 && counters[1] < most)) {
+    fail("the saved calibration counts ", counters[0], " steps and ", counters[1],
+         " epochs; the file is damaged, load an earlier one");
+  }
+  if (modalities != nullptr) {
+    std::vector<double> gate_state = modalities->state;
+    std::vector<double> gates = modalities->scales;
+    restore(read("gate_state"), "state of the gate", gate_state);
+    restore(read("gates"), "list of gates", gates);
+    modalities->gate.check_state(static_cast<int>(gate_state.size()), gate_state.data());
+    modalities->gate.check_state(static_cast<int>(gates.size()), gates.data());
+    modalities->state = std::move(gate_state);
+    modalities->scales = std::move(gates);
+  }
+  state.step = static_cast<std::int64_t>(counters[0]);
+  state.epoch = static_cast<std::int64_t>(counters[1]);
+  state.rule.state = std::move(rule_state);
+}
+
+}  // namespace fuller::detail

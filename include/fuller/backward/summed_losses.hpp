@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/zeros.h>
+#include <c10/core/GradMode.h>
+
+#include <fuller/backward/loss_guard.hpp>
+#include <fuller/backward/loss_sum.hpp>
+#include <fuller/backward/plain_step.hpp>
+#include <fuller/backward/route.hpp>
+#include <fuller/backward/step.hpp>
+#include <fuller/core/error.hpp>
+
+namespace fuller::detail {
+
+/// The sum of T losses, in the order of the tasks, behind a node from which their backward is calibrated.
+inline at::Tensor summed_losses(const std::shared_ptr<State>& state, const std::vector<at::Tensor>& losses) {
+  const std::size_t tasks = state->tasks.size();
+  if (losses.size() != tasks) {
+    fail("sum() got ", losses.size(), " losses for ", tasks, " tasks; pass an undefined tensor for a task that is absent");
+  }
+  std::vector<at::Tensor> given;
+  std::vector<std::size_t> given_tasks;
+  std::vector<Edge> edges;
+  at::Tensor constant;
+  for (std::size_t i = 0; i < tasks; ++i) {
+    if (!losses[i].defined()) {
+      continue;
+    }
+    if (losses[i].numel() != 1) {
+      fail("the loss of '", state->tasks[i], "' has shape ", losses[i].sizes(), "; a scalar is needed: its mean or sum");
+    }
+    if (at::GradMode::is_enabled() && losses[i].requires_grad()) {
+      given.push_back(losses[i].dim() == 0 ? losses[i] : losses[i].reshape({}));
+      given_tasks.push_back(i);
+      edges.push_back(gradient_edge(losses[i]));
+    } else {
+      const at::Tensor value = losses[i].reshape({});
+      constant = constant.defined() ? constant + value : value;
+    }
+  }
+  if (given.empty()) {
+    return constant.defined() ? constant : at::zeros({});
+  }
+  auto step = step_of(*state, edges);
+  if (!step) {
+    step = std::make_shared<Step>();
+  }
+  step->given = std::move(given_tasks);
+  step->losses.assign(tasks, at::Tensor());
+  for (std::size_t k = 0; k < given.size(); ++k) {
+    // A copy where a rule is to read it later: a trainer may reduce its losses in place meanwhile.
+    step->losses[step->given[k]] = state->rule.needs.losses ? given[k].detach().clone() : given[k].detach();
+    edges[k] = gradient_edge(given[k]);
+  }
+  choose_route(*state, *step, edges);
+  if (step->route == Step::Route::fork) {
+    for (std::size_t k = 0; k < edges.size(); ++k) {
+      edges[k].function->add_pre_hook(std::make_unique<LossGuard>(step, edges[k].input_nr, state->tasks[step->given[k]]));
+    }
+  }
+  if (step->route == Step::Route::plain) {
+    say_plain(*state);
+  }
+  auto summed = std::make_shared<SummedStep>(SummedStep{state, step, std::move(edges), ++step->sums});
+  const at::Tensor total = LossSum::apply(at::TensorList(given), std::move(summed));
+  step->sum = total.grad_fn().get();
+  return constant.defined() ? total + constant : total;
+}
+
+}  // namespace fuller::detail

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/GradMode.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <fuller/backward/measure_tasks.hpp>
+#include <fuller/backward/step.hpp>
+#include <fuller/graph/running.hpp>
+#include <fuller/tensor/reductions.hpp>
+
+namespace fuller::detail {
+
+/// A forked step and the state of its calibration, as the autograd nodes hold them.
+struct StepOfState {
+  std::shared_ptr<State> state;
+  std::shared_ptr<Step> step;
+};
+
+/// The node at the shared representation: K levels in, an alias of each for each of the T tasks out.
+///
+/// Autograd runs its backward once, when all cotangents have arrived, each in its own slot i * K + k. There the evidence is
+/// gathered, the rule asked, and sum_i w_i dz_ik sent on to level k.
+struct TaskFork : torch::autograd::Function<TaskFork> {
+  static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context, at::TensorList levels,
+                                                std::shared_ptr<StepOfState> both) {
+    context->set_materialize_grads(false);
+    const std::size_t tasks = both->state->tasks.size();
+    context->saved_data["step"] = capsule(std::move(both));
+    torch::autograd::variable_list aliases;
+    for (std::size_t i = 0; i < tasks; ++i) {
+      aliases.insert(aliases.end(), levels.begin(), levels.end());
+    }
+    return aliases;
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list cotangents) {
+    const auto both = open_capsule<StepOfState>(context->saved_data["step"]);
+    State& state = *both->state;
+    Step& step = *both->step;
+    if (at::GradMode::is_enabled()) {
+      fail("a backward with create_graph through fork() is refused: the weights would be applied twice; losses that hold ",
+           "derivatives of outputs (a PINN, a gradient penalty) go with options.surface = fuller::Surface::all_shared and no "
+           "fork()");
+    }
+    const std::size_t levels = step.roots.size();
+    const std::vector<double> ones(state.tasks.size(), 1.0);
+    const double* weights = ones.data();
+    if (step.route != Step::Route::sum) {
+      choose(state, step, cotangents);
+      weights = step.outcome.verdict.shared.data();
+    }
+    torch::autograd::variable_list combined(levels + 1);  // and nothing for the step
+    for (std::size_t k = 0; k < levels; ++k) {
+      std::vector<at::Tensor> of_level;
+      for (std::size_t i = 0; i < state.tasks.size(); ++i) {
+        of_level.push_back(std::move(cotangents[i * levels + k]));
+      }
+      const bool on_device = state.device != nullptr && step.route != Step::Route::sum;
+      combined[k] = on_device ? state.device->combined(of_level) : weighted_sum(of_level, weights);
+    }
+    return combined;
+  }
+
+ private:
+  static void choose(State& state, Step& step, const torch::autograd::variable_list& cotangents) {
+    if (step.route == Step::Route::undecided) {
+      fail("a backward passes fork(), but the losses were not summed by the calibration: loss = calibration.sum({...}); for ",
+           "derivatives of outputs leave fork() out, under options.surface = fuller::Surface::all_shared");
+    }
+    if (!Running::is(std::exchange(step.run, {}))) {
+      fail("a backward passes fork() that did not start at the calibration's sum of the losses; differentiate that sum");
+    }
+    step.scale = at::Tensor();
+    refuse_hidden_heads(state, step);
+    const std::size_t levels = step.roots.size();
+    TaskTensors by_task(state.tasks.size());
+    for (std::size_t i = 0; i < by_task.size(); ++i) {
+      by_task[i].assign(cotangents.begin() + static_cast<std::ptrdiff_t>(i * levels),
+                        cotangents.begin() + static_cast<std::ptrdiff_t>((i + 1) * levels));
+    }
+    Outcome& outcome = step.outcome;
+    for (const std::size_t task : step.given) {
+      outcome.present[task] = 1;
+    }
+    if (state.options.ranks.average) {
+      agree_on_presence(state.options.ranks, outcome.present);
+    }
+    outcome.measured = measures_now(state);
+    if (state.device) {
+      weigh_at_fork_on_device(state, step, by_task);
+      return;
+    }
+    if (outcome.measured) {
+      measure_at_fork(state, step, by_task);
+    }
+    weigh(state, step);
+  }
+
+  /// A reentrant checkpoint in a head hides parameters from the graph: unless they were named, they would keep the gradient of
+  /// the unweighted loss.
+  static void refuse_hidden_heads(const State& state, const Step& step) {
+    if (!changes_heads(state, step) || nodes_made() == step.nodes_at_start) {
+      return;
+    }
+    for (std::size_t i = 0; i < state.tasks.size(); ++i) {
+      if (step.custom[i] && state.named_heads[i].empty()) {
+        fail("the head of '", state.tasks[i],
+             "' ran a checkpoint, whose parameters the graph does not show; zero the gradients and "
+             "name the head's parameters once: calibration.head(\"",
+             state.tasks[i], "\", head->parameters())");
+      }
+    }
+  }
+};
+
+}  // namespace fuller::detail

@@ -1,0 +1,472 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <initializer_list>
+#include <iterator>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/GradMode.h>
+
+#include <fuller/backward/branch_features.hpp>
+#include <fuller/backward/branch_updates.hpp>
+#include <fuller/backward/forked_levels.hpp>
+#include <fuller/backward/saved_state.hpp>
+#include <fuller/backward/step.hpp>
+#include <fuller/backward/summed_losses.hpp>
+#include <fuller/describe.hpp>
+#include <fuller/diagnostics.hpp>
+#include <fuller/engine/engine.hpp>
+#include <fuller/engine/task_rule.hpp>
+#include <fuller/options.hpp>
+#include <fuller/snapshot.hpp>
+#include <fuller/tensor/parameter_names.hpp>
+
+namespace fuller {
+
+/// Calibrates the gradients of several tasks, and of several modality branches, inside one ordinary `loss.backward()`.
+///
+///     fuller::Calibration calibration(fuller::IMTL_G(), {"det", "seg"});
+///     auto [z_det, z_seg] = calibration.fork<2>(trunk(x));
+///     auto loss = calibration.sum({det_loss(z_det), seg_loss(z_seg)});
+///     loss.backward();
+///
+/// The whole of FULLER's Algorithm 1: per-task gradients at the last shared layer give weights w_i (lines 2-3), the weighted
+/// gradients train heads and trunk (lines 4-5), and the norms of the fusion layer's gradient gate the branches (lines 6-10).
+/// Gradients are those of sum_i w_i L_i, exactly, with w_i constant.
+///
+/// What is not exact, because behind fork() a head's gradient is weighted when the backward is through (ApplyTo::all): hooks on
+/// head parameters, optimisers fused into backward, and `autograd::grad` to them see the gradient of the unweighted loss.
+///
+/// Two sums in one backward are two steps, each with weights of its own; that of the later forward comes first.
+///
+/// One thread at a time. On CPU tensors nothing is allocated that outlives the step. On CUDA tensors the evidence is brought to
+/// the host, where the rule runs, for a few waits a step; after use() all of it stays on the device, and a step waits for
+/// nothing.
+class Calibration {
+ public:
+  using Tensor = at::Tensor;
+  using Tensors = std::vector<at::Tensor>;
+
+  /// A calibration of the named tasks by a rule (IMTL_G, GradNorm, DWA, PCGrad, WPCGrad, Uniform, Constant, or a custom one: see
+  /// `calibrators/rule.hpp` and EigenRule).
+  /// @throws Error for no tasks, a name given twice, or options that make no sense (ranks.count without ranks.average and the
+  /// other way round, last_shared_bias at another surface, ...).
+  template <class Rule>
+  Calibration(Rule rule, std::vector<std::string> tasks, CalibrationOptions options = {}) {
+    static_assert(
+        is_rule<Rule>::value,
+        "not a rule: see fuller/calibrators/rule.hpp; a plain function of Eigen maps becomes one as fuller::EigenRule{f}");
+    detail::expect_names(tasks, "task");
+    const auto count = static_cast<int>(tasks.size());
+    WeightingOptions policies;
+    policies.missing = options.missing;
+    policies.non_finite = options.non_finite;
+    policies.before = options.before;
+    policies.after = options.after;
+    policies.zero_below = options.zero_below;
+    const Surface surface = options.surface.value_or(Rule::default_surface);
+    const ApplyTo apply_to = options.apply_to.value_or(Rule::default_apply_to);
+    detail::expect_sense(options, surface);
+    state_ = std::make_shared<detail::State>(std::move(tasks), detail::TaskRule(std::move(rule), count, policies), options,
+                                             surface, apply_to);
+  }
+
+  Calibration(Calibration&&) = default;
+  Calibration& operator=(Calibration&&) = default;
+
+  /// Adds the second level: gates on the branches of the named modalities (FULLER Eq. 5-8). Used by gate().
+  /// @throws Error for fewer than two names, a name given twice, or options that make no sense.
+  void modalities(ModalityGate gate, std::vector<std::string> names) {
+    if (names.size() < 2) {
+      detail::fail("modalities() needs two names or more, got ", names.size(), ": gates compare branches; leave it out for one");
+    }
+    detail::expect_names(names, "modality");
+    auto made = std::make_shared<detail::Modalities>(std::move(gate), std::move(names));
+    if (steps_) {
+      made->device = steps_->gates(made->gate, static_cast<int>(made->names.size()));
+    }
+    modalities_ = std::move(made);
+  }
+
+  /// From now on every step runs on a device: evidence, weights, gates and state stay there, no step waits for it, and a step can
+  /// be captured in a CUDA graph. The rule runs there too, by kernels linked into the program, or, a custom one or without them,
+  /// on the host when the stream comes to it. Same results, to rounding.
+  ///
+  ///     #include <fuller/engine/steps.hpp>
+  ///     calibration.use(fuller::steps_on(at::kCUDA));
+  ///     #include <fuller/engine/host_rules.hpp>
+  ///     calibration.use(fuller::host_rules_on(at::kCUDA));
+  ///
+  /// What was done so far is taken along, and may be loaded or saved at any time. diagnostics(), steps(), save() and load() wait
+  /// for the device. So does a step of Surface::all_shared whose losses share more than the trunk, once, for its weights. Under
+  /// NonFinite::throw_error diagnostics() throws, once, for the first step since it was last called that would have ended with an
+  /// exception; that step itself went as under NonFinite::skip, and tasks with a zero gradient as ever. A step of
+  /// Surface::all_shared that waits throws itself. Null: back to the host.
+  /// @throws Error, and changes nothing, for what the device cannot do: options.ranks, and by kernels custom rules.
+  void use(const std::shared_ptr<const StepsOnDevice>& steps) {
+    if (steps && state_->options.ranks.average) {
+      detail::fail(
+          "options.ranks averages on the host: a calibration of several ranks cannot run its steps on a device; leave out use(), "
+          "or options.ranks");
+    }
+    std::shared_ptr<detail::TasksOnDevice> of_tasks = steps ? steps->tasks(*state_) : nullptr;
+    std::shared_ptr<detail::GatesOnDevice> of_gates =
+        steps && modalities_ ? steps->gates(modalities_->gate, static_cast<int>(modalities_->names.size())) : nullptr;
+    bring_to_host();
+    state_->device = std::move(of_tasks);
+    if (modalities_) {
+      modalities_->device = std::move(of_gates);
+    }
+    steps_ = steps;
+    take_to_device();
+  }
+
+  /// The shared representation, once for each task: the one line around a shared backbone. Feed output i to the head of task i.
+  ///
+  /// The outputs alias `z` and each other; an in-place operation on one is refused. Where gradients are off, or z needs none,
+  /// they are plain copies of the handle.
+  /// @param z            the output of the last shared layer, any shape, floating point, any device
+  /// @param last_shared  the parameters whose gradients are compared. Unless given they are found: the weight of the last trained
+  ///                     layer behind z, or all that it is made of (A and B of W_0 + A B), where every way back from z leads
+  ///                     through that layer (Surface::last_shared); or all parameters behind z (Surface::all_shared).
+  ///                     diagnostics() lists them, and layers that were passed because they are frozen
+  /// @throws Error where the last layer cannot be found (with the layers that were reached, and how to name one), or a given
+  ///         parameter needs no gradient
+  Tensors fork(const Tensor& z, Tensors last_shared = {}) {
+    const std::vector<Tensors> of_tasks = fork_levels({z}, std::move(last_shared));
+    Tensors outputs;
+    std::transform(of_tasks.begin(), of_tasks.end(), std::back_inserter(outputs), [](const Tensors& one) { return one.front(); });
+    return outputs;
+  }
+
+  /// fork() for T tasks known when compiling, to be taken apart: `auto [z_a, z_b] = calibration.fork<2>(z);`
+  template <std::size_t T>
+  std::array<Tensor, T> fork(const Tensor& z, Tensors last_shared = {}) {
+    expect_tasks(T);
+    return to_array<T>(fork(z, std::move(last_shared)));
+  }
+
+  /// fork_levels() for T tasks known when compiling: `auto [of_a, of_b] = calibration.fork<2>({mean, log_variance});`, then
+  /// of_a[0] is the mean and of_a[1] the logarithm of the variance for task a. Without T, a list of T lists.
+  template <std::size_t T>
+  std::array<Tensors, T> fork(const Tensors& levels, Tensors last_shared = {}) {
+    expect_tasks(T);
+    return to_array<T>(fork_levels(levels, std::move(last_shared)));
+  }
+
+  std::vector<Tensors> fork(const Tensors& levels, Tensors last_shared = {}) {
+    return fork_levels(levels, std::move(last_shared));
+  }
+
+  /// fork() of a shared representation of several tensors: the levels of a pyramid, a mean and a variance, z and the skip
+  /// connections of a U-Net. Unless named, the last shared layer of each level is compared, all of them as one surface.
+  ///
+  /// Levels may lie behind each other. A level that needs no gradient comes back as it is.
+  /// @return for each task the K levels
+  /// @throws Error as fork(), and for no levels at all
+  std::vector<Tensors> fork_levels(const Tensors& levels, Tensors last_shared = {}) {
+    expect_no_exception();
+    return detail::forked_levels(state_, levels, std::move(last_shared));
+  }
+
+  /// Tells what the user's modules call their parameters, so that diagnostics, describe() and errors can. Changes nothing else.
+  /// May be called once for each module; of a parameter's names (tied weights) the first counts. No parameter is kept alive.
+  ///
+  ///     calibration.name_parameters(model->named_parameters());
+  /// `named` are names with tensors: torch::OrderedDict, std::map, a list of pairs; `prefix` ("trunk.") goes before each name.
+  template <class Named>
+  void name_parameters(const Named& named, const std::string& prefix = {}) {
+    static_assert(detail::holds_named_tensors<Named>::value, "names with tensors are needed: model->named_parameters()");
+    detail::for_each_named(named, [&](const std::string& name, const Tensor& parameter) {
+      if (parameter.defined()) {
+        state_->names->insert(prefix + name, parameter);
+      }
+    });
+  }
+
+  /// Names the parameters of a task's head that the graph does not show, because a reentrant checkpoint hides them. Once, not in
+  /// each step; parameters that the graph does show may be among them.
+  /// @throws Error for an unknown task, an undefined tensor, or one that is no leaf.
+  void head(const std::string& task, Tensors parameters) {
+    const std::size_t of = index_of(task);
+    detail::expect_parameters(task, parameters);
+    state_->named_heads[of] = std::move(parameters);
+  }
+
+  /// The sum of the losses that one writes anyway: call backward() on it (or on a multiple of it, or on it plus terms that reach
+  /// neither heads nor fork outputs).
+  ///
+  /// @param losses  T scalars in the order of the tasks. An undefined tensor, or one that needs no gradient, is a task that is
+  ///                absent in this step: no zero gradient, and its state is left alone.
+  /// Where nothing that the losses share is trained (the first epochs with a frozen backbone, networks of their own), there is
+  /// nothing to calibrate: a rule that compares gradients is not asked, each loss counts with its static weights, no state moves
+  /// and the step does not count. LibTorch's warnings say so once, diagnostics().route in each such step.
+  ///
+  /// @return a scalar, the plain sum of the losses without weights; a 0 that needs no gradient where every task is absent
+  /// @throws Error for a wrong number of losses, one that is no scalar, heads fed past the fork or from another task's output,
+  ///         (unless Surface::all_shared) a parameter that two heads share, and gates on updates that step() did not apply
+  Tensor sum(const Tensors& losses) {
+    expect_no_exception();
+    expect_gates_applied();
+    return detail::summed_losses(state_, losses);
+  }
+
+  /// sum() of losses by name, in any order: `calibration.sum({{"box", box_loss}, {"class", class_loss}})`. A task that is not
+  /// named is absent in this step.
+  /// @throws Error as above, and for a name that no task has or that is given twice
+  Tensor sum(std::initializer_list<std::pair<std::string, Tensor>> losses) {
+    if (losses.size() == 0) {
+      detail::fail("sum() got no losses; the tasks are ", detail::listed(detail::joined(state_->tasks)));
+    }
+    return sum_named(losses);
+  }
+
+  /// The same from a container: std::map, std::unordered_map, torch::OrderedDict, a list of pairs, as detectors return.
+  template <class Named, std::enable_if_t<detail::holds_named_tensors<Named>::value, int> = 0>
+  Tensor sum(const Named& losses) {
+    return sum_named(losses);
+  }
+
+  /// The branch features, gated: pass them on to the fusion layer, which reads them one behind the other along the channels.
+  ///
+  /// @param branches  M features in the order of the modalities; undefined where a modality is absent in this step. Channels are
+  ///                  dimension 1 for convolutions, the last dimension for linear layers
+  /// @param fusion    the weight [out, channels of all branches, ...] of the layer that reads them
+  /// @return the M features
+  /// @throws Error before modalities(), for channels that do not add up, for a frozen fusion weight, and for gates on updates
+  /// that
+  ///         step() did not apply; in the backward, for features that went past the gate or were joined in another order, for a
+  ///         backward that does not go to the fusion weight, and for a second call in the same step
+  Tensors gate(const Tensors& branches, const Tensor& fusion) {
+    detail::Modalities& all = expect_modalities(branches);
+    expect_gates_applied();
+    detail::note_widths(all, branches, fusion);
+    return detail::gated(state_, modalities_, branches, {fusion}, all.widths);
+  }
+
+  /// gate() for a fusion that has one weight [out, channels, ...] for each branch and adds what they give.
+  /// @throws Error as above, and for one weight given twice
+  Tensors gate(const Tensors& branches, const Tensors& fusion) {
+    expect_modalities(branches);
+    expect_gates_applied();
+    if (fusion.size() != branches.size()) {
+      detail::fail("gate() got ", fusion.size(), " fusion weights for ", branches.size(),
+                   " branches; give one for each, or the one weight that reads them all");
+    }
+    return detail::gated(state_, modalities_, branches, fusion, {});
+  }
+
+  /// gate() for M branches known when compiling: `auto [lidar, camera] = calibration.gate<2>({a, b}, fuse->weight);`
+  template <std::size_t M>
+  std::array<Tensor, M> gate(const std::array<Tensor, M>& branches, const Tensor& fusion) {
+    return to_array<M>(gate(Tensors(branches.begin(), branches.end()), fusion));
+  }
+  template <std::size_t M>
+  std::array<Tensor, M> gate(const std::array<Tensor, M>& branches, const Tensors& fusion) {
+    return to_array<M>(gate(Tensors(branches.begin(), branches.end()), fusion));
+  }
+
+  /// optimizer.step(), and, where the gate acts on updates (GateTarget::update), each branch's parameters are moved the share w_m
+  /// of the way only: p <- p + w_m (p' - p), which an adaptive optimiser cannot cancel (it does cancel a constant factor on
+  /// gradients). Weight decay is part of the update. Waits for nothing; holds a copy of the branches' parameters meanwhile.
+  /// optimizer.step() in its place is noticed by the next gate() or sum(): all parameters of a branch were then written since its
+  /// gate moved. After a backward that passed no gate nothing is gated.
+  ///
+  /// @param branches  M lists of parameters in the order of the modalities
+  /// @throws Error, before anything has moved: before modalities(), for a wrong number of lists, a parameter in two of them,
+  /// lists
+  ///         that are not those of the gates' branches, or parameters that an optimiser has moved since the gates did
+  template <class Optimizer>
+  void step(Optimizer& optimizer, const std::vector<Tensors>& branches) {
+    detail::Modalities& all = expect_modalities(branches);
+    if (all.gate.options.target == GateTarget::update) {
+      detail::expect_apart(branches);
+      all.pending.expect_applied(all.names);
+      all.pending.expect_lists(branches, all.names);
+    }
+    // Gates are those of the last backward: one that passed none gates nothing.
+    if (all.gate.options.target == GateTarget::update && all.moved_in == state_->backwards) {
+      if (all.device) {
+        detail::step_gated(optimizer, branches, all.device->scales());
+      } else {
+        detail::step_gated(optimizer, branches, all.scales);
+      }
+      all.pending.clear();
+    } else {
+      optimizer.step();
+    }
+  }
+
+  /// Ends an epoch, for rules that average losses over epochs or follow a schedule (DWA, WPCGrad).
+  void end_epoch() {
+    ++state_->epoch;
+    if (state_->device) {
+      state_->device->set_epoch(state_->epoch);
+    }
+  }
+
+  /// The number of steps taken. After use() it counts replays of a captured step too, and waits for the device.
+  std::int64_t steps() const {
+    if (state_->device) {
+      state_->device->read(*state_);
+      expect_no_exception();
+    }
+    return state_->step;
+  }
+
+  /// What the last step showed and did. Allocates; waits for nothing that the step did not wait for; after use(), for the device.
+  /// @throws NonFiniteError after use(), under NonFinite::throw_error.
+  Diagnostics diagnostics() const {
+    bring_to_host();
+    if (state_->device) {
+      state_->device->expect_finite(*state_);
+    }
+    Diagnostics out;
+    detail::describe_tasks(*state_, out);
+    if (modalities_) {
+      detail::describe_modalities(*modalities_, out);
+    }
+    return out;
+  }
+
+  /// diagnostics() for a human: which parameters are compared and shared, what the step cost, a row for each task and modality.
+  /// Waits where diagnostics() does.
+  std::string describe() const { return "rule " + state_->rule.name + ", " + fuller::describe(diagnostics()); }
+
+  /// The diagnostics of the last step without a wait: take one every so many steps, and look at it when it is there. Not inside a
+  /// capture. Allocates.
+  Snapshot snapshot() const { return Snapshot(*state_, modalities_.get()); }
+
+  /// Writes everything a resumed run needs to equal the uninterrupted one bit for bit: the rule's state (weights, moments, epoch
+  /// means), counters of steps and epochs (and so of random draws), gates. Not which parameters were ever shared: where losses
+  /// share head parameters, that shows anew in the first step with all of them. `torch::save(calibration, path)` calls it.
+  template <class Archive>
+  void save(Archive& archive) const {
+    bring_to_host();
+    detail::write_state(archive, *state_, modalities_.get());
+  }
+
+  /// Reads what save() wrote into a calibration made with the same rule, tasks, modalities and options.
+  /// @throws Error, and changes nothing, where rule, tasks, modalities or the size of the state differ. Options are the caller's:
+  /// a state of the same size made with others is taken over. `torch::load(calibration, path)` calls it.
+  template <class Archive>
+  void load(Archive& archive) {
+    bring_to_host();  // what the archive does not hold stays
+    detail::read_state(archive, *state_, modalities_.get());
+    if (modalities_) {
+      modalities_->pending.clear();
+    }
+    take_to_device();
+  }
+
+ private:
+  /// Makes the host's numbers those of the device, where the steps run there; waits.
+  void bring_to_host() const {
+    if (state_->device) {
+      state_->device->read(*state_);
+    }
+    if (modalities_) {
+      modalities_->read();
+    }
+    expect_no_exception();
+  }
+
+  void expect_no_exception() const {
+    if (state_->device) {
+      state_->device->expect_no_exception();
+    }
+  }
+
+  void expect_gates_applied() {
+    if (modalities_ && at::GradMode::is_enabled()) {
+      modalities_->pending.expect_applied(modalities_->names);
+    }
+  }
+
+  void take_to_device() {
+    if (state_->device) {
+      state_->device->write(*state_);
+    }
+    if (modalities_ && modalities_->device) {
+      modalities_->device->write(modalities_->state, modalities_->scales, modalities_->squared_norms);
+    }
+  }
+
+  template <std::size_t N, class Item>
+  static std::array<Item, N> to_array(std::vector<Item> items) {
+    std::array<Item, N> array;
+    std::move(items.begin(), items.end(), array.begin());
+    return array;
+  }
+
+  void expect_tasks(std::size_t count) const {
+    if (const std::size_t tasks = state_->tasks.size(); tasks != count) {
+      detail::fail("fork<", count, ">() of a calibration of ", tasks, " tasks; write fork<", tasks, ">()");
+    }
+  }
+
+  template <class Named>
+  Tensor sum_named(const Named& losses) {
+    Tensors in_order(state_->tasks.size());
+    std::vector<bool> given(state_->tasks.size(), false);
+    detail::for_each_named(losses, [&](const std::string& name, const Tensor& loss) {
+      const std::size_t task = index_of(name);
+      if (given[task]) {
+        detail::fail("sum() got two losses for '", name,
+                     "'; add them, or give each a task of its own: ", detail::listed(detail::joined(state_->tasks)));
+      }
+      given[task] = true;
+      in_order[task] = loss;
+    });
+    return sum(in_order);
+  }
+
+  std::size_t index_of(const std::string& task) const {
+    for (std::size_t i = 0; i < state_->tasks.size(); ++i) {
+      if (state_->tasks[i] == task) {
+        return i;
+      }
+    }
+    detail::fail("no task is called '", task, "'; there are ", detail::listed(detail::joined(state_->tasks)));
+  }
+
+  template <class List>
+  detail::Modalities& expect_modalities(const List& branches) {
+    if (!modalities_) {
+      detail::fail("name the modalities first: calibration.modalities(fuller::ModalityGate(), {\"lidar\", \"camera\"})");
+    }
+    if (branches.size() != modalities_->names.size()) {
+      detail::fail("got ", branches.size(), " branches for ", modalities_->names.size(),
+                   " modalities; pass an undefined tensor for one that is absent");
+    }
+    return *modalities_;
+  }
+
+  std::shared_ptr<detail::State> state_;
+  std::shared_ptr<detail::Modalities> modalities_;
+  std::shared_ptr<const StepsOnDevice> steps_;
+};
+
+/// Found by `torch::save(calibration, path)`.
+template <class Archive>
+auto operator<<(Archive& archive, const Calibration& calibration) -> decltype(archive.write("", at::Tensor()), archive) {
+  calibration.save(archive);
+  return archive;
+}
+
+/// Found by `torch::load(calibration, path)`.
+template <class Archive>
+auto operator>>(Archive& archive, Calibration& calibration) -> decltype(archive.read("", std::declval<at::Tensor&>()), archive) {
+  calibration.load(archive);
+  return archive;
+}
+
+}  // namespace fuller

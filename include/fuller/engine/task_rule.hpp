@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <fuller/calibrators/rule.hpp>
+#include <fuller/calibrators/weighting.hpp>
+#include <fuller/core/evidence.hpp>
+#include <fuller/engine/outcome.hpp>
+
+namespace fuller::detail {
+
+/// A rule with its policies and its state, of a type chosen at run time.
+class TaskRule {
+ public:
+  /// @throws Error for options that make no sense.
+  template <class Rule>
+  TaskRule(Rule rule, int tasks, WeightingOptions policies)
+      : needs(Rule::needs), name(Rule::name), call_(std::make_shared<Model<Rule>>(Weighting<Rule>(std::move(rule), policies))) {
+    state.assign(static_cast<std::size_t>(call_->state_size(tasks)), 0.0);
+    scratch_.assign(static_cast<std::size_t>(call_->scratch_size(tasks)), 0.0);
+    call_->initialise(tasks, state.data());
+  }
+
+  /// Runs the rule once; the answer goes to `verdict`, which has an entry for each task. Allocates nothing.
+  void operator()(const Evidence<>& evidence, Verdict& verdict) {
+    call_->run(evidence, state.data(), {verdict.shared.data(), verdict.heads.data(), verdict.conditions.data()}, scratch_.data());
+  }
+
+  /// @throws Error for a saved state that no steps can have left.
+  void check_state(int tasks, const std::vector<double>& saved) const { call_->check_state(tasks, saved.data()); }
+
+  /// The rule under its policies, if it is a `Rule`; else null.
+  template <class Rule>
+  const Weighting<Rule>* as() const {
+    const auto* model = dynamic_cast<const Model<Rule>*>(call_.get());
+    return model == nullptr ? nullptr : &model->weighting_;
+  }
+
+  Needs needs;
+  std::string name;
+  std::vector<double> state;
+
+ private:
+  struct Call {
+    virtual ~Call() = default;
+    virtual int state_size(int tasks) const = 0;
+    virtual int scratch_size(int tasks) const = 0;
+    virtual void initialise(int tasks, double* state) const = 0;
+    virtual void check_state(int tasks, const double* state) const = 0;
+    virtual void run(const Evidence<>& evidence, double* state, WeightsView out, double* scratch) const = 0;
+  };
+
+  template <class Rule>
+  struct Model final : Call {
+    explicit Model(Weighting<Rule> weighting) : weighting_(std::move(weighting)) {}
+    int state_size(int tasks) const override { return weighting_.state_size(tasks); }
+    int scratch_size(int tasks) const override { return weighting_.scratch_size(tasks); }
+    void initialise(int tasks, double* kept) const override { weighting_.initialise(tasks, kept); }
+    void check_state(int tasks, const double* kept) const override { weighting_.check_state(tasks, kept); }
+    void run(const Evidence<>& evidence, double* kept, WeightsView out, double* scratch) const override {
+      weighting_(Serial{}, evidence, kept, out, scratch);
+    }
+
+    Weighting<Rule> weighting_;
+  };
+
+  std::shared_ptr<const Call> call_;
+  std::vector<double> scratch_;
+};
+
+}  // namespace fuller::detail

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+
+#include <fuller/calibrators/rule.hpp>
+#include <fuller/calibrators/weighting.hpp>
+#include <fuller/core/error.hpp>
+#include <fuller/tensor/ranks.hpp>
+
+namespace fuller {
+
+/// How a Calibration gathers evidence and applies weights. The defaults are those of the rule's paper.
+struct CalibrationOptions {
+  /// Where task gradients are compared; the surface the rule was published with unless given.
+  std::optional<Surface> surface{};
+  /// What the weights multiply; as the rule was published unless given.
+  std::optional<ApplyTo> apply_to{};
+  /// What a task weighs that is alone in a step.
+  Missing missing = Missing::hold;
+  /// What becomes of zero, NaN and infinite gradients and losses.
+  NonFinite non_finite = NonFinite::propagate;
+  /// Static task weights multiplied into the losses before the rule sees them (FULLER's 1:1, 1:5, 1:10); one per task or none.
+  TaskVector before{};
+  /// Static task weights multiplied into the rule's weights; one per task or none.
+  TaskVector after{};
+  /// Whether the bias of the last shared layer, where that was found and not named, counts among its parameters. FULLER compares
+  /// the weight alone. Of Surface::last_shared only.
+  bool last_shared_bias = false;
+  /// Gathers the Gram matrix every so many steps also for a rule that does not ask for it (for the diagnostics); 0: never.
+  int measure_every = 0;
+  /// Data-parallel training.
+  Ranks ranks{};
+  /// A task gradient no longer than this share of the longest counts as zero, in [0, 1): 1e-13, what rounding leaves in doubles
+  /// where the mathematics says 0; see WeightingOptions.
+  double zero_below = WeightingOptions().zero_below;
+};
+
+namespace detail {
+
+/// Refuses options that mean nothing, or not what they seem to.
+inline void expect_sense(const CalibrationOptions& options, Surface surface) {
+  if (options.measure_every < 0) {
+    fail("options.measure_every is ", options.measure_every, "; a number of steps, or 0 for never, is needed");
+  }
+  const Ranks& ranks = options.ranks;
+  if (ranks.count < 1) {
+    fail("options.ranks.count is ", ranks.count, "; it is the number of ranks, 1 for a trainer that is alone");
+  }
+  if (ranks.count > 1 && !ranks.average) {
+    fail("options.ranks.count is ", ranks.count, ", but options.ranks.average is not given; give the function that replaces ",
+         "tensors by their mean over the ranks, or leave the count at 1");
+  }
+  if (ranks.count == 1 && ranks.average) {
+    fail("options.ranks.average is given, but options.ranks.count is 1; give the number of ranks that it averages over, or, for ",
+         "a single one, no function");
+  }
+  if (options.last_shared_bias && surface != Surface::last_shared) {
+    fail("options.last_shared_bias is set, but task gradients are compared at ",
+         surface == Surface::representation ? "Surface::representation, which has no parameters"
+                                            : "Surface::all_shared, where every shared bias counts anyway",
+         "; leave it out, or set options.surface = fuller::Surface::last_shared");
+  }
+}
+
+}  // namespace detail
+}  // namespace fuller
