@@ -22,7 +22,7 @@ class Step {
  public:
   /// @param steps  the device's way to calibrate, or null
   Step(const bevfusion::ModelConfig& config, bool calibrated, const torch::Device& device = torch::kCPU,
-       const std::shared_ptr<const fuller::StepsOnDevice>& steps = nullptr)
+       const std::shared_ptr<const fuller::Engines>& steps = nullptr)
       : model_(config), calibrated_(calibrated) {
     model_->to(device);
     calibration_.modalities(fuller::ModalityGate(), model_->modalities());

@@ -23,7 +23,7 @@ namespace bench {
 /// How a calibration takes its steps on a device.
 struct Way {
   std::string name;
-  std::shared_ptr<const fuller::StepsOnDevice> steps;  ///< null: as ever, waiting
+  std::shared_ptr<const fuller::Engines> steps;  ///< null: as ever, waiting
 };
 
 /// Those that this program and machine have. On the CPU, where nothing needs to be waited for, the rule is called at once.

@@ -19,11 +19,14 @@
 #include <fuller/backward/branch_updates.hpp>
 #include <fuller/backward/forked_levels.hpp>
 #include <fuller/backward/saved_state.hpp>
-#include <fuller/backward/step.hpp>
+#include <fuller/backward/shown.hpp>
+#include <fuller/backward/state.hpp>
 #include <fuller/backward/summed_losses.hpp>
 #include <fuller/describe.hpp>
 #include <fuller/diagnostics.hpp>
-#include <fuller/engine/engine.hpp>
+#include <fuller/engine/engines.hpp>
+#include <fuller/engine/host_tasks.hpp>
+#include <fuller/engine/plan.hpp>
 #include <fuller/engine/task_rule.hpp>
 #include <fuller/options.hpp>
 #include <fuller/snapshot.hpp>
@@ -42,8 +45,9 @@ namespace fuller {
 /// gradients train heads and trunk (lines 4-5), and the norms of the fusion layer's gradient gate the branches (lines 6-10).
 /// Gradients are those of sum_i w_i L_i, exactly, with w_i constant.
 ///
-/// What is not exact, because behind fork() a head's gradient is weighted when the backward is through (ApplyTo::all): hooks on
-/// head parameters, optimisers fused into backward, and `autograd::grad` to them see the gradient of the unweighted loss.
+/// What is not exact, because downstream of fork() a head's gradient is weighted when the backward is through (ApplyTo::all):
+/// hooks on head parameters, optimisers fused into backward, and `autograd::grad` to them see the gradient of the unweighted
+/// loss.
 ///
 /// Two sums in one backward are two steps, each with weights of its own; that of the later forward comes first.
 ///
@@ -75,8 +79,9 @@ class Calibration {
     const Surface surface = options.surface.value_or(Rule::default_surface);
     const ApplyTo apply_to = options.apply_to.value_or(Rule::default_apply_to);
     detail::expect_sense(options, surface);
-    state_ = std::make_shared<detail::State>(std::move(tasks), detail::TaskRule(std::move(rule), count, policies), options,
-                                             surface, apply_to);
+    detail::Plan plan{std::move(tasks), detail::TaskRule(std::move(rule), count, policies), std::move(options), surface,
+                      apply_to};
+    state_ = std::make_shared<detail::State>(std::move(plan));
   }
 
   Calibration(Calibration&&) = default;
@@ -90,8 +95,8 @@ class Calibration {
     }
     detail::expect_names(names, "modality");
     auto made = std::make_shared<detail::Modalities>(std::move(gate), std::move(names));
-    if (steps_) {
-      made->device = steps_->gates(made->gate, static_cast<int>(made->names.size()));
+    if (engines_) {
+      made->device = engines_->gates(made->gate, static_cast<int>(made->names.size()));
     }
     modalities_ = std::move(made);
   }
@@ -111,22 +116,24 @@ class Calibration {
   /// exception; that step itself went as under NonFinite::skip, and tasks with a zero gradient as ever. A step of
   /// Surface::all_shared that waits throws itself. Null: back to the host.
   /// @throws Error, and changes nothing, for what the device cannot do: options.ranks, and by kernels custom rules.
-  void use(const std::shared_ptr<const StepsOnDevice>& steps) {
-    if (steps && state_->options.ranks.average) {
+  void use(const std::shared_ptr<const Engines>& engines) {
+    if (engines && state_->options().ranks.average) {
       detail::fail(
           "options.ranks averages on the host: a calibration of several ranks cannot run its steps on a device; leave out use(), "
           "or options.ranks");
     }
-    std::shared_ptr<detail::TasksOnDevice> of_tasks = steps ? steps->tasks(*state_) : nullptr;
+    std::shared_ptr<detail::TaskEngine> of_tasks =
+        engines ? engines->tasks(state_->plan) : std::make_shared<detail::HostTasks>(state_->plan);
     std::shared_ptr<detail::GatesOnDevice> of_gates =
-        steps && modalities_ ? steps->gates(modalities_->gate, static_cast<int>(modalities_->names.size())) : nullptr;
-    bring_to_host();
-    state_->device = std::move(of_tasks);
+        engines && modalities_ ? engines->gates(modalities_->gate, static_cast<int>(modalities_->names.size())) : nullptr;
+    bring_gates_to_host();
+    of_tasks->write(record());
+    state_->engine = std::move(of_tasks);
     if (modalities_) {
       modalities_->device = std::move(of_gates);
     }
-    steps_ = steps;
-    take_to_device();
+    engines_ = engines;
+    take_gates_to_device();
   }
 
   /// The shared representation, once for each task: the one line around a shared backbone. Feed output i to the head of task i.
@@ -135,8 +142,8 @@ class Calibration {
   /// they are plain copies of the handle.
   /// @param z            the output of the last shared layer, any shape, floating point, any device
   /// @param last_shared  the parameters whose gradients are compared. Unless given they are found: the weight of the last trained
-  ///                     layer behind z, or all that it is made of (A and B of W_0 + A B), where every way back from z leads
-  ///                     through that layer (Surface::last_shared); or all parameters behind z (Surface::all_shared).
+  ///                     layer upstream of z, or all that it is made of (A and B of W_0 + A B), where every way back from z leads
+  ///                     through that layer (Surface::last_shared); or all parameters upstream of z (Surface::all_shared).
   ///                     diagnostics() lists them, and layers that were passed because they are frozen
   /// @throws Error where the last layer cannot be found (with the layers that were reached, and how to name one), or a given
   ///         parameter needs no gradient
@@ -169,11 +176,11 @@ class Calibration {
   /// fork() of a shared representation of several tensors: the levels of a pyramid, a mean and a variance, z and the skip
   /// connections of a U-Net. Unless named, the last shared layer of each level is compared, all of them as one surface.
   ///
-  /// Levels may lie behind each other. A level that needs no gradient comes back as it is.
+  /// Levels may lie upstream of each other. A level that needs no gradient comes back as it is.
   /// @return for each task the K levels
   /// @throws Error as fork(), and for no levels at all
   std::vector<Tensors> fork_levels(const Tensors& levels, Tensors last_shared = {}) {
-    expect_no_exception();
+    state_->engine->expect_no_exception();
     return detail::forked_levels(state_, levels, std::move(last_shared));
   }
 
@@ -214,7 +221,7 @@ class Calibration {
   /// @throws Error for a wrong number of losses, one that is no scalar, heads fed past the fork or from another task's output,
   ///         (unless Surface::all_shared) a parameter that two heads share, and gates on updates that step() did not apply
   Tensor sum(const Tensors& losses) {
-    expect_no_exception();
+    state_->engine->expect_no_exception();
     expect_gates_applied();
     return detail::summed_losses(state_, losses);
   }
@@ -224,7 +231,7 @@ class Calibration {
   /// @throws Error as above, and for a name that no task has or that is given twice
   Tensor sum(std::initializer_list<std::pair<std::string, Tensor>> losses) {
     if (losses.size() == 0) {
-      detail::fail("sum() got no losses; the tasks are ", detail::listed(detail::joined(state_->tasks)));
+      detail::fail("sum() got no losses; the tasks are ", detail::listed(detail::joined(state_->tasks())));
     }
     return sum_named(losses);
   }
@@ -235,7 +242,7 @@ class Calibration {
     return sum_named(losses);
   }
 
-  /// The branch features, gated: pass them on to the fusion layer, which reads them one behind the other along the channels.
+  /// The branch features, gated: pass them on to the fusion layer, which reads them one after the other along the channels.
   ///
   /// @param branches  M features in the order of the modalities; undefined where a modality is absent in this step. Channels are
   ///                  dimension 1 for convolutions, the last dimension for linear layers
@@ -306,31 +313,19 @@ class Calibration {
   }
 
   /// Ends an epoch, for rules that average losses over epochs or follow a schedule (DWA, WPCGrad).
-  void end_epoch() {
-    ++state_->epoch;
-    if (state_->device) {
-      state_->device->set_epoch(state_->epoch);
-    }
-  }
+  void end_epoch() { state_->engine->end_epoch(); }
 
   /// The number of steps taken. After use() it counts replays of a captured step too, and waits for the device.
-  std::int64_t steps() const {
-    if (state_->device) {
-      state_->device->read(*state_);
-      expect_no_exception();
-    }
-    return state_->step;
-  }
+  std::int64_t steps() const { return record().memory.steps; }
 
   /// What the last step showed and did. Allocates; waits for nothing that the step did not wait for; after use(), for the device.
   /// @throws NonFiniteError after use(), under NonFinite::throw_error.
   Diagnostics diagnostics() const {
-    bring_to_host();
-    if (state_->device) {
-      state_->device->expect_finite(*state_);
-    }
+    const detail::Record known = record();
+    bring_gates_to_host();
+    state_->engine->expect_finite();
     Diagnostics out;
-    detail::describe_tasks(*state_, out);
+    detail::describe_tasks(*state_->plan, *state_->names, state_->shown, known, out);
     if (modalities_) {
       detail::describe_modalities(*modalities_, out);
     }
@@ -339,7 +334,7 @@ class Calibration {
 
   /// diagnostics() for a human: which parameters are compared and shared, what the step cost, a row for each task and modality.
   /// Waits where diagnostics() does.
-  std::string describe() const { return "rule " + state_->rule.name + ", " + fuller::describe(diagnostics()); }
+  std::string describe() const { return "rule " + state_->plan->rule.name() + ", " + fuller::describe(diagnostics()); }
 
   /// The diagnostics of the last step without a wait: take one every so many steps, and look at it when it is there. Not inside a
   /// capture. Allocates.
@@ -350,8 +345,9 @@ class Calibration {
   /// share head parameters, that shows anew in the first step with all of them. `torch::save(calibration, path)` calls it.
   template <class Archive>
   void save(Archive& archive) const {
-    bring_to_host();
-    detail::write_state(archive, *state_, modalities_.get());
+    const detail::Record known = record();
+    bring_gates_to_host();
+    detail::write_state(archive, *state_->plan, known.memory, modalities_.get());
   }
 
   /// Reads what save() wrote into a calibration made with the same rule, tasks, modalities and options.
@@ -359,29 +355,28 @@ class Calibration {
   /// a state of the same size made with others is taken over. `torch::load(calibration, path)` calls it.
   template <class Archive>
   void load(Archive& archive) {
-    bring_to_host();  // what the archive does not hold stays
-    detail::read_state(archive, *state_, modalities_.get());
+    detail::Record known = record();  // what the archive does not hold stays
+    bring_gates_to_host();
+    detail::read_state(archive, *state_->plan, known.memory, modalities_.get());
+    state_->engine->write(known);
     if (modalities_) {
       modalities_->pending.clear();
     }
-    take_to_device();
+    take_gates_to_device();
   }
 
  private:
-  /// Makes the host's numbers those of the device, where the steps run there; waits.
-  void bring_to_host() const {
-    if (state_->device) {
-      state_->device->read(*state_);
-    }
-    if (modalities_) {
-      modalities_->read();
-    }
-    expect_no_exception();
+  /// What the engine knows; waits for a device.
+  detail::Record record() const {
+    detail::Record known = state_->engine->read();
+    state_->engine->expect_no_exception();
+    return known;
   }
 
-  void expect_no_exception() const {
-    if (state_->device) {
-      state_->device->expect_no_exception();
+  /// Makes the host's numbers those of the device, where the steps run there; waits.
+  void bring_gates_to_host() const {
+    if (modalities_) {
+      modalities_->read();
     }
   }
 
@@ -391,10 +386,7 @@ class Calibration {
     }
   }
 
-  void take_to_device() {
-    if (state_->device) {
-      state_->device->write(*state_);
-    }
+  void take_gates_to_device() {
     if (modalities_ && modalities_->device) {
       modalities_->device->write(modalities_->state, modalities_->scales, modalities_->squared_norms);
     }
@@ -408,20 +400,20 @@ class Calibration {
   }
 
   void expect_tasks(std::size_t count) const {
-    if (const std::size_t tasks = state_->tasks.size(); tasks != count) {
+    if (const std::size_t tasks = state_->tasks().size(); tasks != count) {
       detail::fail("fork<", count, ">() of a calibration of ", tasks, " tasks; write fork<", tasks, ">()");
     }
   }
 
   template <class Named>
   Tensor sum_named(const Named& losses) {
-    Tensors in_order(state_->tasks.size());
-    std::vector<bool> given(state_->tasks.size(), false);
+    Tensors in_order(state_->tasks().size());
+    std::vector<bool> given(state_->tasks().size(), false);
     detail::for_each_named(losses, [&](const std::string& name, const Tensor& loss) {
       const std::size_t task = index_of(name);
       if (given[task]) {
         detail::fail("sum() got two losses for '", name,
-                     "'; add them, or give each a task of its own: ", detail::listed(detail::joined(state_->tasks)));
+                     "'; add them, or give each a task of its own: ", detail::listed(detail::joined(state_->tasks())));
       }
       given[task] = true;
       in_order[task] = loss;
@@ -430,12 +422,12 @@ class Calibration {
   }
 
   std::size_t index_of(const std::string& task) const {
-    for (std::size_t i = 0; i < state_->tasks.size(); ++i) {
-      if (state_->tasks[i] == task) {
+    for (std::size_t i = 0; i < state_->tasks().size(); ++i) {
+      if (state_->tasks()[i] == task) {
         return i;
       }
     }
-    detail::fail("no task is called '", task, "'; there are ", detail::listed(detail::joined(state_->tasks)));
+    detail::fail("no task is called '", task, "'; there are ", detail::listed(detail::joined(state_->tasks())));
   }
 
   template <class List>
@@ -452,7 +444,7 @@ class Calibration {
 
   std::shared_ptr<detail::State> state_;
   std::shared_ptr<detail::Modalities> modalities_;
-  std::shared_ptr<const StepsOnDevice> steps_;
+  std::shared_ptr<const Engines> engines_;
 };
 
 /// Found by `torch::save(calibration, path)`.

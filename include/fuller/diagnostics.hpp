@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <string>
 #include <vector>
 
-#include <fuller/backward/branch_gate.hpp>
-#include <fuller/backward/step.hpp>
+#include <fuller/calibrators/rule.hpp>
 #include <fuller/calibrators/weighting.hpp>
+#include <fuller/tensor/parameter_names.hpp>
 
 namespace fuller {
 
@@ -45,9 +43,9 @@ struct Diagnostics {
   /// The parameters whose task gradients were compared: found, or named. At Surface::representation the levels of z, without
   /// names; empty where the rule compares no gradients, and where nothing shared is trained.
   std::vector<NamedShape> surface;
-  /// The trained parameters that count as shared: they lie behind the fork, or two losses reach them, in this step or (where the
-  /// weights are chosen at the sum) an earlier one. Reached is meant in the graph: an operation that gives no gradient is passed
-  /// too.
+  /// The trained parameters that count as shared: they lie upstream of the fork, or two losses reach them, in this step or (where
+  /// the weights are chosen at the sum) an earlier one. Reached is meant in the graph: an operation that gives no gradient is
+  /// passed too.
   std::vector<NamedShape> shared;
   /// Weights that need no gradient, passed on the way from z to the layer that was found; the name is the operation's where the
   /// graph does not tell the parameter. Empty where the last layer was named, or is trained.
@@ -65,128 +63,4 @@ struct Diagnostics {
   double gamma_modal = none;
 };
 
-namespace detail {
-
-/// Which policies decided about a task.
-inline std::string policies_that_acted(const State& state, const Diagnostics& out) {
-  std::string text;
-  const auto say = [&](const std::string& policy, std::size_t task, const char* what) {
-    text += (text.empty() ? "" : "; ") + policy + ": '" + state.tasks[task] + "' " + what;
-  };
-  const NonFinite policy = state.options.non_finite;
-  const auto is_used = [](Condition condition) { return condition == Condition::used; };
-  const auto used = std::count_if(out.conditions.begin(), out.conditions.end(), is_used);
-  for (std::size_t i = 0; i < out.conditions.size(); ++i) {
-    if (out.conditions[i] == Condition::non_finite) {
-      say(policy == NonFinite::skip          ? "NonFinite::skip"
-          : policy == NonFinite::throw_error ? "NonFinite::throw_error"
-                                             : "NonFinite::propagate",
-          i, "has a gradient or loss that is NaN or infinite");
-    } else if (out.conditions[i] == Condition::zero) {
-      say("zero gradient", i, "is left out of the rule");
-    } else if (used == 1 && is_used(out.conditions[i]) && state.tasks.size() > 1 && state.route != Step::Route::plain) {
-      say(state.options.missing == Missing::hold ? "Missing::hold" : "Missing::renormalise", i, "is alone");
-    }
-  }
-  return text;
-}
-
-inline void describe_surface(const State& state, Diagnostics& out) {
-  switch (state.route) {
-    case Step::Route::undecided:
-      out.route = Route::none;
-      break;
-    case Step::Route::fork:
-      out.route = Route::fork;
-      break;
-    case Step::Route::sum:
-      out.route = Route::sum;
-      break;
-    case Step::Route::plain:
-      out.route = Route::plain;
-      break;
-  }
-  out.compared = state.surface;
-  out.surface = state.surface == Surface::representation && state.route != Step::Route::sum
-                    ? state.seen->representation
-                    : shown(*state.names, state.seen->surface);
-  out.shared = shown(*state.names, state.seen->shared);
-  out.untrained = state.seen->untrained;
-  out.passes = state.passes;
-  out.bytes_kept = state.bytes_kept;
-  out.policy = policies_that_acted(state, out);
-}
-
-inline void describe_tasks(const State& state, Diagnostics& out) {
-  const std::size_t count = state.tasks.size();
-  const bool is_plain = state.route == Step::Route::plain;
-  const Outcome& last = state.last;
-  out.tasks = state.tasks;
-  out.step = state.step;
-  out.weights = is_plain ? state.plain.shared : last.verdict.shared;
-  for (std::size_t i = 0; i < count; ++i) {
-    out.head_weights.push_back(is_plain ? state.plain.heads[i] : head_weight(state, last, i));
-  }
-  out.conditions = is_plain ? state.plain.conditions : last.verdict.conditions;
-  describe_surface(state, out);
-  if (!last.measured || is_plain) {
-    return;
-  }
-  out.norms.assign(count, Diagnostics::none);
-  out.cosines.assign(count * count, Diagnostics::none);
-  double least = std::numeric_limits<double>::infinity();
-  double most = 0;
-  double least_weighted = least;
-  double most_weighted = 0;
-  int pairs = 0;
-  int conflicts = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    if (last.present[i] == 0) {
-      continue;
-    }
-    const double norm = std::sqrt(last.gram[i * count + i]);
-    const double weighted = std::abs(out.weights[i]) * norm;
-    out.norms[i] = norm / last.loss_scale;
-    least = std::min(least, norm);
-    most = std::max(most, norm);
-    least_weighted = std::min(least_weighted, weighted);
-    most_weighted = std::max(most_weighted, weighted);
-    for (std::size_t j = 0; j <= i; ++j) {
-      if (last.present[j] == 0) {
-        continue;
-      }
-      const double dot = last.gram[i * count + j];
-      out.cosines[i * count + j] = out.cosines[j * count + i] = dot / (norm * std::sqrt(last.gram[j * count + j]));
-      if (j < i) {
-        ++pairs;
-        conflicts += dot < 0 ? 1 : 0;
-      }
-    }
-  }
-  out.conflict_share = pairs > 0 ? static_cast<double>(conflicts) / pairs : Diagnostics::none;
-  if (pairs > 0) {
-    out.gamma_task = most / least;
-    out.gamma_task_weighted = most_weighted / least_weighted;
-  }
-}
-
-inline void describe_modalities(const Modalities& modalities, Diagnostics& out) {
-  out.modalities = modalities.names;
-  out.gates = modalities.scales;
-  double least = std::numeric_limits<double>::infinity();
-  double most = 0;
-  int seen = 0;
-  for (std::size_t m = 0; m < modalities.names.size(); ++m) {
-    const bool here = modalities.present[m] != 0;
-    out.branch_norms.push_back(here ? std::sqrt(modalities.squared_norms[m]) : Diagnostics::none);
-    if (here) {
-      ++seen;
-      least = std::min(least, out.branch_norms.back());
-      most = std::max(most, out.branch_norms.back());
-    }
-  }
-  out.gamma_modal = seen > 1 ? most / least : Diagnostics::none;
-}
-
-}  // namespace detail
 }  // namespace fuller

@@ -95,7 +95,7 @@ double difference(const Training& a, const Training& b) {
 }
 
 using Maker = std::function<Calibration()>;
-using Steps = std::shared_ptr<const fuller::StepsOnDevice>;
+using Steps = std::shared_ptr<const fuller::Engines>;
 
 std::unique_ptr<Training> make(const Maker& maker, const Steps& steps) {
   auto training = std::make_unique<Training>(maker());

@@ -37,7 +37,7 @@ namespace {
 
 enum class Way { kernels, host_rule };
 
-std::shared_ptr<const fuller::StepsOnDevice> steps_by(Way way) {
+std::shared_ptr<const fuller::Engines> steps_by(Way way) {
   static HostStream stream;
   return way == Way::kernels ? fuller::steps_on(at::kCPU, [] { return emulated_kernels; })
                              : fuller::host_rules_on(at::kCPU, stream.launcher());

@@ -102,7 +102,7 @@ TEST_CASE("Losses that do not come through the fork as they should") {
   }
   SECTION("one forward summed twice") {
     const Tensor first = s.calibration.sum(s.losses);
-    CHECK(contains(s.refused([&] { return first + s.calibration.sum(s.losses); }), "behind one fork() on the last alone"));
+    CHECK(contains(s.refused([&] { return first + s.calibration.sum(s.losses); }), "of one fork() on the last alone"));
   }
   SECTION("the sum left out") {
     CHECK(contains(s.refused([&] { return s.losses[0] + s.losses[1] + s.losses[2]; }), "calibration.sum("));

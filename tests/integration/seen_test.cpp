@@ -282,7 +282,7 @@ TEST_CASE("Several tensors under fork(): a mean and a variance, for tasks known 
   const auto h = calibration.fork<2>(z, {mean->weight, decoder->weight});
   calibration.name_parameters(decoder->named_parameters(), "decoder.");
   const std::string elsewhere = thrown_by([&] { calibration.sum({h[0].sin().sum(), h[1].sum()}); });
-  CHECK(contains(elsewhere, "'decoder.weight' of shape [3, 4] given to fork() is not behind"));
+  CHECK(contains(elsewhere, "'decoder.weight' of shape [3, 4] given to fork() is not upstream"));
   CalibrationOptions options;
   options.surface = Surface::representation;
   Calibration by_representation(fuller::IMTL_G(), {"a", "b"}, options);

@@ -75,7 +75,7 @@ inline std::vector<at::Tensor> gated(const std::shared_ptr<State>& state, const 
   if (!at::GradMode::is_enabled()) {
     return branches;
   }
-  auto step = std::make_shared<GateStep>();
+  auto step = std::make_shared<GatedPass>();
   step->state = state;
   step->modalities = modalities;
   step->widths = widths;
@@ -110,9 +110,7 @@ inline std::vector<at::Tensor> gated(const std::shared_ptr<State>& state, const 
   auto& open = modalities->open_steps;
   open.erase(std::remove_if(open.begin(), open.end(), [](const auto& one) { return one.expired(); }), open.end());
   open.push_back(step);
-  auto& gates = state->open_gates;
-  gates.erase(std::remove_if(gates.begin(), gates.end(), [](const auto& one) { return one.expired(); }), gates.end());
-  gates.push_back(step);
+  state->open_gates.insert(step);
   std::vector<at::Tensor> features = branches;
   for (std::size_t k = 0; k < through.size(); ++k) {
     features[step->through[k]] = outputs[k];

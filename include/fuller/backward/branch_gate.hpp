@@ -15,9 +15,11 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/graph_task.h>
 
+#include <fuller/backward/capsule.hpp>
 #include <fuller/backward/pending_updates.hpp>
-#include <fuller/backward/step.hpp>
+#include <fuller/backward/state.hpp>
 #include <fuller/core/error.hpp>
+#include <fuller/engine/gate_engine.hpp>
 #include <fuller/gates/modality_gate.hpp>
 #include <fuller/graph/gradient_substitutes.hpp>
 #include <fuller/graph/pull_back.hpp>
@@ -27,7 +29,7 @@
 
 namespace fuller::detail {
 
-struct GateStep;
+struct GatedPass;
 
 /// What the modality level keeps from step to step.
 struct Modalities {
@@ -67,12 +69,12 @@ struct Modalities {
   std::vector<double> squared_norms;  ///< of the last step
   std::vector<double> sizes;
   std::vector<std::uint8_t> present;
-  std::vector<std::int64_t> widths;                 ///< channels of each branch, as last seen
-  std::unordered_map<const void*, Hook> hooks;      ///< one for each fusion weight
-  std::vector<std::weak_ptr<GateStep>> open_steps;  ///< steps whose graph is alive
-  std::int64_t moved_in = -1;                       ///< State::backwards when the gates moved last
-  PendingUpdates pending;                           ///< gates on updates that no step() has applied yet
-  std::shared_ptr<GatesOnDevice> device;            ///< does the arithmetic where given, as State::device does
+  std::vector<std::int64_t> widths;                  ///< channels of each branch, as last seen
+  std::unordered_map<const void*, Hook> hooks;       ///< one for each fusion weight
+  std::vector<std::weak_ptr<GatedPass>> open_steps;  ///< steps whose graph is alive
+  std::int64_t moved_in = -1;                        ///< State::backwards when the gates moved last
+  PendingUpdates pending;                            ///< gates on updates that no step() has applied yet
+  std::shared_ptr<GatesOnDevice> device;             ///< does the arithmetic where given, as State::device does
 
   /// Takes what GatesOnDevice::packed() gave apart, from a copy on the host.
   void unpack(const at::Tensor& numbers) {
@@ -98,7 +100,7 @@ struct PlainCotangents {
 };
 
 /// One forward pass through a gate, until its backward has run.
-struct GateStep {
+struct GatedPass {
   std::shared_ptr<State> state;
   std::shared_ptr<Modalities> modalities;
   const Node* node = nullptr;        ///< the gate's node
@@ -131,7 +133,7 @@ struct GateStep {
 };
 
 /// Takes the norms of the gradient of fusion weight k: of its slices where it is the one of all branches, else of the whole.
-inline void take_norms(GateStep& step, std::size_t k, const at::Tensor& gradient) {
+inline void take_norms(GatedPass& step, std::size_t k, const at::Tensor& gradient) {
   const bool of_all_branches = step.fusion.size() == 1;
   const std::int64_t channels = gradient.size(1);
   const at::IntArrayRef widths = of_all_branches ? at::IntArrayRef(step.widths) : at::IntArrayRef(&channels, 1);
@@ -167,7 +169,7 @@ inline void receive_fusion_gradient(Modalities& modalities, const void* weight, 
       if (step->weights[k] != weight) {
         continue;
       }
-      if (step->state->options.ranks.average) {
+      if (step->state->options().ranks.average) {
         step->gradients[k] = gradient.clone();
       } else {
         take_norms(*step, k, gradient);
@@ -179,9 +181,9 @@ inline void receive_fusion_gradient(Modalities& modalities, const void* weight, 
 
 /// Makes the step's gradients, and which branches are present, those of all ranks together, and takes the norms.
 /// @return false, with no norms taken, where no rank has anything to gate.
-inline bool take_norms_of_all_ranks(GateStep& step, bool anything_here) {
+inline bool take_norms_of_all_ranks(GatedPass& step, bool anything_here) {
   const at::NoGradGuard no_grad;
-  const Ranks& ranks = step.state->options.ranks;
+  const Ranks& ranks = step.state->options().ranks;
   step.present.push_back(anything_here ? 1 : 0);
   agree_on_presence(ranks, step.present);
   const bool anything = step.present.back() != 0;
@@ -203,7 +205,7 @@ inline bool take_norms_of_all_ranks(GateStep& step, bool anything_here) {
 /// norms set the gates; each branch's cotangent is multiplied by its gate, and so is every gradient behind it.
 struct BranchGate : torch::autograd::Function<BranchGate> {
   static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context, at::TensorList branches,
-                                                std::shared_ptr<GateStep> step) {
+                                                std::shared_ptr<GatedPass> step) {
     context->set_materialize_grads(false);
     context->saved_data["step"] = capsule(std::move(step));
     return branches.vec();
@@ -211,7 +213,7 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
                                                  torch::autograd::variable_list cotangents) {
-    const auto step = open_capsule<GateStep>(context->saved_data["step"]);
+    const auto step = open_capsule<GatedPass>(context->saved_data["step"]);
     if (at::GradMode::is_enabled()) {
       fail("a backward with create_graph through gate() is refused: the gates would be applied twice; leave gate() out where ",
            "losses hold derivatives of outputs (a PINN, a gradient penalty)");
@@ -238,7 +240,7 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
       expect_all_weights(*step, here);
       expect_order(*step, cotangents);
     }
-    if (step->state->options.ranks.average) {
+    if (step->state->options().ranks.average) {
       anything = take_norms_of_all_ranks(*step, anything);
     }
     if (anything) {
@@ -260,7 +262,7 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
 
  private:
   /// The gates have one state, which moves once in a step.
-  static void expect_one_call(const GateStep& step) {
+  static void expect_one_call(const GatedPass& step) {
     const auto* running = torch::autograd::get_current_graph_task_nodes_in_graph();
     for (const auto& open : step.modalities->open_steps) {
       const auto other = open.lock();
@@ -272,7 +274,7 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
   }
 
   /// The plain cotangents of the backward that runs.
-  static std::vector<PlainCotangents> take_plain(GateStep& step) {
+  static std::vector<PlainCotangents> take_plain(GatedPass& step) {
     std::vector<PlainCotangents> ours;
     for (PlainCotangents& of_loss : std::exchange(step.plain, {})) {
       if (Running::is(of_loss.run)) {
@@ -295,7 +297,7 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
     return here;
   }
 
-  static void gate_all(const GateStep& step, torch::autograd::variable_list& cotangents) {
+  static void gate_all(const GatedPass& step, torch::autograd::variable_list& cotangents) {
     for (std::size_t k = 0; k < step.through.size() && k < cotangents.size(); ++k) {
       if (!cotangents[k].defined()) {
         continue;
@@ -311,7 +313,7 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
     }
   }
 
-  static void note_pending(const GateStep& step) {
+  static void note_pending(const GatedPass& step) {
     Modalities& modalities = *step.modalities;
     modalities.pending.begin(modalities.names.size());
     const bool only_measures = modalities.gate.options.floor == 1;
@@ -324,7 +326,7 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
   }
 
   /// Sends the gradient of an unweighted loss through the open gates, to the parameters beyond that are to get it.
-  static void send_plain(const GateStep& step, const PlainCotangents& of_loss) {
+  static void send_plain(const GatedPass& step, const PlainCotangents& of_loss) {
     const at::NoGradGuard no_grad;
     torch::autograd::variable_list gated = of_loss.cotangents;
     gate_all(step, gated);
@@ -350,7 +352,7 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
   }
 
   /// The gradient of each weight is to be complete. One that did not come is zero only where its branch gets none either.
-  static void expect_all_weights(const GateStep& step, const std::vector<bool>& here) {
+  static void expect_all_weights(const GatedPass& step, const std::vector<bool>& here) {
     for (std::size_t m = 0; m < step.weights.size(); ++m) {
       if (step.weights[m] == nullptr || step.weights_seen[m]) {
         continue;
@@ -370,7 +372,7 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
   }
 
   /// A branch whose gated features nothing reads, while others' are read, went past its gate.
-  static void expect_all_branches(const GateStep& step, const std::vector<bool>& here) {
+  static void expect_all_branches(const GatedPass& step, const std::vector<bool>& here) {
     for (std::size_t k = 0; k < step.through.size(); ++k) {
       if (!here[k] && !is_read(step, k)) {
         fail("what gate() gave for '", step.modalities->names[step.through[k]],
@@ -381,7 +383,7 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
   }
 
   /// Whether anything in the running backward reads the gate's output k: losses of weight 0 send it nothing.
-  static bool is_read(const GateStep& step, std::size_t k) {
+  static bool is_read(const GatedPass& step, std::size_t k) {
     const auto* running = torch::autograd::get_current_graph_task_nodes_in_graph();
     return std::any_of(running->begin(), running->end(), [&](const Node* node) {
       const auto& edges = node->next_edges();
@@ -392,7 +394,7 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
 
   /// Where a concatenation along the channels reads the branches directly, their cotangents are slices of one tensor, in its
   /// order: that must be the order in which gate() got them, since the weight's slices are told apart by it.
-  static void expect_order(const GateStep& step, const torch::autograd::variable_list& cotangents) {
+  static void expect_order(const GatedPass& step, const torch::autograd::variable_list& cotangents) {
     for (std::size_t k = 1; k < step.through.size() && step.fusion.size() == 1; ++k) {
       if (!cotangents[k - 1].defined() || !cotangents[k].defined()) {
         continue;
@@ -417,7 +419,7 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
     return distance >= other.size(dimension) * other.stride(dimension) && distance < one.stride(0);
   }
 
-  static void open_gates(const GateStep& step) {
+  static void open_gates(const GatedPass& step) {
     Modalities& modalities = *step.modalities;
     modalities.squared_norms = step.squared_norms;
     modalities.sizes = step.sizes;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <utility>
@@ -10,14 +9,14 @@
 #include <ATen/core/Tensor.h>
 #include <c10/core/GradMode.h>
 
-#include <fuller/backward/step.hpp>
+#include <fuller/backward/state.hpp>
 #include <fuller/backward/surface.hpp>
 #include <fuller/backward/task_fork.hpp>
 #include <fuller/core/error.hpp>
 
 namespace fuller::detail {
 
-/// The K levels of a shared representation, once for each task, behind a fork node where any of them is trained.
+/// The K levels of a shared representation, once for each task, as outputs of a fork node where any of them is trained.
 inline std::vector<std::vector<at::Tensor>> forked_levels(const std::shared_ptr<State>& state,
                                                           const std::vector<at::Tensor>& levels,
                                                           std::vector<at::Tensor> last_shared) {
@@ -29,15 +28,12 @@ inline std::vector<std::vector<at::Tensor>> forked_levels(const std::shared_ptr<
     if (!level.defined()) {
       fail("fork() got an undefined tensor as shared representation; give it what the last shared layer puts out");
     }
-    if (state->device && level.device() != state->device->device()) {
-      fail("fork() got a tensor on ", level.device(), ", the calibration's steps run on ", state->device->device(),
-           "; move the model there, or call use() with that device");
-    }
+    state->engine->expect_here(level, "fork() got a tensor on ");
     if (level.requires_grad()) {
       trained.push_back(level);
     }
   }
-  const std::size_t tasks = state->tasks.size();
+  const std::size_t tasks = state->tasks().size();
   std::vector<std::vector<at::Tensor>> outputs(tasks, levels);
   if (!at::GradMode::is_enabled()) {
     return outputs;
@@ -46,17 +42,17 @@ inline std::vector<std::vector<at::Tensor>> forked_levels(const std::shared_ptr<
   if (trained.empty()) {
     return outputs;
   }
-  auto step = std::make_shared<Step>();
+  auto forked = std::make_shared<Forked>();
   for (const at::Tensor& level : trained) {
-    step->roots.push_back(gradient_edge(level));
+    forked->roots.push_back(gradient_edge(level));
   }
-  choose_surface(*state, *step, trained, std::move(last_shared));
+  choose_surface(*state, *forked, trained, std::move(last_shared));
+  auto step = std::make_shared<Step>();
   auto both = std::make_shared<StepOfState>(StepOfState{state, step});
   const std::vector<at::Tensor> aliases = TaskFork::apply(at::TensorList(trained), std::move(both));
-  step->fork = aliases.front().grad_fn().get();
-  auto& open = state->open_steps;
-  open.erase(std::remove_if(open.begin(), open.end(), [](const auto& one) { return one.expired(); }), open.end());
-  open.push_back(step);
+  forked->node = aliases.front().grad_fn().get();
+  step->forked = std::move(forked);
+  state->open_steps.insert(step);
   for (std::size_t i = 0; i < tasks; ++i) {
     std::size_t next = i * trained.size();
     for (at::Tensor& level : outputs[i]) {

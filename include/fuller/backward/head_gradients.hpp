@@ -1,23 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cstdint>
+#include <cstddef>
 #include <iterator>
 #include <memory>
 #include <mutex>
-#include <type_traits>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/engine.h>
 #include <torch/csrc/autograd/graph_task.h>
 
-#include <fuller/backward/device_heads.hpp>
-#include <fuller/backward/step.hpp>
+#include <fuller/backward/state.hpp>
+#include <fuller/core/error.hpp>
 
 namespace fuller::detail {
 
@@ -30,7 +28,7 @@ namespace fuller::detail {
 class HeadGradients {
  public:
   HeadGradients(std::shared_ptr<State> state, std::shared_ptr<Step> step) : state_(std::move(state)), step_(std::move(step)) {
-    for (const auto& head : step_->heads) {
+    for (const auto& head : step_->summed->heads) {
       auto& earlier = earlier_.emplace_back();
       for (const at::Tensor& parameter : head) {
         earlier.push_back(parameter.grad());
@@ -79,23 +77,22 @@ class HeadGradients {
       inner_->finish();
     }
     const at::NoGradGuard no_grad;
-    if (!step_->outcome.weighed && left_unweighted()) {
+    if (!step_->pass.outcome.weighed && left_unweighted()) {
       put_back();
       finished_ = true;
       fail(
           "a backward reached head parameters without passing fork(), so their gradients could not be weighted; differentiate to "
           "the shared parameters too");
     }
-    weight_heads_on_device(*state_, *step_);
     std::vector<std::vector<at::Tensor>> added(earlier_.size());
     for (std::size_t i = 0; i < earlier_.size(); ++i) {
       for (std::size_t k = 0; k < earlier_[i].size(); ++k) {
-        added[i].push_back(weighted(i, step_->heads[i][k].grad()));
+        added[i].push_back(weighted(i, step_->summed->heads[i][k].grad()));
       }
     }
     for (std::size_t i = 0; i < earlier_.size(); ++i) {  // from here on nothing can be put back, and nothing throws
       for (std::size_t k = 0; k < earlier_[i].size(); ++k) {
-        at::Tensor& gradient = step_->heads[i][k].mutable_grad();
+        at::Tensor& gradient = step_->summed->heads[i][k].mutable_grad();
         const at::Tensor& earlier = earlier_[i][k];
         if (!earlier.defined()) {
           gradient = added[i][k];
@@ -110,47 +107,12 @@ class HeadGradients {
   }
 
   at::Tensor weighted(std::size_t task, const at::Tensor& gradient) const {
-    const double weight = step_->outcome.weighed ? head_weight(*state_, step_->outcome, task) : 1.0;
-    if (!gradient.defined() || weight == 1.0) {
-      return gradient;
-    }
-    if (weight == 0.0) {  // by selection: the gradient of a task that is left out may be NaN
-      return at::zeros_like(gradient);
-    }
-    // Two parameters' gradients can be views of one storage; scaling one in place would then scale the other.
-    const bool alone = gradient.layout() == at::kStrided && gradient.storage().use_count() == 1;
-    if (!alone) {
-      return gradient * weight;
-    }
-    return scale_small(gradient, weight) ? gradient : gradient.mul_(weight);
-  }
-
-  /// Scales a small gradient here, as mul_ would, whose way through the dispatcher takes longer than the product: heads have
-  /// dozens of them.
-  static bool scale_small(const at::Tensor& gradient, double weight) {
-    constexpr std::int64_t few = 4096;
-    if (!gradient.device().is_cpu() || gradient.numel() > few || !gradient.is_non_overlapping_and_dense()) {
-      return false;
-    }
-    const auto scale = [&](auto* values) {
-      const auto factor = static_cast<std::remove_pointer_t<decltype(values)>>(weight);
-      for (std::int64_t k = 0; k < gradient.numel(); ++k) {
-        values[k] *= factor;
-      }
-    };
-    if (gradient.scalar_type() == at::kFloat) {
-      scale(static_cast<float*>(gradient.data_ptr()));
-    } else if (gradient.scalar_type() == at::kDouble) {
-      scale(static_cast<double*>(gradient.data_ptr()));
-    } else {
-      return false;
-    }
-    gradient.unsafeGetTensorImpl()->bump_version();
-    return true;
+    const Outcome& outcome = step_->pass.outcome;
+    return gradient.defined() && outcome.weighed ? state_->engine->for_head(task, gradient, outcome) : gradient;
   }
 
   bool left_unweighted() const {
-    for (const auto& head : step_->heads) {
+    for (const auto& head : step_->summed->heads) {
       for (const at::Tensor& parameter : head) {
         if (parameter.grad().defined()) {
           return true;
@@ -163,7 +125,7 @@ class HeadGradients {
   void put_back() {
     for (std::size_t i = 0; i < earlier_.size(); ++i) {
       for (std::size_t k = 0; k < earlier_[i].size(); ++k) {
-        step_->heads[i][k].mutable_grad() = earlier_[i][k];
+        step_->summed->heads[i][k].mutable_grad() = earlier_[i][k];
       }
     }
   }

@@ -27,11 +27,11 @@ class LossGuard : public torch::autograd::FunctionPreHook {
 
   torch::autograd::variable_list operator()(const torch::autograd::variable_list& gradients) override {
     const auto step = step_.lock();
-    const bool ours = step && Running::is(step->run);
+    const bool ours = step && Running::is(step->pass.run);
     // Unless something was added to it, it is the very tensor that the loss sum has sent: no value need be read.
-    if (ours && gradients[output_].defined() && !was_sent(*step, gradients[output_])) {
+    if (ours && gradients[output_].defined() && !was_sent(step->pass, gradients[output_])) {
       const at::Tensor& gradient = gradients[output_];
-      const at::Tensor expected = step->scale.to(gradient.options()).reshape(gradient.sizes());
+      const at::Tensor expected = step->pass.scale.to(gradient.options()).reshape(gradient.sizes());
       if (!gradient.equal(expected) && gradient.equal(gradient)) {
         fail("the loss of '", task_,
              "' is also used by a term outside the calibration's sum of losses; give it a static weight instead: "
@@ -42,9 +42,9 @@ class LossGuard : public torch::autograd::FunctionPreHook {
   }
 
  private:
-  static bool was_sent(const Step& step, const at::Tensor& gradient) {
+  static bool was_sent(const Pass& pass, const at::Tensor& gradient) {
     const auto is_it = [&](const at::Tensor& sent) { return gradient.is_alias_of(sent); };
-    return is_it(step.scale) || std::any_of(step.casts.begin(), step.casts.end(), is_it);
+    return is_it(pass.scale) || std::any_of(pass.casts.begin(), pass.casts.end(), is_it);
   }
 
   std::weak_ptr<Step> step_;

@@ -29,8 +29,8 @@ namespace fuller::detail {
 struct SummedStep {
   std::shared_ptr<State> state;
   std::shared_ptr<Step> step;
-  std::vector<Edge> loss_edges;  ///< where each given loss receives its gradient
-  int serial;                    ///< which call of sum() of this step it was
+  std::vector<Edge> loss_edges;          ///< where each given loss receives its gradient
+  std::shared_ptr<const Summed> summed;  ///< what this call of sum() found
 };
 
 /// The root: the sum of the present tasks' losses.
@@ -61,37 +61,33 @@ struct LossSum : torch::autograd::Function<LossSum> {
     if (NestedPass::on_this_thread() > 0) {
       fail(
           "another calibration forms its task gradients through this one's sum of losses; let that one have heads that share no ",
-          "parameter, each behind an output of its fork()");
+          "parameter, each fed from an output of its fork()");
     }
-    if (summed->serial != step.sums) {
-      fail("sum() was called once more on losses behind the same fork(); go backward from the last sum alone");
+    if (summed->summed != step.summed) {
+      fail("sum() was called once more on losses of the same fork(); go backward from the last sum alone");
     }
     ++state.backwards;
     const at::Tensor& scale = gradients[0];
-    step.outcome = Outcome(state.tasks.size());
-    step.passes = 0;
-    step.bytes_kept = 0;
-    if (step.route == Step::Route::plain) {
+    step.pass = Pass();
+    step.pass.outcome = Outcome(state.tasks().size());
+    const Route route = step.summed->route;
+    if (route == Route::plain) {
       return plain_losses(state, step, summed->loss_edges, scale);
     }
-    step.run = Running::now();
-    step.scale = step.route == Step::Route::fork ? scale : at::Tensor();
-    if (state.device) {
-      step.device_scale = scale.to(state.device->device(), at::kDouble, /*non_blocking=*/false, /*copy=*/true);
-    } else {
-      step.outcome.loss_scale = std::abs(scale.item<double>());
-    }
-    step.nodes_at_start = nodes_made();
+    step.pass.run = Running::now();
+    step.pass.noted_scale = state.engine->noted(scale);
+    step.pass.nodes_at_start = nodes_made();
 
-    refuse_terms_outside(state, step, changes_heads(state, step));
-    torch::autograd::variable_list to_losses(step.given.size(), scale);
-    if (state.device && step.route == Step::Route::fork) {
+    refuse_terms_outside(state, step, state.changes_heads(route));
+    torch::autograd::variable_list to_losses(step.summed->given.size(), scale);
+    if (route == Route::fork) {
+      step.pass.scale = scale;
       cast_for_losses(step, to_losses);
     }
-    if (step.route == Step::Route::sum) {
+    if (route == Route::sum) {
       const GatesOnTheWay gates(state);
       choose(state, step, summed->loss_edges, scale, gates, to_losses);
-    } else if (sets_heads_aside(state, step)) {
+    } else if (state.sets_heads_aside(route)) {
       HeadGradients::finish_last(std::make_shared<HeadGradients>(summed->state, summed->step));
     }
     to_losses.emplace_back();  // nothing for the step
@@ -102,38 +98,40 @@ struct LossSum : torch::autograd::Function<LossSum> {
   /// Gives each loss the scale in its own type. The engine would do so itself, into tensors that LossGuard could not tell from
   /// what others have sent, short of waiting for their values.
   static void cast_for_losses(Step& step, torch::autograd::variable_list& to_losses) {
-    step.casts.clear();
-    for (std::size_t k = 0; k < step.given.size(); ++k) {
-      const at::Tensor& loss = step.losses[step.given[k]];
+    const Summed& summed = *step.summed;
+    for (std::size_t k = 0; k < summed.given.size(); ++k) {
+      const at::Tensor& loss = summed.losses[summed.given[k]];
       if (loss.scalar_type() != to_losses[k].scalar_type() || loss.device() != to_losses[k].device()) {
         to_losses[k] = to_losses[k].to(loss.device(), loss.scalar_type());
-        step.casts.push_back(to_losses[k]);
+        step.pass.casts.push_back(to_losses[k]);
       }
     }
   }
 
   /// What task i's loss is multiplied with where the weights are chosen at the sum. A task whose shared gradient is zero is
   /// weighted with what its head is to get, which changes nothing for the shared parameters.
-  static double weight_at_loss(const State& state, const Step& step, std::size_t i) {
-    const Verdict& verdict = step.outcome.verdict;
-    return verdict.conditions[i] == Condition::zero && state.apply_to == ApplyTo::all ? verdict.heads[i] : verdict.shared[i];
+  static double weight_at_loss(const State& state, const Verdict& verdict, std::size_t i) {
+    return verdict.conditions[i] == Condition::zero && state.plan->apply_to == ApplyTo::all ? verdict.heads[i]
+                                                                                            : verdict.shared[i];
   }
 
   /// Chooses the weights, multiplies them into what the losses get, and has heads that are not to be weighted get their plain
   /// gradients.
   static void choose(State& state, Step& step, const std::vector<Edge>& loss_edges, const at::Tensor& scale,
                      const GatesOnTheWay& gates, torch::autograd::variable_list& to_losses) {
-    std::vector<std::vector<at::Tensor>> heads(state.tasks.size());
-    for (std::size_t i = 0; i < heads.size() && state.apply_to == ApplyTo::shared_only; ++i) {
-      heads[i] = gates.among(step.heads[i], /*beyond=*/false);
+    const Summed& summed = *step.summed;
+    std::vector<std::vector<at::Tensor>> heads(state.tasks().size());
+    for (std::size_t i = 0; i < heads.size() && state.plan->apply_to == ApplyTo::shared_only; ++i) {
+      heads[i] = gates.among(summed.heads[i], /*beyond=*/false);
     }
     const TaskTensors plain = weigh_at_losses(state, step, loss_edges, scale, heads);
     const auto substitutes = std::make_shared<HeadSubstitutes>();
-    bool expected = changes_heads(state, step);
-    for (std::size_t k = 0; k < step.given.size(); ++k) {
-      const std::size_t i = step.given[k];
-      const double weight = weight_at_loss(state, step, i);
-      const double of_head = head_weight(state, step.outcome, i);
+    bool expected = state.changes_heads(Route::sum);
+    const Verdict& verdict = step.pass.outcome.verdict;
+    for (std::size_t k = 0; k < summed.given.size(); ++k) {
+      const std::size_t i = summed.given[k];
+      const double weight = weight_at_loss(state, verdict, i);
+      const double of_head = state.plan->head_policy().weight(verdict.heads[i], verdict.conditions[i]);
       to_losses[k] = weight == 0.0 ? at::Tensor() : scale * weight;
       if (weight == of_head || std::isnan(of_head)) {
         continue;  // the backward itself gives them that
@@ -145,18 +143,18 @@ struct LossSum : torch::autograd::Function<LossSum> {
         substitutes->put(heads[i][p], plain[i][p]);
       }
       if (of_head == 0.0) {
-        for (const at::Tensor& parameter : step.heads[i]) {
+        for (const at::Tensor& parameter : summed.heads[i]) {
           substitutes->put_zeros(parameter);
         }
         continue;
       }
-      const std::vector<at::Tensor> beyond = gates.among(step.heads[i], /*beyond=*/true);
+      const std::vector<at::Tensor> beyond = gates.among(summed.heads[i], /*beyond=*/true);
       if (!beyond.empty()) {
         const std::uint64_t before = nodes_made();
         put_plain_beyond(state, gates, loss_edges[k], scale, beyond, substitutes);
         expect_no_checkpoint_at_sum(before);
-        count_pass(step, {});
-        show(state, step);
+        step.pass.count({});
+        state.show(step);
       }
     }
     if (!substitutes->empty()) {
@@ -177,16 +175,18 @@ struct LossSum : torch::autograd::Function<LossSum> {
   static TaskTensors weigh_at_losses(State& state, Step& step, const std::vector<Edge>& loss_edges, const at::Tensor& scale,
                                      const std::vector<std::vector<at::Tensor>>& heads) {
     const std::uint64_t before = nodes_made();
-    TaskTensors gradients(state.tasks.size());
-    TaskTensors of_heads(state.tasks.size());
-    Outcome& outcome = step.outcome;
-    outcome.measured = measures_now(state);
-    for (std::size_t k = 0; k < step.given.size(); ++k) {
-      const std::size_t i = step.given[k];
+    const Summed& summed = *step.summed;
+    StepEvidence shown;
+    shown.gradients.resize(state.tasks().size());
+    TaskTensors of_heads(state.tasks().size());
+    Outcome& outcome = step.pass.outcome;
+    outcome.measured = state.plan->measures_after(state.engine->steps_begun());
+    for (std::size_t k = 0; k < summed.given.size(); ++k) {
+      const std::size_t i = summed.given[k];
       outcome.present[i] = 1;
       std::vector<Edge> targets;
       if (outcome.measured) {
-        targets = step.surface_edges;
+        targets = summed.compared.edges;
       }
       for (const at::Tensor& parameter : heads[i]) {
         targets.push_back(gradient_edge(parameter));
@@ -196,31 +196,22 @@ struct LossSum : torch::autograd::Function<LossSum> {
       }
       const HooksAside aside(heads[i]);
       std::vector<at::Tensor> all = pull_back({loss_edges[k]}, {scale}, targets, state.nested);
-      count_pass(step, all);
+      step.pass.count(all);
       const auto middle = all.end() - static_cast<std::ptrdiff_t>(heads[i].size());
       of_heads[i].assign(middle, all.end());
-      gradients[i].assign(all.begin(), middle);
+      shown.gradients[i].assign(all.begin(), middle);
     }
     expect_no_checkpoint_at_sum(before);
-    const Ranks& ranks = state.options.ranks;
+    const Ranks& ranks = state.options().ranks;
     if (ranks.average) {
       agree_on_presence(ranks, outcome.present);
       if (outcome.measured) {
-        average_lists(ranks, step.surface, gradients);
+        average_lists(ranks, summed.compared.parameters, shown.gradients);
       }
     }
-    if (state.device) {
-      // Which losses are left out of the pass to come is a question to the host: here the step waits for its weights.
-      weigh_on_device(state, step, gradients);
-      state.device->read(state);
-      outcome = state.last;
-      state.device->expect_finite(state);
-      return of_heads;
-    }
-    if (outcome.measured) {
-      gram_matrix(gradients, outcome.gram.data());
-    }
-    weigh(state, step);
+    weigh(state, step, std::move(shown));
+    // Which losses are left out of the pass to come is a question to the host: here a step on a device waits for its weights.
+    state.engine->settle(outcome);
     return of_heads;
   }
 
@@ -233,15 +224,15 @@ struct LossSum : torch::autograd::Function<LossSum> {
     }
     std::unordered_map<const void*, std::size_t> changed;  // and whose head it is in
     if (changes) {
-      for (std::size_t i = 0; i < step.heads.size(); ++i) {
-        for (const at::Tensor& parameter : step.heads[i]) {
+      for (std::size_t i = 0; i < step.summed->heads.size(); ++i) {
+        for (const at::Tensor& parameter : step.summed->heads[i]) {
           changed.emplace(parameter.unsafeGetTensorImpl(), i);
         }
       }
     }
     refuse_at_roots(state, step, changed, *running);
     for (const Node* node : *running) {
-      if (node == step.sum || step.inside.contains(node)) {
+      if (node == step.summed->node || step.summed->inside.contains(node)) {
         continue;
       }
       for (const Edge& edge : node->next_edges()) {
@@ -249,8 +240,8 @@ struct LossSum : torch::autograd::Function<LossSum> {
         if (next == nullptr) {
           continue;
         }
-        if (next == step.fork || leaf_of(next) != nullptr || step.inside.contains(next)) {
-          refuse_behind(state, step, edge, changed, *node);
+        if (next == step.fork_node() || leaf_of(next) != nullptr || step.summed->inside.contains(next)) {
+          refuse_beyond(state, step, edge, changed, *node);
         }
       }
     }
@@ -264,37 +255,37 @@ struct LossSum : torch::autograd::Function<LossSum> {
     const std::lock_guard<std::mutex> lock(task.mutex_);
     for (const auto& waiting : task.not_ready_) {
       const Node& node = *waiting.first;
-      if (&node == step.fork || leaf_of(&node) != nullptr) {
+      if (&node == step.fork_node() || leaf_of(&node) != nullptr) {
         refuse_at(state, step, node, changed, node);
-      } else if (step.inside.contains(&node)) {
+      } else if (step.summed->inside.contains(&node)) {
         for (const Edge& edge : node.next_edges()) {
-          refuse_behind(state, step, edge, changed, node);
+          refuse_beyond(state, step, edge, changed, node);
         }
       }
     }
   }
 
-  static void refuse_behind(const State& state, const Step& step, const Edge& edge,
+  static void refuse_beyond(const State& state, const Step& step, const Edge& edge,
                             const std::unordered_map<const void*, std::size_t>& changed, const Node& entry) {
-    walk(edge, [&](const Edge& behind) {
-      refuse_at(state, step, *behind.function, changed, entry);
-      return behind.function.get() != step.fork;
+    walk(edge, [&](const Edge& reached) {
+      refuse_at(state, step, *reached.function, changed, entry);
+      return reached.function.get() != step.fork_node();
     });
   }
 
   /// What leaves the heads' gradients alone, for a message: nothing does where a policy may skip a task.
   static const char* unweighted_heads(const State& state, const Step& step) {
-    if (state.options.non_finite != NonFinite::propagate) {
+    if (state.options().non_finite != NonFinite::propagate) {
       return "";
     }
-    return step.route == Step::Route::fork ? ", or options.apply_to = fuller::ApplyTo::shared_only"
-                                           : ", or options.apply_to = fuller::ApplyTo::all";
+    return step.summed->route == Route::fork ? ", or options.apply_to = fuller::ApplyTo::shared_only"
+                                             : ", or options.apply_to = fuller::ApplyTo::all";
   }
 
   /// Refuses a term outside the sum, entered at `entry`, that reaches the fork or a parameter that will be changed.
   static void refuse_at(const State& state, const Step& step, const Node& reached,
                         const std::unordered_map<const void*, std::size_t>& changed, const Node& entry) {
-    if (&reached == step.fork && step.route == Step::Route::fork) {
+    if (&reached == step.fork_node() && step.summed->route == Route::fork) {
       refuse_second_sum(step);
       fail("a term outside the calibration's sum of losses reads an output of fork(), at ", entry.name(),
            "; add that term to its task's loss, or, if it reads several tasks' (a consistency loss), to one of them or as a task "
@@ -306,7 +297,7 @@ struct LossSum : torch::autograd::Function<LossSum> {
     if (place != changed.end()) {
       refuse_second_sum(step);
       fail(
-          called(*state.names, *leaf), " of the head of '", state.tasks[place->second],
+          called(*state.names, *leaf), " of the head of '", state.tasks()[place->second],
           "' is also used by a term outside the calibration's sum of losses, at ", entry.name(),
           "; add that term to its task's loss (one over several heads under options.surface = fuller::Surface::all_shared), or, ",
           "for a regulariser of all parameters, use the optimiser's weight decay", unweighted_heads(state, step));
@@ -317,8 +308,10 @@ struct LossSum : torch::autograd::Function<LossSum> {
   static void refuse_second_sum(const Step& step) {
     const auto* running = torch::autograd::get_current_graph_task_nodes_in_graph();
     for (const Node* node : *running) {
-      if (node != step.sum && dynamic_cast<const torch::autograd::CppNode<LossSum>*>(node) != nullptr) {
-        fail("two sums of losses are in one backward; call backward() on each by itself, behind one fork() on the last alone");
+      if (node != step.summed->node && dynamic_cast<const torch::autograd::CppNode<LossSum>*>(node) != nullptr) {
+        fail(
+            "two sums of losses are in one backward; call backward() on each by itself, and where they are of one fork() on the "
+            "last alone");
       }
     }
   }

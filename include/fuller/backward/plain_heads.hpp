@@ -12,8 +12,7 @@
 #include <torch/csrc/autograd/graph_task.h>
 
 #include <fuller/backward/branch_gate.hpp>
-#include <fuller/backward/measure_tasks.hpp>
-#include <fuller/backward/step.hpp>
+#include <fuller/backward/state.hpp>
 #include <fuller/core/error.hpp>
 #include <fuller/graph/gradient_substitutes.hpp>
 #include <fuller/graph/pull_back.hpp>
@@ -27,13 +26,12 @@ namespace fuller::detail {
 class GatesOnTheWay {
  public:
   explicit GatesOnTheWay(const State& state) {
-    if (state.apply_to != ApplyTo::shared_only) {
+    if (state.plan->apply_to != ApplyTo::shared_only) {
       return;  // then no head gets a gradient of its unweighted loss
     }
     const auto* running = torch::autograd::get_current_graph_task_nodes_in_graph();
-    for (const auto& open : state.open_gates) {
-      auto gate = open.lock();
-      const bool passed = running != nullptr && gate && running->count(const_cast<Node*>(gate->node)) != 0;
+    for (auto& gate : state.open_gates.alive()) {
+      const bool passed = running != nullptr && running->count(const_cast<Node*>(gate->node)) != 0;
       if (!passed || gate->modalities->gate.options.target != GateTarget::gradient) {
         continue;
       }
@@ -62,10 +60,10 @@ class GatesOnTheWay {
     return some;
   }
 
-  const std::vector<std::shared_ptr<GateStep>>& gates() const { return gates_; }
+  const std::vector<std::shared_ptr<GatedPass>>& gates() const { return gates_; }
 
  private:
-  std::vector<std::shared_ptr<GateStep>> gates_;
+  std::vector<std::shared_ptr<GatedPass>> gates_;
   std::unordered_set<const void*> beyond_;
 };
 

@@ -9,8 +9,8 @@
 #include <ATen/core/Tensor.h>
 #include <c10/util/Exception.h>
 
-#include <fuller/backward/measure_tasks.hpp>
-#include <fuller/backward/step.hpp>
+#include <fuller/backward/state.hpp>
+#include <fuller/engine/failures.hpp>
 #include <fuller/graph/gradient_substitutes.hpp>
 #include <fuller/graph/pull_back.hpp>
 #include <fuller/tensor/ranks.hpp>
@@ -25,34 +25,36 @@ inline void say_plain(State& state) {
     TORCH_WARN(
         "fuller: nothing that the losses share is trained (a frozen trunk, networks of their own), so there is nothing to "
         "calibrate: each loss counts with its static weight, and the rule '",
-        state.rule.name,
+        state.plan->rule.name(),
         "' is not asked, until something shared is trained. This is said once; diagnostics().route shows it for each step");
   }
 }
 
 /// Static weights before and after the rule, which is as if it gave 1 to each task.
-inline double static_weight(const State& state, std::size_t task) {
+inline double static_weight(const CalibrationOptions& options, std::size_t task) {
   const auto of = [&](const TaskVector& values) { return values.empty() ? 1.0 : values[static_cast<int>(task)]; };
-  return of(state.options.before) * of(state.options.after);
+  return of(options.before) * of(options.after);
 }
 
 /// Whether the gradients of what each task alone trains are zero or not finite; asked only under a policy that wants to know.
 inline void find_conditions(State& state, Step& step, const std::vector<Edge>& loss_edges, const at::Tensor& scale) {
   const std::uint64_t before = nodes_made();
-  std::vector<double> bad(state.tasks.size(), 0.0);
-  for (std::size_t k = 0; k < step.given.size(); ++k) {
-    const std::size_t task = step.given[k];
+  std::vector<double> bad(state.tasks().size(), 0.0);
+  const Summed& summed = *step.summed;
+  std::vector<Condition>& conditions = step.pass.outcome.verdict.conditions;
+  for (std::size_t k = 0; k < summed.given.size(); ++k) {
+    const std::size_t task = summed.given[k];
     std::vector<Edge> targets;
-    for (const at::Tensor& parameter : step.heads[task]) {
+    for (const at::Tensor& parameter : summed.heads[task]) {
       targets.push_back(gradient_edge(parameter));
     }
     double squared = 0;
-    const HooksAside aside(step.heads[task]);
+    const HooksAside aside(summed.heads[task]);
     std::vector<at::Tensor> gradients = pull_back({loss_edges[k]}, {scale}, targets, state.nested);
-    count_pass(step, gradients);
+    step.pass.count(gradients);
     gram_matrix({std::move(gradients)}, &squared);
-    bad[task] = std::isfinite(squared) && std::isfinite(step.losses[task].item<double>()) ? 0.0 : 1.0;
-    state.plain.conditions[task] = squared > 0 ? Condition::used : Condition::zero;
+    bad[task] = std::isfinite(squared) && std::isfinite(summed.losses[task].item<double>()) ? 0.0 : 1.0;
+    conditions[task] = squared > 0 ? Condition::used : Condition::zero;
   }
   if (nodes_made() != before) {
     fail(
@@ -60,12 +62,12 @@ inline void find_conditions(State& state, Step& step, const std::vector<Edge>& l
         "to ",
         ".grad once a task; zero the gradients, and use no checkpoint while nothing shared is trained, or NonFinite::propagate");
   }
-  if (state.options.ranks.average) {
-    average(state.options.ranks, bad);
+  if (state.options().ranks.average) {
+    average(state.options().ranks, bad);
   }
-  for (const std::size_t task : step.given) {
+  for (const std::size_t task : summed.given) {
     if (bad[task] > 0) {
-      state.plain.conditions[task] = Condition::non_finite;
+      conditions[task] = Condition::non_finite;
     }
   }
 }
@@ -75,32 +77,31 @@ inline void find_conditions(State& state, Step& step, const std::vector<Edge>& l
 /// ApplyTo::all.
 inline torch::autograd::variable_list plain_losses(State& state, Step& step, const std::vector<Edge>& loss_edges,
                                                    const at::Tensor& scale) {
-  Verdict& plain = state.plain;
-  plain.shared.assign(state.tasks.size(), 0.0);
-  plain.heads.assign(state.tasks.size(), 0.0);
-  plain.conditions.assign(state.tasks.size(), Condition::absent);
-  for (const std::size_t task : step.given) {
+  const Summed& summed = *step.summed;
+  Verdict& plain = step.pass.outcome.verdict;
+  for (const std::size_t task : summed.given) {
     plain.conditions[task] = Condition::used;
   }
-  const NonFinite policy = state.options.non_finite;
+  const NonFinite policy = state.options().non_finite;
   if (policy != NonFinite::propagate) {
     find_conditions(state, step, loss_edges, scale);
   }
   torch::autograd::variable_list to_losses;
-  for (const std::size_t task : step.given) {
+  for (const std::size_t task : summed.given) {
     const Condition condition = plain.conditions[task];
     if (policy == NonFinite::throw_error && is_failure(condition)) {
-      throw_failure(state.step, state.tasks[task], condition);
+      throw_failure(state.engine->steps_begun(), state.tasks()[task], condition);
     }
     const bool skipped = condition == Condition::non_finite;
-    plain.shared[task] = skipped ? 0.0 : static_weight(state, task);
-    plain.heads[task] = skipped || state.apply_to == ApplyTo::all ? plain.shared[task] : 1.0;
+    plain.shared[task] = skipped ? 0.0 : static_weight(state.options(), task);
+    plain.heads[task] = skipped || state.plan->apply_to == ApplyTo::all ? plain.shared[task] : 1.0;
     const double at_loss = plain.heads[task];
     to_losses.push_back(at_loss == 0.0 ? at::Tensor() : at_loss == 1.0 ? scale : scale * at_loss);
   }
   to_losses.emplace_back();  // nothing for the step
-  step.outcome.weighed = true;
-  show(state, step);
+  step.pass.outcome.weighed = true;
+  state.show(step);
+  state.shown.plain = step.pass.outcome;
   return to_losses;
 }
 

@@ -12,27 +12,19 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <fuller/backward/step.hpp>
+#include <fuller/backward/state.hpp>
 
 namespace fuller::detail {
 
 /// The open step whose fork one of the losses reaches, or null.
-inline std::shared_ptr<Step> step_of(State& state, const std::vector<Edge>& loss_edges) {
-  std::vector<std::shared_ptr<Step>> steps;
-  std::vector<std::weak_ptr<Step>> alive;
-  for (const auto& open : state.open_steps) {
-    if (auto step = open.lock()) {
-      steps.push_back(std::move(step));
-      alive.push_back(open);
-    }
-  }
-  state.open_steps = std::move(alive);
+inline std::shared_ptr<Step> step_of(const State& state, const std::vector<Edge>& loss_edges) {
+  const std::vector<std::shared_ptr<Step>> steps = state.open_steps.alive();
   std::shared_ptr<Step> found;
   NodeSet seen;
   for (const Edge& loss : loss_edges) {
     walk(loss, seen, [&](const Edge& edge) {
       for (const auto& step : steps) {
-        if (step->fork == edge.function.get()) {
+        if (step->fork_node() == edge.function.get()) {
           found = step;
         }
       }
@@ -48,10 +40,9 @@ inline std::shared_ptr<Step> step_of(State& state, const std::vector<Edge>& loss
 /// The forks of this calibration's other open steps.
 inline std::vector<const Node*> other_forks(const State& state, const Step& step) {
   std::vector<const Node*> forks;
-  for (const auto& open : state.open_steps) {
-    const auto other = open.lock();
-    if (other && other.get() != &step) {
-      forks.push_back(other->fork);
+  for (const auto& other : state.open_steps.alive()) {
+    if (other.get() != &step) {
+      forks.push_back(other->fork_node());
     }
   }
   return forks;
@@ -61,14 +52,15 @@ inline std::vector<const Node*> other_forks(const State& state, const Step& step
 ///
 /// @return what forbids weights at the fork, in words, with the way out; empty if nothing does: each loss reaches the fork's
 /// output for its own task, the trunk through the fork alone, and no parameter of another head.
-/// @throws Error for a loss behind two forks.
-inline std::string explore_heads(const State& state, Step& step, const std::vector<Edge>& loss_edges) {
+/// @throws Error for a loss of two forks.
+inline std::string explore_heads(const State& state, const Step& step, Summed& summed, Seen& seen,
+                                 const std::vector<Edge>& loss_edges) {
   NodeSet trunk;
-  const std::vector<Node*>& way = step.linear_way;
+  const std::vector<Edge>& roots = step.forked->roots;
+  const std::vector<Node*>& way = summed.compared.product_to_weight;
   std::size_t entries = 0;
-  std::vector<WeakTensor>& shared = step.seen->shared;
-  shared.clear();
-  for (const Edge& root : step.roots) {
+  std::vector<WeakTensor>& shared = seen.shared;
+  for (const Edge& root : roots) {
     walk(root, trunk, [&](const Edge& edge) {
       entries += static_cast<std::size_t>(std::count(way.begin(), way.end(), edge.function.get()));
       const at::Tensor* leaf = leaf_of(edge.function.get());
@@ -78,19 +70,20 @@ inline std::string explore_heads(const State& state, Step& step, const std::vect
       return true;
     });
   }
-  for (std::size_t k = 0; step.named && state.surface != Surface::all_shared && k < step.surface.size(); ++k) {
-    const at::Tensor& parameter = step.surface[k];
+  for (std::size_t k = 0;
+       summed.compared.named && state.plan->surface != Surface::all_shared && k < summed.compared.parameters.size(); ++k) {
+    const at::Tensor& parameter = summed.compared.parameters[k];
     const auto is_it = [&](const WeakTensor& one) { return locked(one).is_same(parameter); };
     if (std::none_of(shared.begin(), shared.end(), is_it)) {
       fail(called(*state.names, parameter, "shared parameter"),
-           " given to fork() is not behind the tensors given with it: it belongs ",
+           " given to fork() is not upstream of the tensors given with it: it belongs ",
            "to a head or to another network, or lies inside a checkpoint, where the graph does not show it; name parameters on "
            "the ",
            "way to z, or choose Surface::representation");
     }
   }
   if (entries > way.size()) {
-    step.linear = {};  // the weight is used again further back, so its gradient is not that of this product alone
+    summed.compared.product = {};  // the weight is used again further back, so its gradient is not that of this product alone
   }
   const std::vector<const Node*> elsewhere = other_forks(state, step);
   std::unordered_map<const void*, std::size_t> owners;
@@ -100,29 +93,30 @@ inline std::string explore_heads(const State& state, Step& step, const std::vect
   const ParameterNames& names = *state.names;
   std::ostringstream problem;
   for (std::size_t k = 0; k < loss_edges.size() && problem.tellp() == 0; ++k) {
-    const std::size_t task = step.given[k];
+    const std::size_t task = summed.given[k];
     bool reached = false;
     walk(loss_edges[k], [&](const Edge& edge) {
       if (problem.tellp() != 0) {
         return false;
       }
       const Node* node = edge.function.get();
-      if (node == step.fork) {
-        const std::size_t slot = edge.input_nr / step.roots.size();
+      if (node == step.fork_node()) {
+        const std::size_t slot = edge.input_nr / roots.size();
         if (slot != task) {
-          problem << "the loss of '" << state.tasks[task] << "' is computed from the fork's output for '" << state.tasks[slot]
+          problem << "the loss of '" << state.tasks()[task] << "' is computed from the fork's output for '" << state.tasks()[slot]
                   << "'; feed each head from its own" << or_all_shared;
         }
         reached = true;
         return false;
       }
       if (std::find(elsewhere.begin(), elsewhere.end(), node) != elsewhere.end()) {
-        fail("the loss of '", state.tasks[task], "' depends on two calls of fork(), or on another than the losses before it; go ",
+        fail("the loss of '", state.tasks()[task],
+             "' depends on two calls of fork(), or on another than the losses before it; go ",
              "backward from a sum() for each of them, or join the inputs of both along the batch, or set options.surface = ",
              "fuller::Surface::all_shared and call no fork() at all");
       }
       if (trunk.contains(node)) {
-        problem << "the loss of '" << state.tasks[task] << "' reaches the shared trunk past the fork, at ";
+        problem << "the loss of '" << state.tasks()[task] << "' reaches the shared trunk past the fork, at ";
         if (const at::Tensor* leaf = leaf_of(node)) {
           problem << called(names, *leaf)
                   << "; a regulariser of the trunk's parameters goes into the optimiser's weight decay, or "
@@ -140,19 +134,19 @@ inline std::string explore_heads(const State& state, Step& step, const std::vect
         if (state.shared.contains(*leaf)) {
           problem << called(names, *leaf) << " was shared in an earlier step";
         } else if (is_new) {
-          step.heads[task].push_back(*leaf);
+          summed.heads[task].push_back(*leaf);
         } else if (owner->second != task) {
-          problem << called(names, *leaf, "head parameter") << " is shared by '" << state.tasks[owner->second] << "' and '"
-                  << state.tasks[task] << "'; give each head its own" << or_all_shared;
+          problem << called(names, *leaf, "head parameter") << " is shared by '" << state.tasks()[owner->second] << "' and '"
+                  << state.tasks()[task] << "'; give each head its own" << or_all_shared;
         }
         return false;
       }
-      step.inside.insert(node);
-      step.custom[task] = step.custom[task] || is_custom(*node);
+      summed.inside.insert(node);
+      summed.custom[task] = summed.custom[task] || is_custom(*node);
       return true;
     });
     if (!reached && problem.tellp() == 0) {
-      problem << "the loss of '" << state.tasks[task]
+      problem << "the loss of '" << state.tasks()[task]
               << "' does not depend on the fork's output for it; feed its head from that, "
               << "or, where that is meant (detached features, a network of its own), add the loss outside the sum: "
               << "calibration.sum({..., torch::Tensor(), ...}) + loss";
@@ -160,10 +154,10 @@ inline std::string explore_heads(const State& state, Step& step, const std::vect
     for (const at::Tensor& named : state.named_heads[task]) {
       const auto [owner, is_new] = owners.emplace(named.unsafeGetTensorImpl(), task);
       if (is_new) {
-        step.heads[task].push_back(named);
+        summed.heads[task].push_back(named);
       } else if (owner->second != task && problem.tellp() == 0) {
-        problem << called(names, named, "head parameter") << " named for '" << state.tasks[task] << "' is also one of '"
-                << state.tasks[owner->second] << "'; give each head its own" << or_all_shared;
+        problem << called(names, named, "head parameter") << " named for '" << state.tasks()[task] << "' is also one of '"
+                << state.tasks()[owner->second] << "'; give each head its own" << or_all_shared;
       }
     }
   }
@@ -174,25 +168,26 @@ inline std::string explore_heads(const State& state, Step& step, const std::vect
 struct Reached {
   at::Tensor parameter;
   std::vector<std::size_t> tasks;
-  bool shared = false;  ///< by two of them, in this step or an earlier one, or because it lies behind the fork
+  bool shared = false;  ///< by two of them, in this step or an earlier one, or because it lies upstream of the fork
 };
 
 /// Finds what each loss reaches, all the way back.
-inline std::vector<Reached> explore_leaves(const State& state, Step& step, const std::vector<Edge>& loss_edges) {
+inline std::vector<Reached> explore_leaves(const State& state, const Forked* forked, Summed& summed,
+                                           const std::vector<Edge>& loss_edges) {
   std::unordered_map<const void*, std::size_t> places;
   std::vector<Reached> leaves;
   for (std::size_t k = 0; k < loss_edges.size(); ++k) {
     walk(loss_edges[k], [&](const Edge& edge) {
       const Node* node = edge.function.get();
-      step.inside.insert(node);
+      summed.inside.insert(node);
       if (const at::Tensor* leaf = leaf_of(node)) {
         const auto [place, is_new] = places.emplace(leaf->unsafeGetTensorImpl(), leaves.size());
         if (is_new) {
           leaves.push_back({*leaf, {}});
         }
         Reached& reached = leaves[place->second];
-        if (reached.tasks.empty() || reached.tasks.back() != step.given[k]) {
-          reached.tasks.push_back(step.given[k]);
+        if (reached.tasks.empty() || reached.tasks.back() != summed.given[k]) {
+          reached.tasks.push_back(summed.given[k]);
         }
         reached.shared = reached.tasks.size() > 1 || state.shared.contains(*leaf);
         return false;
@@ -200,7 +195,7 @@ inline std::vector<Reached> explore_leaves(const State& state, Step& step, const
       return true;
     });
   }
-  for (const Edge& root : step.roots) {
+  for (const Edge& root : forked == nullptr ? std::vector<Edge>() : forked->roots) {
     walk(root, [&](const Edge& edge) {
       const at::Tensor* leaf = leaf_of(edge.function.get());
       const auto place = leaf == nullptr ? places.end() : places.find(leaf->unsafeGetTensorImpl());
@@ -214,12 +209,12 @@ inline std::vector<Reached> explore_leaves(const State& state, Step& step, const
 }
 
 /// Refuses what ranks could not agree on: which parameters are shared shows in a step with every task.
-inline void expect_all_tasks_once(State& state, const Step& step, const std::vector<at::Tensor>& leaves) {
-  const bool depends = !step.named && (always_measured(state) || state.options.measure_every > 0);
-  if (!state.options.ranks.average || !depends) {
+inline void expect_all_tasks_once(State& state, const Summed& summed, const std::vector<at::Tensor>& leaves) {
+  const bool depends = !summed.compared.named && state.plan->ever_measures();
+  if (!state.options().ranks.average || !depends) {
     return;
   }
-  const bool all = step.given.size() == state.tasks.size();
+  const bool all = summed.given.size() == state.tasks().size();
   for (const at::Tensor& parameter : leaves) {
     if (all) {
       state.reached_by_all.insert(parameter);
@@ -233,114 +228,121 @@ inline void expect_all_tasks_once(State& state, const Step& step, const std::vec
   }
 }
 
-/// The same where the fork was found in order: what lies behind it, and the heads.
-inline void expect_all_tasks_once(State& state, const Step& step) {
+/// The same where the fork was found in order: what lies upstream of it, and the heads.
+inline void expect_all_tasks_once(State& state, const Summed& summed, const Seen& seen) {
   std::vector<at::Tensor> leaves;
-  for (const WeakTensor& parameter : step.seen->shared) {
+  for (const WeakTensor& parameter : seen.shared) {
     leaves.push_back(locked(parameter));
   }
-  for (const auto& head : step.heads) {
+  for (const auto& head : summed.heads) {
     leaves.insert(leaves.end(), head.begin(), head.end());
   }
-  expect_all_tasks_once(state, step, leaves);
+  expect_all_tasks_once(state, summed, leaves);
 }
 
-/// Makes every parameter that two or more losses reach, or that lies behind the fork, the step's surface, unless that was named,
-/// and the rest the heads of the one task that reaches them. A parameter that was shared in one step is so in all: tasks may be
+/// Has every parameter compared that two or more losses reach, or that lies upstream of the fork, unless some were named;
+/// the rest are the heads of the one task that reaches them. A parameter that was shared in one step is so in all: tasks may be
 /// absent. Where one loss alone is there and nothing is known to be shared, its task is measured by all it reaches.
 /// @return whether there is nothing to compare: two losses or more share nothing that is trained
-inline bool explore_all(State& state, Step& step, const std::vector<Reached>& leaves) {
-  step.heads.assign(state.tasks.size(), {});
+inline bool explore_all(State& state, Summed& summed, Seen& seen, const std::vector<Reached>& leaves) {
+  summed.heads.assign(state.tasks().size(), {});
   std::vector<at::Tensor> shared;
   for (const Reached& reached : leaves) {
     if (reached.shared) {
       shared.push_back(reached.parameter);
       state.shared.insert(reached.parameter);
     } else {
-      step.heads[reached.tasks.front()].push_back(reached.parameter);
+      summed.heads[reached.tasks.front()].push_back(reached.parameter);
     }
   }
-  step.seen->shared.clear();
+  seen.shared.clear();
   for (const at::Tensor& parameter : shared) {
-    step.seen->shared.push_back(weak(parameter));
+    seen.shared.push_back(weak(parameter));
   }
-  if (step.named) {
+  Compared& compared = summed.compared;
+  if (compared.named) {
     return false;
   }
-  const bool on_ranks = static_cast<bool>(state.options.ranks.average);
+  const bool on_ranks = static_cast<bool>(state.options().ranks.average);
   if (on_ranks) {
     shared = state.shared.trained();  // the same list on every rank, whichever tasks it has in this step
   }
-  step.surface = std::move(shared);
-  const bool nothing = step.surface.empty() && (step.given.size() > 1 || (on_ranks && state.tasks.size() > 1));
-  if (step.surface.empty() && on_ranks) {
-    step.surface = state.reached_by_all.trained();
-  } else if (step.surface.empty()) {
+  compared.parameters = std::move(shared);
+  const bool nothing = compared.parameters.empty() && (summed.given.size() > 1 || (on_ranks && state.tasks().size() > 1));
+  if (compared.parameters.empty() && on_ranks) {
+    compared.parameters = state.reached_by_all.trained();
+  } else if (compared.parameters.empty()) {
     for (const Reached& reached : leaves) {
-      step.surface.push_back(reached.parameter);
+      compared.parameters.push_back(reached.parameter);
     }
   }
-  step.surface_edges.clear();
-  for (const at::Tensor& parameter : step.surface) {
-    step.surface_edges.push_back(gradient_edge(parameter));
+  compared.edges.clear();
+  for (const at::Tensor& parameter : compared.parameters) {
+    compared.edges.push_back(gradient_edge(parameter));
   }
   return nothing;
 }
 
 /// The route of a step in which nothing that is shared is trained. A rule that compares no gradients has its say as ever.
-inline Step::Route route_without_shared(const State& state, Step& step) {
-  if (state.rule.needs.gram) {
-    step.surface.clear();
-    step.surface_edges.clear();
-    return Step::Route::plain;
+inline Route route_without_shared(const State& state, Compared& compared) {
+  if (state.plan->rule.needs().gram) {
+    compared.parameters.clear();
+    compared.edges.clear();
+    return Route::plain;
   }
-  return Step::Route::sum;
+  return Route::sum;
 }
 
-/// Decides where this step's weights are chosen, and refuses in words what neither way can do exactly.
-inline void choose_route(State& state, Step& step, const std::vector<Edge>& loss_edges) {
-  step.heads.assign(state.tasks.size(), {});
-  step.custom.assign(state.tasks.size(), false);
-  step.inside.clear();
-  std::string problem = step.fork == nullptr
+/// Decides where the weights of a sum of the losses in `summed` are chosen, and refuses in words what neither way can do exactly.
+inline void choose_route(State& state, const Step& step, Summed& summed, const std::vector<Edge>& loss_edges) {
+  const Forked* forked = step.forked.get();
+  auto seen = std::make_shared<Seen>();
+  if (forked != nullptr) {
+    summed.compared = forked->compared;
+    seen->representation = forked->representation;
+    seen->untrained = forked->untrained;
+  }
+  summed.heads.assign(state.tasks().size(), {});
+  summed.custom.assign(state.tasks().size(), false);
+  std::string problem = forked == nullptr
                             ? "no loss depends on an output of fork(); feed the heads from z = calibration.fork(trunk(x)), or, "
                               "without fork() and for every parameter that two losses share, set options.surface = "
                               "fuller::Surface::all_shared"
-                            : explore_heads(state, step, loss_edges);
-  const bool may_be_apart = step.fork == nullptr && state.frozen_fork;
-  if (!problem.empty() && state.surface != Surface::all_shared && !may_be_apart) {
+                            : explore_heads(state, step, summed, *seen, loss_edges);
+  const bool may_be_apart = forked == nullptr && state.frozen_fork;
+  if (!problem.empty() && state.plan->surface != Surface::all_shared && !may_be_apart) {
     fail(problem);
   }
   if (problem.empty()) {
-    step.route = Step::Route::fork;
-    if (state.surface == Surface::all_shared) {
-      expect_all_tasks_once(state, step);
+    summed.route = Route::fork;
+    if (state.plan->surface == Surface::all_shared) {
+      expect_all_tasks_once(state, summed, *seen);
     }
   } else {
-    step.inside.clear();
-    const std::vector<Reached> leaves = explore_leaves(state, step, loss_edges);
+    summed.inside.clear();
+    const std::vector<Reached> leaves = explore_leaves(state, forked, summed, loss_edges);
     std::vector<at::Tensor> parameters;
     for (const Reached& reached : leaves) {
       parameters.push_back(reached.parameter);
     }
-    expect_all_tasks_once(state, step, parameters);
-    if (state.surface != Surface::all_shared) {
+    expect_all_tasks_once(state, summed, parameters);
+    if (state.plan->surface != Surface::all_shared) {
       for (const Reached& reached : leaves) {
         if (reached.tasks.size() > 1) {
-          fail("nothing behind the tensors given to fork() is trained, but ", called(*state.names, reached.parameter),
-               " is shared by '", state.tasks[reached.tasks[0]], "' and '", state.tasks[reached.tasks[1]],
+          fail("nothing upstream of the tensors given to fork() is trained, but ", called(*state.names, reached.parameter),
+               " is shared by '", state.tasks()[reached.tasks[0]], "' and '", state.tasks()[reached.tasks[1]],
                "'; give fork() the output of the last layer that is shared and trained, or set options.surface = "
                "fuller::Surface::all_shared");
         }
       }
     }
-    const bool nothing = explore_all(state, step, leaves) || state.surface != Surface::all_shared;
-    step.route = nothing ? route_without_shared(state, step) : Step::Route::sum;
+    const bool nothing = explore_all(state, summed, *seen, leaves) || state.plan->surface != Surface::all_shared;
+    summed.route = nothing ? route_without_shared(state, summed.compared) : Route::sum;
   }
-  step.seen->surface.clear();
-  for (const at::Tensor& parameter : step.surface) {
-    step.seen->surface.push_back(weak(parameter));
+  for (const at::Tensor& parameter : summed.compared.parameters) {
+    seen->surface.push_back(weak(parameter));
   }
+  summed.seen = std::move(seen);
 }
 
 }  // namespace fuller::detail

@@ -7,14 +7,16 @@
 #include <sstream>
 #include <string>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 
 #include <fuller/backward/branch_gate.hpp>
-#include <fuller/backward/step.hpp>
 #include <fuller/core/error.hpp>
+#include <fuller/engine/plan.hpp>
+#include <fuller/engine/record.hpp>
 
 namespace fuller::detail {
 
@@ -116,12 +118,12 @@ std::int64_t version_of(const Read& read) {
 /// Writes all that a calibration keeps from step to step under plain names. `Archive` is torch::serialize::OutputArchive or
 /// anything with its write(name, tensor).
 template <class Archive>
-void write_state(Archive& archive, const State& state, const Modalities* modalities) {
+void write_state(Archive& archive, const Plan& plan, const Memory& memory, const Modalities* modalities) {
   archive.write("version", to_tensor(std::vector<std::int64_t>{state_version}));
-  archive.write("rule", to_tensor(state.rule.name));
-  archive.write("tasks", to_tensor(joined(state.tasks)));
-  archive.write("counters", to_tensor(std::vector<std::int64_t>{state.step, state.epoch}));
-  archive.write("state", to_tensor(state.rule.state));
+  archive.write("rule", to_tensor(plan.rule.name()));
+  archive.write("tasks", to_tensor(joined(plan.tasks)));
+  archive.write("counters", to_tensor(std::vector<std::int64_t>{memory.steps, memory.epochs}));
+  archive.write("state", to_tensor(memory.rule));
   archive.write("modalities", to_tensor(modalities == nullptr ? std::string() : joined(modalities->names)));
   archive.write("gate_state", to_tensor(modalities == nullptr ? std::vector<double>() : modalities->state));
   archive.write("gates", to_tensor(modalities == nullptr ? std::vector<double>() : modalities->scales));
@@ -131,7 +133,7 @@ void write_state(Archive& archive, const State& state, const Modalities* modalit
 /// @throws Error for another rule, other tasks or modalities, another version, an archive of something else, or numbers that no
 /// steps can have left.
 template <class Archive>
-void read_state(Archive& archive, State& state, Modalities* modalities) {
+void read_state(Archive& archive, const Plan& plan, Memory& memory, Modalities* modalities) {
   const auto read = [&](const char* name) {
     at::Tensor tensor;
     archive.read(name, tensor);
@@ -142,12 +144,12 @@ void read_state(Archive& archive, State& state, Modalities* modalities) {
     fail("the saved calibration has format ", version, "; this library reads format ", state_version,
          "; load it with the version that wrote it, or begin anew");
   }
-  expect_same(read("rule"), state.rule.name, "rule");
-  expect_same(read("tasks"), joined(state.tasks), "tasks");
+  expect_same(read("rule"), plan.rule.name(), "rule");
+  expect_same(read("tasks"), joined(plan.tasks), "tasks");
   expect_same(read("modalities"), modalities == nullptr ? std::string() : joined(modalities->names), "modalities");
-  std::vector<double> rule_state = state.rule.state;
+  std::vector<double> rule_state(plan.rule.state_size());
   restore(read("state"), "state of the rule", rule_state);
-  state.rule.check_state(static_cast<int>(state.tasks.size()), rule_state);
+  plan.rule.check_state(rule_state);
   std::vector<double> counters{0, 0};
   restore(read("counters"), "counters", counters);
   constexpr double most = 1e15;
@@ -165,9 +167,9 @@ void read_state(Archive& archive, State& state, Modalities* modalities) {
     modalities->state = std::move(gate_state);
     modalities->scales = std::move(gates);
   }
-  state.step = static_cast<std::int64_t>(counters[0]);
-  state.epoch = static_cast<std::int64_t>(counters[1]);
-  state.rule.state = std::move(rule_state);
+  memory.steps = static_cast<std::int64_t>(counters[0]);
+  memory.epochs = static_cast<std::int64_t>(counters[1]);
+  memory.rule = std::move(rule_state);
 }
 
 }  // namespace fuller::detail

@@ -14,14 +14,14 @@
 #include <fuller/backward/loss_sum.hpp>
 #include <fuller/backward/plain_step.hpp>
 #include <fuller/backward/route.hpp>
-#include <fuller/backward/step.hpp>
+#include <fuller/backward/state.hpp>
 #include <fuller/core/error.hpp>
 
 namespace fuller::detail {
 
-/// The sum of T losses, in the order of the tasks, behind a node from which their backward is calibrated.
+/// The sum of T losses, in the order of the tasks, from a node at which their backward is calibrated.
 inline at::Tensor summed_losses(const std::shared_ptr<State>& state, const std::vector<at::Tensor>& losses) {
-  const std::size_t tasks = state->tasks.size();
+  const std::size_t tasks = state->tasks().size();
   if (losses.size() != tasks) {
     fail("sum() got ", losses.size(), " losses for ", tasks, " tasks; pass an undefined tensor for a task that is absent");
   }
@@ -34,7 +34,7 @@ inline at::Tensor summed_losses(const std::shared_ptr<State>& state, const std::
       continue;
     }
     if (losses[i].numel() != 1) {
-      fail("the loss of '", state->tasks[i], "' has shape ", losses[i].sizes(), "; a scalar is needed: its mean or sum");
+      fail("the loss of '", state->tasks()[i], "' has shape ", losses[i].sizes(), "; a scalar is needed: its mean or sum");
     }
     if (at::GradMode::is_enabled() && losses[i].requires_grad()) {
       given.push_back(losses[i].dim() == 0 ? losses[i] : losses[i].reshape({}));
@@ -52,25 +52,27 @@ inline at::Tensor summed_losses(const std::shared_ptr<State>& state, const std::
   if (!step) {
     step = std::make_shared<Step>();
   }
-  step->given = std::move(given_tasks);
-  step->losses.assign(tasks, at::Tensor());
+  auto of_sum = std::make_shared<Summed>();
+  of_sum->given = std::move(given_tasks);
+  of_sum->losses.assign(tasks, at::Tensor());
   for (std::size_t k = 0; k < given.size(); ++k) {
     // A copy where a rule is to read it later: a trainer may reduce its losses in place meanwhile.
-    step->losses[step->given[k]] = state->rule.needs.losses ? given[k].detach().clone() : given[k].detach();
+    of_sum->losses[of_sum->given[k]] = state->plan->rule.needs().losses ? given[k].detach().clone() : given[k].detach();
     edges[k] = gradient_edge(given[k]);
   }
-  choose_route(*state, *step, edges);
-  if (step->route == Step::Route::fork) {
+  choose_route(*state, *step, *of_sum, edges);
+  if (of_sum->route == Route::fork) {
     for (std::size_t k = 0; k < edges.size(); ++k) {
-      edges[k].function->add_pre_hook(std::make_unique<LossGuard>(step, edges[k].input_nr, state->tasks[step->given[k]]));
+      edges[k].function->add_pre_hook(std::make_unique<LossGuard>(step, edges[k].input_nr, state->tasks()[of_sum->given[k]]));
     }
   }
-  if (step->route == Step::Route::plain) {
+  if (of_sum->route == Route::plain) {
     say_plain(*state);
   }
-  auto summed = std::make_shared<SummedStep>(SummedStep{state, step, std::move(edges), ++step->sums});
+  auto summed = std::make_shared<SummedStep>(SummedStep{state, step, std::move(edges), of_sum});
   const at::Tensor total = LossSum::apply(at::TensorList(given), std::move(summed));
-  step->sum = total.grad_fn().get();
+  of_sum->node = total.grad_fn().get();
+  step->summed = std::move(of_sum);
   return constant.defined() ? total + constant : total;
 }
 

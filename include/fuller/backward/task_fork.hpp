@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -9,18 +10,14 @@
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <fuller/backward/capsule.hpp>
 #include <fuller/backward/measure_tasks.hpp>
-#include <fuller/backward/step.hpp>
+#include <fuller/backward/state.hpp>
 #include <fuller/graph/running.hpp>
+#include <fuller/tensor/ranks.hpp>
 #include <fuller/tensor/reductions.hpp>
 
 namespace fuller::detail {
-
-/// A forked step and the state of its calibration, as the autograd nodes hold them.
-struct StepOfState {
-  std::shared_ptr<State> state;
-  std::shared_ptr<Step> step;
-};
 
 /// The node at the shared representation: K levels in, an alias of each for each of the T tasks out.
 ///
@@ -30,7 +27,7 @@ struct TaskFork : torch::autograd::Function<TaskFork> {
   static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context, at::TensorList levels,
                                                 std::shared_ptr<StepOfState> both) {
     context->set_materialize_grads(false);
-    const std::size_t tasks = both->state->tasks.size();
+    const std::size_t tasks = both->state->tasks().size();
     context->saved_data["step"] = capsule(std::move(both));
     torch::autograd::variable_list aliases;
     for (std::size_t i = 0; i < tasks; ++i) {
@@ -49,72 +46,68 @@ struct TaskFork : torch::autograd::Function<TaskFork> {
            "derivatives of outputs (a PINN, a gradient penalty) go with options.surface = fuller::Surface::all_shared and no "
            "fork()");
     }
-    const std::size_t levels = step.roots.size();
-    const std::vector<double> ones(state.tasks.size(), 1.0);
-    const double* weights = ones.data();
-    if (step.route != Step::Route::sum) {
+    const std::size_t tasks = state.tasks().size();
+    const std::size_t levels = step.forked->roots.size();
+    const bool is_plain = step.summed != nullptr && step.summed->route == Route::sum;  // weighed already, at the losses
+    if (!is_plain) {
       choose(state, step, cotangents);
-      weights = step.outcome.verdict.shared.data();
     }
+    const std::vector<double> ones(tasks, 1.0);
     torch::autograd::variable_list combined(levels + 1);  // and nothing for the step
     for (std::size_t k = 0; k < levels; ++k) {
       std::vector<at::Tensor> of_level;
-      for (std::size_t i = 0; i < state.tasks.size(); ++i) {
+      for (std::size_t i = 0; i < tasks; ++i) {
         of_level.push_back(std::move(cotangents[i * levels + k]));
       }
-      const bool on_device = state.device != nullptr && step.route != Step::Route::sum;
-      combined[k] = on_device ? state.device->combined(of_level) : weighted_sum(of_level, weights);
+      combined[k] = is_plain ? weighted_sum(of_level, ones.data()) : state.engine->combined(of_level, step.pass.outcome);
     }
     return combined;
   }
 
  private:
   static void choose(State& state, Step& step, const torch::autograd::variable_list& cotangents) {
-    if (step.route == Step::Route::undecided) {
+    if (step.summed == nullptr) {
       fail("a backward passes fork(), but the losses were not summed by the calibration: loss = calibration.sum({...}); for ",
            "derivatives of outputs leave fork() out, under options.surface = fuller::Surface::all_shared");
     }
-    if (!Running::is(std::exchange(step.run, {}))) {
+    if (!Running::is(std::exchange(step.pass.run, {}))) {
       fail("a backward passes fork() that did not start at the calibration's sum of the losses; differentiate that sum");
     }
-    step.scale = at::Tensor();
+    step.pass.scale = at::Tensor();
     refuse_hidden_heads(state, step);
-    const std::size_t levels = step.roots.size();
-    TaskTensors by_task(state.tasks.size());
-    for (std::size_t i = 0; i < by_task.size(); ++i) {
-      by_task[i].assign(cotangents.begin() + static_cast<std::ptrdiff_t>(i * levels),
-                        cotangents.begin() + static_cast<std::ptrdiff_t>((i + 1) * levels));
-    }
-    Outcome& outcome = step.outcome;
-    for (const std::size_t task : step.given) {
+    Outcome& outcome = step.pass.outcome;
+    for (const std::size_t task : step.summed->given) {
       outcome.present[task] = 1;
     }
-    if (state.options.ranks.average) {
-      agree_on_presence(state.options.ranks, outcome.present);
+    if (state.options().ranks.average) {
+      agree_on_presence(state.options().ranks, outcome.present);
     }
-    outcome.measured = measures_now(state);
-    if (state.device) {
-      weigh_at_fork_on_device(state, step, by_task);
-      return;
-    }
+    outcome.measured = state.plan->measures_after(state.engine->steps_begun());
+    StepEvidence shown;
     if (outcome.measured) {
-      measure_at_fork(state, step, by_task);
+      const std::size_t levels = step.forked->roots.size();
+      TaskTensors by_task(state.tasks().size());
+      for (std::size_t i = 0; i < by_task.size(); ++i) {
+        by_task[i].assign(cotangents.begin() + static_cast<std::ptrdiff_t>(i * levels),
+                          cotangents.begin() + static_cast<std::ptrdiff_t>((i + 1) * levels));
+      }
+      gather_at_fork(state, step, by_task, shown);
     }
-    weigh(state, step);
+    weigh(state, step, std::move(shown));
   }
 
   /// A reentrant checkpoint in a head hides parameters from the graph: unless they were named, they would keep the gradient of
   /// the unweighted loss.
   static void refuse_hidden_heads(const State& state, const Step& step) {
-    if (!changes_heads(state, step) || nodes_made() == step.nodes_at_start) {
+    if (!state.changes_heads(step.summed->route) || nodes_made() == step.pass.nodes_at_start) {
       return;
     }
-    for (std::size_t i = 0; i < state.tasks.size(); ++i) {
-      if (step.custom[i] && state.named_heads[i].empty()) {
-        fail("the head of '", state.tasks[i],
+    for (std::size_t i = 0; i < state.tasks().size(); ++i) {
+      if (step.summed->custom[i] && state.named_heads[i].empty()) {
+        fail("the head of '", state.tasks()[i],
              "' ran a checkpoint, whose parameters the graph does not show; zero the gradients and "
              "name the head's parameters once: calibration.head(\"",
-             state.tasks[i], "\", head->parameters())");
+             state.tasks()[i], "\", head->parameters())");
       }
     }
   }

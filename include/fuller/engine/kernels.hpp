@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include <fuller/core/error.hpp>
@@ -28,6 +29,10 @@ struct DeviceKernels {
   const cuda::KernelTable* table = nullptr;
   void* stream = nullptr;
 };
+
+/// The kernels to launch next, and the stream to put them into: asked for at each launch, since an ordinary backward runs in the
+/// stream of its forward, whichever that was.
+using KernelSource = std::function<DeviceKernels()>;
 
 #if defined(FULLER_DEVICE_KERNELS)
 /// The kernels linked into this program, in the current stream of the current device, which must be the tensors'.

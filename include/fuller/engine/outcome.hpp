@@ -20,7 +20,7 @@ struct Verdict {
   std::vector<Condition> conditions;  ///< what became of each task's evidence
 };
 
-/// What one backward of one sum showed and decided. It belongs to that sum's step: of two sums in one backward each has its own.
+/// What one backward of one sum showed and decided. It belongs to that backward: of two sums in one backward each has its own.
 struct Outcome {
   explicit Outcome(std::size_t tasks = 0) : verdict(tasks), gram(tasks * tasks, 0.0), losses(tasks, 0.0), present(tasks, 0) {}
 
@@ -29,7 +29,7 @@ struct Outcome {
   std::vector<double> losses;  ///< read where the rule needs them
   std::vector<std::uint8_t> present;
   bool measured = false;    ///< whether `gram` was
-  bool weighed = false;     ///< whether the rule has spoken
+  bool weighed = false;     ///< whether the rule was asked
   double loss_scale = 1;    ///< the size of the gradient that arrived at the loss sum
   at::Tensor device_heads;  ///< [T] doubles, what heads are weighted with, where the verdict is on a device: then it is not here
 };

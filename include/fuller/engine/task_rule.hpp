@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <utility>
@@ -13,25 +14,39 @@
 
 namespace fuller::detail {
 
-/// A rule with its policies and its state, of a type chosen at run time.
+/// A rule with its policies, of a type chosen at run time. It keeps nothing from step to step: state and scratch are the
+/// caller's.
 class TaskRule {
  public:
   /// @throws Error for options that make no sense.
   template <class Rule>
   TaskRule(Rule rule, int tasks, WeightingOptions policies)
-      : needs(Rule::needs), name(Rule::name), call_(std::make_shared<Model<Rule>>(Weighting<Rule>(std::move(rule), policies))) {
-    state.assign(static_cast<std::size_t>(call_->state_size(tasks)), 0.0);
-    scratch_.assign(static_cast<std::size_t>(call_->scratch_size(tasks)), 0.0);
-    call_->initialise(tasks, state.data());
+      : needs_(Rule::needs),
+        name_(Rule::name),
+        tasks_(tasks),
+        call_(std::make_shared<Model<Rule>>(Weighting<Rule>(std::move(rule), policies))) {
+    call_->initialise(tasks, std::vector<double>(state_size()).data());
+  }
+
+  Needs needs() const { return needs_; }
+  const std::string& name() const { return name_; }
+  std::size_t state_size() const { return static_cast<std::size_t>(call_->state_size(tasks_)); }
+  std::size_t scratch_size() const { return static_cast<std::size_t>(call_->scratch_size(tasks_)); }
+
+  /// The state before the first step.
+  std::vector<double> initial_state() const {
+    std::vector<double> state(state_size(), 0.0);
+    call_->initialise(tasks_, state.data());
+    return state;
   }
 
   /// Runs the rule once; the answer goes to `verdict`, which has an entry for each task. Allocates nothing.
-  void operator()(const Evidence<>& evidence, Verdict& verdict) {
-    call_->run(evidence, state.data(), {verdict.shared.data(), verdict.heads.data(), verdict.conditions.data()}, scratch_.data());
+  void operator()(const Evidence<>& evidence, double* state, Verdict& verdict, double* scratch) const {
+    call_->run(evidence, state, {verdict.shared.data(), verdict.heads.data(), verdict.conditions.data()}, scratch);
   }
 
   /// @throws Error for a saved state that no steps can have left.
-  void check_state(int tasks, const std::vector<double>& saved) const { call_->check_state(tasks, saved.data()); }
+  void check_state(const std::vector<double>& saved) const { call_->check_state(tasks_, saved.data()); }
 
   /// The rule under its policies, if it is a `Rule`; else null.
   template <class Rule>
@@ -39,10 +54,6 @@ class TaskRule {
     const auto* model = dynamic_cast<const Model<Rule>*>(call_.get());
     return model == nullptr ? nullptr : &model->weighting_;
   }
-
-  Needs needs;
-  std::string name;
-  std::vector<double> state;
 
  private:
   struct Call {
@@ -68,8 +79,10 @@ class TaskRule {
     Weighting<Rule> weighting_;
   };
 
+  Needs needs_;
+  std::string name_;
+  int tasks_;
   std::shared_ptr<const Call> call_;
-  std::vector<double> scratch_;
 };
 
 }  // namespace fuller::detail

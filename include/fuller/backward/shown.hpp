@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <string>
+
+#include <fuller/backward/branch_gate.hpp>
+#include <fuller/backward/state.hpp>
+#include <fuller/diagnostics.hpp>
+#include <fuller/engine/plan.hpp>
+#include <fuller/engine/record.hpp>
+
+// How what a step showed and did becomes diagnostics.
+
+namespace fuller::detail {
+
+/// Which policies decided about a task.
+inline std::string policies_that_acted(const Plan& plan, const Diagnostics& out) {
+  std::string text;
+  const auto say = [&](const std::string& policy, std::size_t task, const char* what) {
+    text += (text.empty() ? "" : "; ") + policy + ": '" + plan.tasks[task] + "' " + what;
+  };
+  const NonFinite policy = plan.options.non_finite;
+  const auto is_used = [](Condition condition) { return condition == Condition::used; };
+  const auto used = std::count_if(out.conditions.begin(), out.conditions.end(), is_used);
+  for (std::size_t i = 0; i < out.conditions.size(); ++i) {
+    if (out.conditions[i] == Condition::non_finite) {
+      say(policy == NonFinite::skip          ? "NonFinite::skip"
+          : policy == NonFinite::throw_error ? "NonFinite::throw_error"
+                                             : "NonFinite::propagate",
+          i, "has a gradient or loss that is NaN or infinite");
+    } else if (out.conditions[i] == Condition::zero) {
+      say("zero gradient", i, "is left out of the rule");
+    } else if (used == 1 && is_used(out.conditions[i]) && plan.tasks.size() > 1 && out.route != Route::plain) {
+      say(plan.options.missing == Missing::hold ? "Missing::hold" : "Missing::renormalise", i, "is alone");
+    }
+  }
+  return text;
+}
+
+inline void describe_surface(const Plan& plan, const ParameterNames& names, const Shown& step, Diagnostics& out) {
+  out.route = step.route;
+  out.compared = plan.surface;
+  out.surface = plan.surface == Surface::representation && step.route != Route::sum ? step.seen->representation
+                                                                                    : shown(names, step.seen->surface);
+  out.shared = shown(names, step.seen->shared);
+  out.untrained = step.seen->untrained;
+  out.passes = step.passes;
+  out.bytes_kept = step.bytes_kept;
+  out.policy = policies_that_acted(plan, out);
+}
+
+/// @param step    what the last step was, in this process
+/// @param record  what the engine knows
+inline void describe_tasks(const Plan& plan, const ParameterNames& names, const Shown& step, const Record& record,
+                           Diagnostics& out) {
+  const std::size_t count = plan.tasks.size();
+  const bool is_plain = step.route == Route::plain;
+  const Outcome& last = is_plain ? step.plain : record.last;
+  const HeadPolicy policy = plan.head_policy();
+  out.tasks = plan.tasks;
+  out.step = record.memory.steps;
+  out.weights = last.verdict.shared;
+  out.conditions = last.verdict.conditions;
+  for (std::size_t i = 0; i < count; ++i) {
+    const double of_head = last.verdict.heads[i];
+    out.head_weights.push_back(is_plain ? of_head : policy.weight(of_head, out.conditions[i]));
+  }
+  describe_surface(plan, names, step, out);
+  if (!last.measured) {
+    return;
+  }
+  out.norms.assign(count, Diagnostics::none);
+  out.cosines.assign(count * count, Diagnostics::none);
+  double least = std::numeric_limits<double>::infinity();
+  double most = 0;
+  double least_weighted = least;
+  double most_weighted = 0;
+  int pairs = 0;
+  int conflicts = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (last.present[i] == 0) {
+      continue;
+    }
+    const double norm = std::sqrt(last.gram[i * count + i]);
+    const double weighted = std::abs(out.weights[i]) * norm;
+    out.norms[i] = norm / last.loss_scale;
+    least = std::min(least, norm);
+    most = std::max(most, norm);
+    least_weighted = std::min(least_weighted, weighted);
+    most_weighted = std::max(most_weighted, weighted);
+    for (std::size_t j = 0; j <= i; ++j) {
+      if (last.present[j] == 0) {
+        continue;
+      }
+      const double dot = last.gram[i * count + j];
+      out.cosines[i * count + j] = out.cosines[j * count + i] = dot / (norm * std::sqrt(last.gram[j * count + j]));
+      if (j < i) {
+        ++pairs;
+        conflicts += dot < 0 ? 1 : 0;
+      }
+    }
+  }
+  out.conflict_share = pairs > 0 ? static_cast<double>(conflicts) / pairs : Diagnostics::none;
+  if (pairs > 0) {
+    out.gamma_task = most / least;
+    out.gamma_task_weighted = most_weighted / least_weighted;
+  }
+}
+
+inline void describe_modalities(const Modalities& modalities, Diagnostics& out) {
+  out.modalities = modalities.names;
+  out.gates = modalities.scales;
+  double least = std::numeric_limits<double>::infinity();
+  double most = 0;
+  int seen = 0;
+  for (std::size_t m = 0; m < modalities.names.size(); ++m) {
+    const bool here = modalities.present[m] != 0;
+    out.branch_norms.push_back(here ? std::sqrt(modalities.squared_norms[m]) : Diagnostics::none);
+    if (here) {
+      ++seen;
+      least = std::min(least, out.branch_norms.back());
+      most = std::max(most, out.branch_norms.back());
+    }
+  }
+  out.gamma_modal = seen > 1 ? most / least : Diagnostics::none;
+}
+
+}  // namespace fuller::detail

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+
+#include <fuller/engine/gate_engine.hpp>
+#include <fuller/engine/plan.hpp>
+#include <fuller/engine/task_engine.hpp>
+
+namespace fuller {
+
+/// Makes the engines of one calibration: what Calibration::use() is given.
+class Engines {
+ public:
+  Engines() = default;
+  Engines(const Engines&) = delete;
+  Engines& operator=(const Engines&) = delete;
+  virtual ~Engines() = default;
+
+  /// @throws Error, in words, for a rule or an option that it cannot serve.
+  virtual std::shared_ptr<detail::TaskEngine> tasks(const std::shared_ptr<const detail::Plan>& plan) const = 0;
+  /// @throws Error for what the gate refuses.
+  virtual std::shared_ptr<detail::GatesOnDevice> gates(const ModalityGate& gate, int branches) const = 0;
+};
+
+}  // namespace fuller

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <fuller/calibrators/rule.hpp>
+#include <fuller/calibrators/weighting.hpp>
+#include <fuller/engine/head_policy.hpp>
+#include <fuller/engine/task_rule.hpp>
+#include <fuller/options.hpp>
+
+namespace fuller::detail {
+
+/// What a calibration was made with: never changes.
+struct Plan {
+  std::vector<std::string> tasks;
+  TaskRule rule;
+  CalibrationOptions options;
+  Surface surface;
+  ApplyTo apply_to;
+
+  HeadPolicy head_policy() const { return {apply_to, options.non_finite}; }
+
+  /// Whether task gradients are compared in every step: because the rule asks, or because the policy must know which are not
+  /// finite.
+  bool always_measures() const { return rule.needs().gram || options.non_finite != NonFinite::propagate; }
+  /// Whether they are ever.
+  bool ever_measures() const { return always_measures() || options.measure_every > 0; }
+  /// Whether they are in the step that follows so many.
+  bool measures_after(std::int64_t steps) const {
+    return always_measures() || (options.measure_every > 0 && steps % options.measure_every == 0);
+  }
+};
+
+}  // namespace fuller::detail
