@@ -2,7 +2,8 @@
 #
 # Reads every include line of the public headers and refuses those that go up. From the ground: core knows nothing of ours; then
 # calibrators and gates (the mathematics), cpu and cuda (reductions on raw memory), tensor (reductions
-# on at::Tensor), contracts (the options and diagnostics that a user reads), graph (LibTorch's autograd, of no calibration),
+# on at::Tensor), contracts (the options and diagnostics that a user reads), graph (LibTorch's autograd, of no calibration;
+# its headers libtorch*.hpp alone know the insides of LibTorch),
 # engine (where a step's arithmetic runs), backward (the nodes), and top (the class). Refuses LibTorch below tensor,
 # all of LibTorch anywhere, a header without guard or licence, and a header that fuller.hpp does not lead to.
 cmake_minimum_required(VERSION 3.22)
@@ -82,6 +83,8 @@ foreach(header IN LISTS headers)
       list(APPEND complaints "${header}: includes all of LibTorch (${target})")
     elseif(target MATCHES "^(torch|ATen|c10|caffe2)/" AND (room MATCHES "^(core|calibrators|gates|cpu|cuda)$" OR header IN_LIST plain_headers))
       list(APPEND complaints "${header}: a header of '${room}' must not know LibTorch (${target})")
+    elseif(target MATCHES "^torch/csrc/" AND NOT header MATCHES "^fuller/graph/libtorch(_nodes)?\\.hpp$" AND NOT target STREQUAL "torch/csrc/autograd/custom_function.h")
+      list(APPEND complaints "${header}: only fuller/graph/libtorch.hpp knows LibTorch's insides (${target})")
     elseif(target MATCHES "^(cuda|cub/|thrust/)" AND NOT room STREQUAL "cuda")
       list(APPEND complaints "${header}: a header of '${room}' must not know CUDA (${target})")
     elseif(target MATCHES "^Eigen/" AND NOT header STREQUAL "fuller/eigen.hpp")

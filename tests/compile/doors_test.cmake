@@ -59,6 +59,7 @@ expect("header of 'tensor' must not know fuller/backward" tensor/t.hpp "${head}#
 expect("header of 'graph' must not know fuller/calibrators" graph/g.hpp "${head}#include <fuller/calibrators/b.hpp>\n")
 expect("header of 'engine' must not know fuller/backward" engine/e.hpp "${head}#include <fuller/backward/d.hpp>\n")
 expect("header of 'backward' must not know fuller/fuller.hpp" backward/e.hpp "${head}#include <fuller/fuller.hpp>\n")
+expect("knows LibTorch's insides" backward/d.hpp "${head}#include <torch/csrc/autograd/engine.h>\n")
 expect("in quotes" calibrators/b.hpp "${head}#include \"rule.hpp\"\n")
 expect("does not exist" calibrators/b.hpp "${head}#include <fuller/core/gone.hpp>\n")
 expect("only fuller/eigen.hpp knows Eigen" calibrators/b.hpp "${head}#include <Eigen/Core>\n")

@@ -11,11 +11,10 @@
 
 #include <ATen/core/Tensor.h>
 #include <c10/core/GradMode.h>
-#include <torch/csrc/autograd/engine.h>
-#include <torch/csrc/autograd/graph_task.h>
 
 #include <fuller/backward/state.hpp>
 #include <fuller/core/error.hpp>
+#include <fuller/graph/libtorch.hpp>
 
 namespace fuller::detail {
 
@@ -53,7 +52,7 @@ class HeadGradients {
   static void finish_last(std::shared_ptr<HeadGradients> heads) {
     static std::mutex mutex;
     static std::unordered_map<const void*, std::weak_ptr<HeadGradients>> innermost;  // of each running backward
-    const void* running = torch::autograd::get_current_graph_task_nodes_in_graph();
+    const void* running = nodes_of_backward();
     {
       const std::lock_guard<std::mutex> lock(mutex);
       for (auto entry = innermost.begin(); entry != innermost.end();) {
@@ -67,8 +66,7 @@ class HeadGradients {
         return;
       }
     }
-    auto& engine = torch::autograd::Engine::get_default_engine();
-    engine.queue_callback([heads = std::move(heads), &engine] { engine.queue_callback([heads] { heads->finish(); }); });
+    at_very_end_of_backward([heads = std::move(heads)] { heads->finish(); });
   }
 
  private:

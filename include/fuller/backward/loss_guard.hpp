@@ -8,10 +8,10 @@
 #include <utility>
 
 #include <ATen/core/Tensor.h>
-#include <torch/csrc/autograd/function_hook.h>
 
 #include <fuller/backward/step.hpp>
 #include <fuller/core/error.hpp>
+#include <fuller/graph/libtorch.hpp>
 #include <fuller/graph/running.hpp>
 
 namespace fuller::detail {
@@ -20,12 +20,12 @@ namespace fuller::detail {
 ///
 /// The node that a backward starts at is not among those that can be listed from inside it, so a loss added to the sum right
 /// there, `sum + loss`, shows only here. Sits on the loss's own node and dies with the graph.
-class LossGuard : public torch::autograd::FunctionPreHook {
+class LossGuard : public FunctionPreHook {
  public:
   LossGuard(std::weak_ptr<Step> step, std::uint32_t output, std::string task)
       : step_(std::move(step)), output_(output), task_(std::move(task)) {}
 
-  torch::autograd::variable_list operator()(const torch::autograd::variable_list& gradients) override {
+  Gradients operator()(const Gradients& gradients) override {
     const auto step = step_.lock();
     const bool ours = step && Running::is(step->pass.run);
     // Unless something was added to it, it is the very tensor that the loss sum has sent: no value need be read.

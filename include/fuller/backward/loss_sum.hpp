@@ -5,22 +5,20 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <unordered_map>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/custom_function.h>
-#include <torch/csrc/autograd/graph_task.h>
 
 #include <fuller/backward/head_gradients.hpp>
 #include <fuller/backward/plain_heads.hpp>
 #include <fuller/backward/plain_step.hpp>
 #include <fuller/backward/task_fork.hpp>
 #include <fuller/graph/gradient_substitutes.hpp>
+#include <fuller/graph/libtorch.hpp>
 #include <fuller/graph/running.hpp>
 
 namespace fuller::detail {
@@ -158,7 +156,7 @@ struct LossSum : torch::autograd::Function<LossSum> {
       }
     }
     if (!substitutes->empty()) {
-      torch::autograd::Engine::get_default_engine().queue_callback([substitutes] { substitutes->remove(); });
+      at_end_of_backward([substitutes] { substitutes->remove(); });
     }
   }
 
@@ -218,7 +216,7 @@ struct LossSum : torch::autograd::Function<LossSum> {
   /// A term that is added to the sum and reaches a fork output, or a head parameter whose gradient is changed afterwards, would
   /// be weighted (or lost) with the task's own gradient.
   static void refuse_terms_outside(const State& state, const Step& step, bool changes) {
-    const auto* running = torch::autograd::get_current_graph_task_nodes_in_graph();
+    const auto* running = nodes_of_backward();
     if (running == nullptr) {
       return;
     }
@@ -230,7 +228,7 @@ struct LossSum : torch::autograd::Function<LossSum> {
         }
       }
     }
-    refuse_at_roots(state, step, changed, *running);
+    refuse_at_roots(state, step, changed);
     for (const Node* node : *running) {
       if (node == step.summed->node || step.summed->inside.contains(node)) {
         continue;
@@ -249,12 +247,8 @@ struct LossSum : torch::autograd::Function<LossSum> {
 
   /// The same for what the roots of the backward read directly: those are not among the nodes that can be listed from inside it.
   /// What they have sent waits in the graph task until the sum has sent its part.
-  static void refuse_at_roots(const State& state, const Step& step, const std::unordered_map<const void*, std::size_t>& changed,
-                              const std::unordered_set<Node*>& running) {
-    torch::autograd::GraphTask& task = task_of(running);
-    const std::lock_guard<std::mutex> lock(task.mutex_);
-    for (const auto& waiting : task.not_ready_) {
-      const Node& node = *waiting.first;
+  static void refuse_at_roots(const State& state, const Step& step, const std::unordered_map<const void*, std::size_t>& changed) {
+    for_each_waiting_node([&](const Node& node) {
       if (&node == step.fork_node() || leaf_of(&node) != nullptr) {
         refuse_at(state, step, node, changed, node);
       } else if (step.summed->inside.contains(&node)) {
@@ -262,7 +256,7 @@ struct LossSum : torch::autograd::Function<LossSum> {
           refuse_beyond(state, step, edge, changed, node);
         }
       }
-    }
+    });
   }
 
   static void refuse_beyond(const State& state, const Step& step, const Edge& edge,
@@ -306,9 +300,9 @@ struct LossSum : torch::autograd::Function<LossSum> {
 
   /// Refuses, where a term outside the sum was found, two sums in one backward, which is what such a term then is.
   static void refuse_second_sum(const Step& step) {
-    const auto* running = torch::autograd::get_current_graph_task_nodes_in_graph();
+    const auto* running = nodes_of_backward();
     for (const Node* node : *running) {
-      if (node != step.summed->node && dynamic_cast<const torch::autograd::CppNode<LossSum>*>(node) != nullptr) {
+      if (node != step.summed->node && is_node_of<LossSum>(*node)) {
         fail(
             "two sums of losses are in one backward; call backward() on each by itself, and where they are of one fork() on the "
             "last alone");

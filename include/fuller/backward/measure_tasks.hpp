@@ -12,7 +12,7 @@
 #include <fuller/backward/state.hpp>
 #include <fuller/core/error.hpp>
 #include <fuller/engine/task_engine.hpp>
-#include <fuller/graph/linear_input.hpp>
+#include <fuller/graph/libtorch_nodes.hpp>
 #include <fuller/graph/pull_back.hpp>
 #include <fuller/tensor/ghost_gram.hpp>
 #include <fuller/tensor/ranks.hpp>

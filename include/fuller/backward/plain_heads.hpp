@@ -9,12 +9,12 @@
 #include <vector>
 
 #include <ATen/core/Tensor.h>
-#include <torch/csrc/autograd/graph_task.h>
 
 #include <fuller/backward/branch_gate.hpp>
 #include <fuller/backward/state.hpp>
 #include <fuller/core/error.hpp>
 #include <fuller/graph/gradient_substitutes.hpp>
+#include <fuller/graph/libtorch.hpp>
 #include <fuller/graph/pull_back.hpp>
 
 // What heads get that are not to be weighted, where the losses are: the gradients of the unweighted losses.
@@ -29,10 +29,8 @@ class GatesOnTheWay {
     if (state.plan->apply_to != ApplyTo::shared_only) {
       return;  // then no head gets a gradient of its unweighted loss
     }
-    const auto* running = torch::autograd::get_current_graph_task_nodes_in_graph();
     for (auto& gate : state.open_gates.alive()) {
-      const bool passed = running != nullptr && running->count(const_cast<Node*>(gate->node)) != 0;
-      if (!passed || gate->modalities->gate.options.target != GateTarget::gradient) {
+      if (!is_in_backward(gate->node) || gate->modalities->gate.options.target != GateTarget::gradient) {
         continue;
       }
       for (const Edge& branch : gate->node->next_edges()) {

@@ -13,8 +13,8 @@ namespace fuller::detail {
 
 /// What a search met between a node where the graph splits and the one where it is one again.
 struct Diamond {
-  Edge behind;                         ///< the nearest node that every way back to an earlier layer passes; none: see trouble
-  std::string trouble;                 ///< why the layer behind it is not the last one alone
+  Edge before;                         ///< the nearest node that every way back to an earlier layer passes; none: see trouble
+  std::string trouble;                 ///< why the layer upstream of it is not the last one alone
   std::vector<const Node*> untrained;  ///< products passed whose weight is not trained
 };
 
@@ -23,11 +23,8 @@ inline bool is_gate(const Edge& edge) {
   Edge at = edge;
   while (at.function) {
     const std::string name = at.function->name();
-    // In full: a log-sigmoid, a log-softmax and a clamp on one side have no bound.
-    for (const char* bounded : {"SigmoidBackward", "HardsigmoidBackward", "SoftmaxBackward", "HardtanhBackward"}) {
-      if (name.rfind(bounded, 0) == 0) {
-        return true;
-      }
+    if (is_bounded(name)) {
+      return true;
     }
     LayerNode seen = look_at(*at.function);
     if (!seen.weights.empty() || seen.ways.size() != 1) {
@@ -42,8 +39,8 @@ inline bool is_gate(const Edge& edge) {
 ///
 /// Nodes are taken in the order of their longest way to a leaf, so each after all that read it; when one alone is left to be
 /// taken, every way back leads through it. Ways that end at parameters taken in element by element do not count. Let a way be
-/// free if no layer lies on it. What is between is then a function of that node's output, and the layer behind it is the last
-/// one, if
+/// free if no layer lies on it. What is between is then a function of that node's output, and the layer upstream of it is the
+/// last one, if
 ///
 ///  - no layer lies between (y sigmoid(y), y / |y|, a GLU, what is joined with its own activation), or
 ///  - layers lie only on ways that end in a sigmoid, softmax or hardtanh and meet a free one in an element-wise product: a gate
@@ -54,7 +51,7 @@ inline bool is_gate(const Edge& edge) {
 /// residual, a dense connection, a product of both. Where every way has a layer of its own, there is more than one last layer.
 ///
 /// @param without_parameters  leaves out ways to expressions of parameters alone (a token made of two); finding out takes longer
-inline Diamond behind_diamond(const Edge& split, bool without_parameters = false) {
+inline Diamond before_diamond(const Edge& split, bool without_parameters = false) {
   enum class Way { nothing, free, layered, apart };  // apart: through a layer that the common node does not lead to
   Diamond diamond;
   const auto is_nearer_the_leaves = [](const Edge& a, const Edge& b) {
@@ -68,7 +65,7 @@ inline Diamond behind_diamond(const Edge& split, bool without_parameters = false
     Edge next = std::move(open.back());
     open.pop_back();
     if (open.empty() && !passed.empty()) {
-      diamond.behind = std::move(next);
+      diamond.before = std::move(next);
       break;
     }
     const Node& node = *next.function;
@@ -85,11 +82,11 @@ inline Diamond behind_diamond(const Edge& split, bool without_parameters = false
       }
     }
   }
-  if (!diamond.behind.function) {
+  if (!diamond.before.function) {
     diamond.trouble = "ends in several places";
     return diamond;
   }
-  std::unordered_map<const Node*, Way> ways{{diamond.behind.function.get(), Way::free}};
+  std::unordered_map<const Node*, Way> ways{{diamond.before.function.get(), Way::free}};
   for (auto one = passed.rbegin(); one != passed.rend(); ++one) {
     const Node* node = one->first;
     const LayerNode& seen = one->second;
@@ -107,7 +104,7 @@ inline Diamond behind_diamond(const Edge& split, bool without_parameters = false
     } else if (any(Way::free) && any(Way::layered)) {
       const std::string name = node->name();
       const auto is_fine = [&](const Edge& edge) { return ways.at(edge.function.get()) != Way::layered || is_gate(edge); };
-      if (name.rfind("MulBackward", 0) != 0 || !std::all_of(seen.ways.begin(), seen.ways.end(), is_fine)) {
+      if (!is_elementwise_product(name) || !std::all_of(seen.ways.begin(), seen.ways.end(), is_fine)) {
         diamond.trouble =
             "joins, at " + name + ", a layer's output with what goes around that layer (a residual, a concatenation)";
         return diamond;

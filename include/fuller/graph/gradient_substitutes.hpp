@@ -12,11 +12,8 @@
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
-#include <torch/csrc/autograd/function_hook.h>
-#include <torch/csrc/autograd/graph_task.h>
-#include <torch/csrc/autograd/variable.h>
-#include <torch/version.h>
 
+#include <fuller/graph/libtorch.hpp>
 #include <fuller/graph/running.hpp>
 #include <fuller/graph/walk.hpp>
 
@@ -28,8 +25,6 @@ namespace fuller::detail {
 ///
 /// What stands first among a parameter's hooks is ours while this lives.
 class HeadSubstitutes : public std::enable_shared_from_this<HeadSubstitutes> {
-  using FunctionPreHook = torch::autograd::FunctionPreHook;
-
   struct Entry {
     at::Tensor parameter;
     Edge leaf;
@@ -40,7 +35,7 @@ class HeadSubstitutes : public std::enable_shared_from_this<HeadSubstitutes> {
 
   struct Hook : FunctionPreHook {
     Hook(std::weak_ptr<HeadSubstitutes> all, const void* parameter) : all_(std::move(all)), parameter_(parameter) {}
-    torch::autograd::variable_list operator()(const torch::autograd::variable_list& gradients) override {
+    Gradients operator()(const Gradients& gradients) override {
       const auto all = all_.lock();
       if (all == nullptr || !Running::is(all->running_)) {
         return gradients;
@@ -50,25 +45,6 @@ class HeadSubstitutes : public std::enable_shared_from_this<HeadSubstitutes> {
     std::weak_ptr<HeadSubstitutes> all_;
     const void* parameter_;
   };
-
-#if TORCH_VERSION_MAJOR < 2
-  /// A capture passes no hook of the parameter.
-  struct CaptureHook : torch::autograd::GraphTask::ExecInfo::Capture::GradCaptureHook {
-    explicit CaptureHook(std::unique_ptr<Hook> hook) : hook_(std::move(hook)) {}
-    at::Tensor operator()(const at::Tensor& gradient) override { return (*hook_)({gradient})[0]; }
-    std::unique_ptr<Hook> hook_;
-  };
-#endif
-
-  /// The hooks of a parameter that run first: its own from LibTorch 2.0 on; before that, those run in the node, and even that
-  /// only where a gradient comes.
-  static auto& hooks_of(const Entry& entry) {
-#if TORCH_VERSION_MAJOR >= 2
-    return torch::autograd::impl::hooks(entry.parameter);
-#else
-    return entry.leaf.function->pre_hooks();
-#endif
-  }
 
  public:
   HeadSubstitutes() : running_(Running::now()) {}
@@ -93,7 +69,7 @@ class HeadSubstitutes : public std::enable_shared_from_this<HeadSubstitutes> {
   /// Takes the hooks back out.
   void remove() noexcept {
     for (auto& [key, entry] : entries_) {
-      auto& hooks = hooks_of(entry);
+      auto& hooks = first_hooks_of(entry.parameter, entry.leaf);
       const FunctionPreHook* ours = entry.hook;
       hooks.erase(std::remove_if(hooks.begin(), hooks.end(), [&](const auto& hook) { return hook.get() == ours; }), hooks.end());
     }
@@ -109,24 +85,11 @@ class HeadSubstitutes : public std::enable_shared_from_this<HeadSubstitutes> {
       entry.leaf = gradient_edge(parameter);
       auto hook = std::make_unique<Hook>(weak_from_this(), parameter.unsafeGetTensorImpl());
       entry.hook = hook.get();
-      auto& hooks = hooks_of(entry);
+      auto& hooks = first_hooks_of(entry.parameter, entry.leaf);
       hooks.insert(hooks.begin(), std::move(hook));
-      put_at_captures(entry);
+      hook_captures(entry.leaf, [&] { return std::make_unique<Hook>(weak_from_this(), parameter.unsafeGetTensorImpl()); });
     }
     return entry;
-  }
-
-  void put_at_captures([[maybe_unused]] const Entry& entry) {
-#if TORCH_VERSION_MAJOR < 2
-    auto& infos = task_of(*torch::autograd::get_current_graph_task_nodes_in_graph()).exec_info_;
-    const auto info = infos.find(entry.leaf.function.get());
-    if (info != infos.end() && info->second.captures_) {
-      for (auto& capture : *info->second.captures_) {
-        capture.hooks_.push_back(
-            std::make_unique<CaptureHook>(std::make_unique<Hook>(weak_from_this(), entry.parameter.unsafeGetTensorImpl())));
-      }
-    }
-#endif
   }
 
   at::Tensor in_place_of(const void* parameter, const at::Tensor& comes) {
@@ -154,39 +117,6 @@ class HeadSubstitutes : public std::enable_shared_from_this<HeadSubstitutes> {
 
   std::weak_ptr<const Running> running_;
   std::unordered_map<const void*, Entry> entries_;
-};
-
-/// Keeps the hooks of parameters from running while gradients of them are captured, which they do from LibTorch 2.0 on: they are
-/// to see the one gradient that trains.
-class HooksAside {
- public:
-  explicit HooksAside([[maybe_unused]] const std::vector<at::Tensor>& parameters) {
-#if TORCH_VERSION_MAJOR >= 2
-    for (const at::Tensor& parameter : parameters) {
-      auto& hooks = torch::autograd::impl::hooks(parameter);
-      if (!hooks.empty()) {
-        parameters_.push_back(parameter);
-        aside_.push_back(std::move(hooks));
-        hooks.clear();
-      }
-    }
-#endif
-  }
-  ~HooksAside() {  // NOLINT(modernize-use-equals-default): it is empty before LibTorch 2 alone
-#if TORCH_VERSION_MAJOR >= 2
-    for (std::size_t k = 0; k < parameters_.size(); ++k) {
-      torch::autograd::impl::hooks(parameters_[k]) = std::move(aside_[k]);
-    }
-#endif
-  }
-  HooksAside(const HooksAside&) = delete;
-  HooksAside& operator=(const HooksAside&) = delete;
-
- private:
-#if TORCH_VERSION_MAJOR >= 2
-  std::vector<at::Tensor> parameters_;
-  std::vector<std::vector<std::unique_ptr<torch::autograd::FunctionPreHook>>> aside_;
-#endif
 };
 
 }  // namespace fuller::detail

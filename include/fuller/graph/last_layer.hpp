@@ -26,23 +26,11 @@ struct LastLayer {
   std::string trouble;                 ///< why none was found, in words
 };
 
-/// Whether a node changes no value, so that what was added downstream of it was added to the layer's own output.
-inline bool only_rearranges(const Node& node) {
-  const std::string name = node.name();
-  for (const char* view : {"View", "UnsafeView", "ReshapeAlias", "Transpose", "TBackward", "Permute", "Alias", "Squeeze",
-                           "Unsqueeze", "ToCopy", "Expand"}) {
-    if (name.rfind(view, 0) == 0) {
-      return true;
-    }
-  }
-  return false;
-}
-
 /// Follows a shared representation back to the last layer with a weight.
 ///
 /// Goes through activations, normalisations, pooling, views and casts: through every node that has one way on, and, unless told
-/// otherwise, through diamonds behind one layer (see behind_diamond()). A bias added by a node of its own (a linear layer on more
-/// than two dimensions) is recognised as such.
+/// otherwise, through diamonds that one layer feeds (see before_diamond()). A bias added by a node of its own (a linear layer on
+/// more than two dimensions) is recognised as such.
 inline LastLayer last_layer(const at::Tensor& z, bool through_diamonds = true) {
   LastLayer layer;
   layer.output = gradient_edge(z);
@@ -53,7 +41,7 @@ inline LastLayer last_layer(const at::Tensor& z, bool through_diamonds = true) {
     LayerNode seen = look_at(node);
     if (seen.bias.defined()) {
       layer.bias = seen.bias;
-    } else if (layer.bias.defined() && seen.weights.empty() && !only_rearranges(node)) {
+    } else if (layer.bias.defined() && seen.weights.empty() && !only_rearranges(node.name())) {
       layer.bias = at::Tensor();  // what was added to something made of the layer's output is none of the layer's own
     }
     if (!seen.weights.empty()) {
@@ -72,15 +60,15 @@ inline LastLayer last_layer(const at::Tensor& z, bool through_diamonds = true) {
     if (seen.ways.empty()) {
       diamond.trouble = "ends";
     } else if (through_diamonds) {
-      diamond = behind_diamond(layer.output);
+      diamond = before_diamond(layer.output);
       if (!diamond.trouble.empty()) {
-        Diamond again = behind_diamond(layer.output, /*without_parameters=*/true);
+        Diamond again = before_diamond(layer.output, /*without_parameters=*/true);
         if (again.trouble.empty()) {
           diamond = std::move(again);
         }
       }
     }
-    if (!diamond.trouble.empty() || !diamond.behind.function) {
+    if (!diamond.trouble.empty() || !diamond.before.function) {
       trouble << (seen.ways.empty() ? "ends" : "splits") << " at " << node.name() << " before a layer with a weight";
       if (!seen.ways.empty() && !diamond.trouble.empty()) {
         trouble << " that all of it passes: it " << diamond.trouble;
@@ -89,13 +77,13 @@ inline LastLayer last_layer(const at::Tensor& z, bool through_diamonds = true) {
       return layer;
     }
     layer.untrained.insert(layer.untrained.end(), diamond.untrained.begin(), diamond.untrained.end());
-    layer.output = std::move(diamond.behind);
+    layer.output = std::move(diamond.before);
     layer.bias = at::Tensor();  // what was added beyond is none of the layer's own
   }
   return layer;
 }
 
-/// The trained parameters behind `z`, nearest first; those of two dimensions or more, if there are any.
+/// The trained parameters upstream of `z`, nearest first; those of two dimensions or more, if there are any.
 inline std::vector<at::Tensor> nearest_parameters(const at::Tensor& z) {
   std::vector<at::Tensor> matrices;
   std::vector<at::Tensor> vectors;
@@ -129,7 +117,7 @@ inline std::string candidates(const ParameterNames& names, const at::Tensor& z) 
     return {};
   }
   const std::string first = names.of(found.front());
-  text << "; behind it lie, nearest first, ";
+  text << "; upstream of it lie, nearest first, ";
   for (std::size_t k = 0; k < found.size() && k < shown; ++k) {
     const std::string name = names.of(found[k]);
     text << (k == 0 ? "" : ", ") << (name.empty() ? "" : "'" + name + "' ") << found[k].sizes();
@@ -150,7 +138,7 @@ inline std::string no_last_layer(const ParameterNames& names, const LastLayer& l
   std::ostringstream text;
   if (layer.trouble.empty()) {
     text << "the shared representation of shape " << z.sizes()
-         << " does not depend on a parameter of a layer; fork() belongs behind the shared layers";
+         << " does not depend on a parameter of a layer; fork() belongs after the shared layers";
   } else {
     text << "the last shared layer cannot be found: " << layer.trouble
          << "; name its parameters, fork(z, {layer->weight}) or fork(z, "

@@ -2,20 +2,19 @@
 #pragma once
 
 #include <algorithm>
-#include <exception>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
-#include <torch/csrc/autograd/generated/Functions.h>
 
+#include <fuller/graph/libtorch_nodes.hpp>
 #include <fuller/graph/walk.hpp>
 
 namespace fuller::detail {
 
 /// The leaf at the end of a chain of nodes with one input each (a transposition, a cast), or null.
-inline const at::Tensor* leaf_behind(const Edge& edge) {
+inline const at::Tensor* leaf_upstream(const Edge& edge) {
   const Node* node = edge.function.get();
   while (node != nullptr) {
     if (const at::Tensor* leaf = leaf_of(node)) {
@@ -37,68 +36,11 @@ inline std::vector<Node*> transposed_way(const Edge& edge) {
     if (leaf_of(node) != nullptr) {
       return way;
     }
-    const std::string name = node->name();
-    const bool is_transposition = name.rfind("TBackward", 0) == 0 || name.rfind("TransposeBackward", 0) == 0;
-    if (!is_transposition || node->num_outputs() != 1) {
+    if (!is_transposition(node->name()) || node->num_outputs() != 1) {
       break;
     }
   }
   return {};
-}
-
-/// The positions of input, weight and bias among a node's edges, for the nodes whose order is known; -1 where there is none.
-struct LayerEdges {
-  int input, weight, bias;
-};
-
-inline bool known_layer(const std::string& name, LayerEdges& edges) {
-  const auto starts_with = [&](const char* prefix) { return name.rfind(prefix, 0) == 0; };
-  if (starts_with("ConvolutionBackward") || starts_with("ConvolutionOverrideableBackward") ||
-      starts_with("MkldnnConvolutionBackward") || starts_with("CudnnConvolutionBackward") || starts_with("SlowConv") ||
-      starts_with("ThnnConv")) {
-    edges = {0, 1, 2};
-    return true;
-  }
-  if (starts_with("AddmmBackward")) {  // beta * bias + input @ weight.t()
-    edges = {1, 2, 0};
-    return true;
-  }
-  if (starts_with("MmBackward") || starts_with("BmmBackward") || starts_with("MvBackward")) {
-    edges = {0, 1, -1};
-    return true;
-  }
-  if (starts_with("LinearBackward") || starts_with("MkldnnLinearBackward")) {
-    edges = {0, 1, 2};
-    return true;
-  }
-  return false;
-}
-
-/// Whether LibTorch's generator wrote the node of this name.
-inline bool is_generated(const std::string& name) {
-  return name.find("Backward") != std::string::npos && name.find("::") == std::string::npos;
-}
-
-/// Whether a parameter of two dimensions or more at this node can be a layer's weight: the node is a product or a lookup, or one
-/// that LibTorch did not generate and nothing is known of. Most others take parameters in element by element: a learnt scale, a
-/// token, an added position.
-inline bool reads_weights(const std::string& name) {
-  if (!is_generated(name)) {
-    return true;
-  }
-  for (const char* product : {"mm", "Mm", "mv", "Mv", "Conv", "conv", "inear", "atmul", "Embedding", "Index", "Gather", "Lstm",
-                              "LSTM", "Gru", "GRU", "Rnn", "RNN"}) {
-    if (name.find(product) != std::string::npos) {
-      return true;
-    }
-  }
-  return false;
-}
-
-/// Whether the first input of this node is added to a product of the others.
-inline bool adds_first(const std::string& name) {
-  return name.rfind("Addmm", 0) == 0 || name.rfind("Addmv", 0) == 0 || name.rfind("Addbmm", 0) == 0 ||
-         name.rfind("Baddbmm", 0) == 0;
 }
 
 inline void insert_once(std::vector<at::Tensor>& list, const at::Tensor& tensor) {
@@ -153,7 +95,7 @@ struct LayerNode {
 
 inline LayerNode look_at(const Node& node) {
   LayerNode seen;
-  const bool goes_one_way = node.num_outputs() == 1 && node.next_edge(0).function && leaf_behind(node.next_edge(0)) == nullptr;
+  const bool goes_one_way = node.num_outputs() == 1 && node.next_edge(0).function && leaf_upstream(node.next_edge(0)) == nullptr;
   if (goes_one_way) {  // no layer; asking for the name takes longer than all else
     seen.ways.push_back(node.next_edge(0));
     return seen;
@@ -167,7 +109,7 @@ inline LayerNode look_at(const Node& node) {
   };
   const auto leaf_at = [&](int position) {
     const Edge edge = edge_at(position);
-    const at::Tensor* leaf = edge.function ? leaf_behind(edge) : nullptr;
+    const at::Tensor* leaf = edge.function ? leaf_upstream(edge) : nullptr;
     return leaf == nullptr ? at::Tensor() : *leaf;
   };
   int skipped = -1;
@@ -191,34 +133,16 @@ inline LayerNode look_at(const Node& node) {
     if (!edge.function || static_cast<int>(k) == skipped) {
       continue;
     }
-    const at::Tensor* leaf = leaf_behind(edge);
+    const at::Tensor* leaf = leaf_upstream(edge);
     if (leaf == nullptr) {
       seen.ways.push_back(edge);
     } else if (!found && leaf->dim() >= 2 && reads_weights(name) && !(k == 0 && adds_first(name))) {
       insert_once(seen.weights, *leaf);
-    } else if (!found && leaf->dim() == 1 && name.rfind("AddBackward", 0) == 0) {
+    } else if (!found && leaf->dim() == 1 && is_addition(name)) {
       seen.bias = *leaf;
     }
   }
   return seen;
-}
-
-/// The weight that needs no gradient at a product, as the module holds it; undefined where the node does not tell.
-inline at::Tensor untrained_weight(const Node& node) {
-  namespace generated = torch::autograd::generated;
-  try {
-    at::Tensor weight;
-    if (const auto* with_bias = dynamic_cast<const generated::AddmmBackward0*>(&node)) {
-      weight = with_bias->mat2_.unpack();
-    } else if (const auto* plain = dynamic_cast<const generated::MmBackward0*>(&node)) {
-      weight = plain->mat2_.unpack();
-    } else if (const auto* convolution = dynamic_cast<const generated::ConvolutionBackward0*>(&node)) {
-      weight = convolution->weight_.unpack();
-    }
-    return weight.defined() && weight.is_view() ? at::Tensor(weight._base()) : weight;
-  } catch (const std::exception&) {  // a backward has been through, and let go of it
-    return {};
-  }
 }
 
 }  // namespace fuller::detail

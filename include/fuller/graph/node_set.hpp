@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include <torch/csrc/autograd/function.h>
+#include <fuller/graph/libtorch.hpp>
 
 namespace fuller::detail {
 
@@ -15,8 +15,6 @@ namespace fuller::detail {
 /// node.
 class NodeSet {
  public:
-  using Node = torch::autograd::Node;
-
   /// @return whether the node is new
   bool insert(const Node* node) {
     if (2 * (size_ + 1) > slots_.size()) {

@@ -3,11 +3,9 @@
 
 #include <vector>
 
-#include <ATen/SequenceNumber.h>
 #include <ATen/core/Tensor.h>
-#include <torch/csrc/autograd/engine.h>
 
-#include <fuller/graph/walk.hpp>
+#include <fuller/graph/libtorch.hpp>
 
 namespace fuller::detail {
 
@@ -42,8 +40,8 @@ class NestedPass {
 /// not reached comes back undefined, and a root whose cotangent is undefined is left out.
 inline std::vector<at::Tensor> pull_back(const std::vector<Edge>& roots, const std::vector<at::Tensor>& cotangents,
                                          const std::vector<Edge>& targets, int& depth) {
-  torch::autograd::edge_list from;
-  torch::autograd::variable_list seeds;
+  std::vector<Edge> from;
+  std::vector<at::Tensor> seeds;
   for (std::size_t k = 0; k < roots.size(); ++k) {
     if (cotangents[k].defined()) {
       from.push_back(roots[k]);
@@ -54,21 +52,7 @@ inline std::vector<at::Tensor> pull_back(const std::vector<Edge>& roots, const s
     return std::vector<at::Tensor>(targets.size());
   }
   const NestedPass nested(depth);
-  return torch::autograd::Engine::get_default_engine().execute(from, seeds, /*keep_graph=*/true, /*create_graph=*/false,
-                                                               /*accumulate_grad=*/false, targets);
+  return run_between(from, seeds, targets);
 }
-
-/// How many nodes the engine itself makes for pull_back() of these cotangents: a common root where there are several.
-inline std::uint64_t engine_nodes(const std::vector<at::Tensor>& cotangents) {
-  std::uint64_t roots = 0;
-  for (const at::Tensor& cotangent : cotangents) {
-    roots += cotangent.defined() ? 1 : 0;
-  }
-  return roots > 1 ? 1 : 0;
-}
-
-/// How many autograd nodes this thread has made. A backward makes none, unless a checkpoint in it runs its forward again: so a
-/// difference betrays a checkpoint.
-inline std::uint64_t nodes_made() { return at::sequence_number::peek(); }
 
 }  // namespace fuller::detail

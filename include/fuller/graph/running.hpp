@@ -5,13 +5,8 @@
 #include <memory>
 #include <mutex>
 #include <unordered_map>
-#include <unordered_set>
 
-#include <torch/csrc/autograd/engine.h>
-#include <torch/csrc/autograd/graph_task.h>
-#include <torch/version.h>
-
-#include <fuller/graph/walk.hpp>
+#include <fuller/graph/libtorch.hpp>
 
 namespace fuller::detail {
 
@@ -21,7 +16,7 @@ class Running {
  public:
   /// That of this thread; null outside of a backward.
   static std::shared_ptr<const Running> now() {
-    const void* nodes = torch::autograd::get_current_graph_task_nodes_in_graph();
+    const void* nodes = nodes_of_backward();
     if (nodes == nullptr) {
       return nullptr;
     }
@@ -36,7 +31,7 @@ class Running {
     }
     auto made = std::make_shared<const Running>();
     all[nodes] = made;
-    torch::autograd::Engine::get_default_engine().queue_callback([made] {});  // the engine's hold on it
+    at_end_of_backward([made] {});  // the engine's hold on it
     return made;
   }
 
@@ -45,37 +40,5 @@ class Running {
     return alive != nullptr && alive == now();
   }
 };
-
-/// The graph task of which `nodes` is the member: the engine gives that out, never the task itself.
-inline torch::autograd::GraphTask& task_of(const std::unordered_set<Node*>& nodes) {
-  using torch::autograd::GraphTask;
-  alignas(GraphTask) static const unsigned char space[sizeof(GraphTask)]{};
-  const auto* nowhere = reinterpret_cast<const GraphTask*>(space);
-  const auto offset = reinterpret_cast<const unsigned char*>(&nowhere->nodes_in_graph_) - space;
-  auto* member = reinterpret_cast<unsigned char*>(const_cast<std::unordered_set<Node*>*>(&nodes));
-  return *reinterpret_cast<GraphTask*>(member - offset);
-}
-
-/// Whether all that the running backward sends into a leaf's node has arrived there, and passed its hooks.
-inline bool has_arrived(const Node* leaf) {
-  const auto* nodes = torch::autograd::get_current_graph_task_nodes_in_graph();
-  if (nodes == nullptr || nodes->count(const_cast<Node*>(leaf)) == 0) {
-    return false;
-  }
-  torch::autograd::GraphTask& task = task_of(*nodes);
-  const std::lock_guard<std::mutex> lock(task.mutex_);
-  if (!task.exec_info_.empty()) {
-    const auto info = task.exec_info_.find(const_cast<Node*>(leaf));
-#if TORCH_VERSION_MAJOR >= 2
-    const bool runs_hooks = info != task.exec_info_.end() && info->second.should_execute();
-#else
-    const bool runs_hooks = info != task.exec_info_.end() && info->second.needed_;  // captures pass no hook
-#endif
-    if (!runs_hooks) {
-      return false;
-    }
-  }
-  return task.dependencies_.count(const_cast<Node*>(leaf)) == 0;
-}
 
 }  // namespace fuller::detail

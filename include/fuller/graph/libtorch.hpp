@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#if defined(TORCH_TARGET_VERSION) || defined(TORCH_STABLE_ONLY)
+#error \
+    "fuller works inside LibTorch's autograd, which the stable subset of LibTorch's API leaves out: compile the files that include fuller/fuller.hpp without TORCH_TARGET_VERSION and TORCH_STABLE_ONLY"
+#endif
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include <ATen/SequenceNumber.h>
+#include <ATen/core/Tensor.h>
+#include <torch/csrc/autograd/custom_function.h>
+#include <torch/csrc/autograd/edge.h>
+#include <torch/csrc/autograd/engine.h>
+#include <torch/csrc/autograd/function.h>
+#include <torch/csrc/autograd/function_hook.h>
+#include <torch/csrc/autograd/functions/accumulate_grad.h>
+#include <torch/csrc/autograd/graph_task.h>
+#include <torch/csrc/autograd/variable.h>
+#include <torch/version.h>
+
+// The door to LibTorch's autograd: what no version of it promises is named here and in libtorch_nodes.hpp, and nowhere else. For
+// each assumption tests/integration/libtorch_assumptions_test.cpp has a case.
+
+namespace fuller::detail {
+
+using torch::autograd::Edge;
+using torch::autograd::FunctionPreHook;
+using torch::autograd::Node;
+using Gradients = torch::autograd::variable_list;
+
+/// The leaf tensor whose gradient `node` accumulates, or null for any other node.
+inline const at::Tensor* leaf_of(const Node* node) {
+  if (!node->next_edges().empty()) {  // a leaf ends the graph; asking this first spares most casts
+    return nullptr;
+  }
+  const auto* accumulate = dynamic_cast<const torch::autograd::AccumulateGrad*>(node);
+  return accumulate == nullptr ? nullptr : &accumulate->variable;
+}
+
+/// Where the engine delivers the gradient of `tensor`: its producer's output, or the accumulation node of a leaf.
+inline Edge gradient_edge(const at::Tensor& tensor) { return torch::autograd::impl::gradient_edge(tensor); }
+
+/// Whether `node` is one that the autograd function F made.
+template <class F>
+bool is_node_of(const Node& node) {
+  return dynamic_cast<const torch::autograd::CppNode<F>*>(&node) != nullptr;
+}
+
+/// Whether a tensor hook may change the gradient that arrives at a node.
+inline bool has_hooks(Node& node) {
+#if TORCH_VERSION_MAJOR >= 2
+  if (!node.tensor_pre_hooks().empty()) {
+    return true;
+  }
+#endif
+  return !node.pre_hooks().empty();
+}
+
+// The backward that runs in this thread.
+
+/// Its nodes, but for its roots; null outside of a backward. The set is the engine's, and its address is this backward's as long
+/// as that runs.
+inline const std::unordered_set<Node*>* nodes_of_backward() { return torch::autograd::get_current_graph_task_nodes_in_graph(); }
+
+inline bool is_in_backward(const Node* node) {
+  const auto* nodes = nodes_of_backward();
+  return nodes != nullptr && nodes->count(const_cast<Node*>(node)) != 0;
+}
+
+/// Calls f in this thread when the backward is through, in the order of these calls. Where the backward throws, f is destroyed
+/// without a call.
+inline void at_end_of_backward(std::function<void()> f) {
+  torch::autograd::Engine::get_default_engine().queue_callback(std::move(f));
+}
+
+/// The same after everything that was queued so by then: a data-parallel reducer queues its callback in the backward, and copies
+/// its buckets over `.grad` there.
+inline void at_very_end_of_backward(std::function<void()> f) {
+  at_end_of_backward([last = std::move(f)] { at_end_of_backward(last); });
+}
+
+/// The engine's record of the running backward, of which `nodes` is a member: it gives that out, never itself.
+inline torch::autograd::GraphTask& task_of(const std::unordered_set<Node*>& nodes) {
+  using torch::autograd::GraphTask;
+  alignas(GraphTask) static const unsigned char space[sizeof(GraphTask)]{};
+  const auto* nowhere = reinterpret_cast<const GraphTask*>(space);
+  const auto offset = reinterpret_cast<const unsigned char*>(&nowhere->nodes_in_graph_) - space;
+  auto* member = reinterpret_cast<unsigned char*>(const_cast<std::unordered_set<Node*>*>(&nodes));
+  return *reinterpret_cast<GraphTask*>(member - offset);
+}
+
+/// Visits the nodes that have been sent something and wait for more. To be called in a backward.
+template <class Visit>
+void for_each_waiting_node(const Visit& visit) {
+  torch::autograd::GraphTask& task = task_of(*nodes_of_backward());
+  const std::lock_guard<std::mutex> lock(task.mutex_);
+  for (const auto& waiting : task.not_ready_) {
+    visit(static_cast<const Node&>(*waiting.first));
+  }
+}
+
+/// Whether all that the running backward sends into a leaf's node has arrived there, and passed its hooks.
+inline bool has_arrived(const Node* leaf) {
+  if (!is_in_backward(leaf)) {
+    return false;
+  }
+  torch::autograd::GraphTask& task = task_of(*nodes_of_backward());
+  const std::lock_guard<std::mutex> lock(task.mutex_);
+  if (!task.exec_info_.empty()) {
+    const auto info = task.exec_info_.find(const_cast<Node*>(leaf));
+#if TORCH_VERSION_MAJOR >= 2
+    const bool runs_hooks = info != task.exec_info_.end() && info->second.should_execute();
+#else
+    const bool runs_hooks = info != task.exec_info_.end() && info->second.needed_;  // captures pass no hook
+#endif
+    if (!runs_hooks) {
+      return false;
+    }
+  }
+  return task.dependencies_.count(const_cast<Node*>(leaf)) == 0;
+}
+
+/// How many autograd nodes this thread has made. A backward makes none, unless a checkpoint in it runs its forward again: so a
+/// difference betrays a checkpoint.
+inline std::uint64_t nodes_made() { return at::sequence_number::peek(); }
+
+/// How many nodes the engine itself makes for run_between() of these cotangents: a common root where there are several.
+inline std::uint64_t engine_nodes(const std::vector<at::Tensor>& cotangents) {
+  std::uint64_t roots = 0;
+  for (const at::Tensor& cotangent : cotangents) {
+    roots += cotangent.defined() ? 1 : 0;
+  }
+  return roots > 1 ? 1 : 0;
+}
+
+/// What arrives at `targets` when `seeds` are sent into `roots`: the engine runs only the nodes between them, keeps the graph,
+/// and accumulates into no `.grad`. A target that is not reached comes back undefined.
+inline std::vector<at::Tensor> run_between(const std::vector<Edge>& roots, const std::vector<at::Tensor>& seeds,
+                                           const std::vector<Edge>& targets) {
+  return torch::autograd::Engine::get_default_engine().execute(roots, seeds, /*keep_graph=*/true, /*create_graph=*/false,
+                                                               /*accumulate_grad=*/false, targets);
+}
+
+// Hooks of parameters.
+
+/// The hooks of a parameter that run first: its own from LibTorch 2.0 on; before that, those run in the node, and even that only
+/// where a gradient comes.
+inline auto& first_hooks_of([[maybe_unused]] const at::Tensor& parameter, [[maybe_unused]] const Edge& leaf) {
+#if TORCH_VERSION_MAJOR >= 2
+  return torch::autograd::impl::hooks(parameter);
+#else
+  return leaf.function->pre_hooks();
+#endif
+}
+
+/// Has `hook` run on what the running backward captures at a leaf, `autograd::grad`'s result: from LibTorch 2.0 on that passes
+/// the parameter's hooks anyway, and this does nothing.
+/// @param make  called for each such capture, gives a hook
+template <class Make>
+void hook_captures([[maybe_unused]] const Edge& leaf, [[maybe_unused]] const Make& make) {
+#if TORCH_VERSION_MAJOR < 2
+  struct CaptureHook : torch::autograd::GraphTask::ExecInfo::Capture::GradCaptureHook {
+    explicit CaptureHook(std::unique_ptr<FunctionPreHook> hook) : hook_(std::move(hook)) {}
+    at::Tensor operator()(const at::Tensor& gradient) override { return (*hook_)({gradient})[0]; }
+    std::unique_ptr<FunctionPreHook> hook_;
+  };
+  auto& infos = task_of(*nodes_of_backward()).exec_info_;
+  const auto info = infos.find(leaf.function.get());
+  if (info != infos.end() && info->second.captures_) {
+    for (auto& capture : *info->second.captures_) {
+      capture.hooks_.push_back(std::make_unique<CaptureHook>(make()));
+    }
+  }
+#endif
+}
+
+/// Keeps the hooks of parameters from running while gradients of them are captured, which they do from LibTorch 2.0 on: they are
+/// to see the one gradient that trains.
+class HooksAside {
+ public:
+  explicit HooksAside([[maybe_unused]] const std::vector<at::Tensor>& parameters) {
+#if TORCH_VERSION_MAJOR >= 2
+    for (const at::Tensor& parameter : parameters) {
+      auto& hooks = torch::autograd::impl::hooks(parameter);
+      if (!hooks.empty()) {
+        parameters_.push_back(parameter);
+        aside_.push_back(std::move(hooks));
+        hooks.clear();
+      }
+    }
+#endif
+  }
+  ~HooksAside() {  // NOLINT(modernize-use-equals-default): it is empty before LibTorch 2 alone
+#if TORCH_VERSION_MAJOR >= 2
+    for (std::size_t k = 0; k < parameters_.size(); ++k) {
+      torch::autograd::impl::hooks(parameters_[k]) = std::move(aside_[k]);
+    }
+#endif
+  }
+  HooksAside(const HooksAside&) = delete;
+  HooksAside& operator=(const HooksAside&) = delete;
+
+ private:
+#if TORCH_VERSION_MAJOR >= 2
+  std::vector<at::Tensor> parameters_;
+  std::vector<std::vector<std::unique_ptr<FunctionPreHook>>> aside_;
+#endif
+};
+
+}  // namespace fuller::detail
