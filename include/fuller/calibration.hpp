@@ -194,7 +194,7 @@ class Calibration {
     static_assert(detail::holds_named_tensors<Named>::value, "names with tensors are needed: model->named_parameters()");
     detail::for_each_named(named, [&](const std::string& name, const Tensor& parameter) {
       if (parameter.defined()) {
-        state_->names->insert(prefix + name, parameter);
+        state_->names->insert(prefix, name, parameter);
       }
     });
   }

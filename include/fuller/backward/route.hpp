@@ -152,6 +152,10 @@ inline std::string explore_heads(const State& state, const Step& step, Summed& s
               << "calibration.sum({..., torch::Tensor(), ...}) + loss";
     }
     for (const at::Tensor& named : state.named_heads[task]) {
+      if (trunk.contains(gradient_edge(named).function.get())) {
+        fail("head() of '", state.tasks()[task], "' was given ", called(names, named),
+             ", which lies upstream of fork() and so is shared; give it the parameters of that head alone");
+      }
       const auto [owner, is_new] = owners.emplace(named.unsafeGetTensorImpl(), task);
       if (is_new) {
         summed.heads[task].push_back(named);

@@ -87,7 +87,7 @@ inline void describe_tasks(const Plan& plan, const ParameterNames& names, const 
     }
     const double norm = std::sqrt(last.gram[i * count + i]);
     const double weighted = std::abs(out.weights[i]) * norm;
-    out.norms[i] = norm / last.loss_scale;
+    out.norms[i] = last.loss_scale > 0 ? norm / last.loss_scale : Diagnostics::none;
     least = std::min(least, norm);
     most = std::max(most, norm);
     least_weighted = std::min(least_weighted, weighted);

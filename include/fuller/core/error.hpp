@@ -14,6 +14,12 @@ class Error : public std::invalid_argument {
   using std::invalid_argument::invalid_argument;
 };
 
+/// A device, its driver or a library of its maker's that is missing or has refused: no wrong use of fuller.
+class DeviceError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
 /// A gradient or loss that is NaN, infinite or (where a policy asks for it) zero.
 class NonFiniteError : public Error {
  public:
@@ -35,6 +41,12 @@ std::string message(const Parts&... parts) {
 template <class... Parts>
 [[noreturn]] void fail(const Parts&... parts) {
   throw Error(message(parts...));
+}
+
+/// The same for DeviceError.
+template <class... Parts>
+[[noreturn]] void fail_on_device(const Parts&... parts) {
+  throw DeviceError(message(parts...));
 }
 
 }  // namespace detail

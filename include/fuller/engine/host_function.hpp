@@ -44,12 +44,12 @@ inline LaunchHostFunction find_host_launch(const char* library) {
   void* const driver = dlopen(library, RTLD_NOW | RTLD_LOCAL);
   if (driver == nullptr) {
     const char* const said = dlerror();
-    fail("host functions in a stream need NVIDIA's driver: ", said == nullptr ? library : said,
-         "; without one, leave out use(), and each step waits once");
+    fail_on_device("host functions in a stream need NVIDIA's driver: ", said == nullptr ? library : said,
+                   "; without one, leave out use(), and each step waits once");
   }
   void* const found = dlsym(driver, "cuLaunchHostFunc");
   if (found == nullptr) {
-    fail(library, " has no cuLaunchHostFunc; NVIDIA's drivers have it from CUDA 10 on");
+    fail_on_device(library, " has no cuLaunchHostFunc; NVIDIA's drivers have it from CUDA 10 on");
   }
   return reinterpret_cast<LaunchHostFunction>(found);
 }
@@ -146,7 +146,8 @@ class HostRoundTrip {
     }
     work_->pinned.copy_(numbers(), /*non_blocking=*/true);
     if (!launcher_(*stream_, &HostRoundTrip::call, &*known)) {
-      fail("the driver refused a host function in ", *stream_, ": a stream of another device, or an earlier error on it");
+      fail_on_device("the driver refused a host function in ", *stream_,
+                     ": a stream of another device, or an earlier error on it");
     }
     work_->numbers.copy_(work_->pinned, /*non_blocking=*/true);
   }
@@ -193,7 +194,7 @@ class HostRoundTrip {
 }  // namespace detail
 
 /// Launches by NVIDIA's driver, whose library is looked for here: no CUDA toolkit is needed.
-/// @throws Error where there is no driver, or none with cuLaunchHostFunc.
+/// @throws DeviceError where there is no driver, or none with cuLaunchHostFunc.
 inline HostLauncher cuda_host_launcher(const char* library = "libcuda.so.1") {
   return [launch = detail::find_host_launch(library)](const c10::Stream& stream, void (*function)(void*), void* argument) {
     return launch(detail::handle_of(stream), function, argument) == 0;

@@ -95,7 +95,7 @@ class Library {
       said += error == nullptr ? "" : std::string("; ") + error;
     }
     if (handle_ == nullptr) {
-      fail("kernels compiled at run time need ", what, said);
+      fail_on_device("kernels compiled at run time need ", what, said);
     }
   }
 
@@ -105,7 +105,7 @@ class Library {
   int operator()(const char* name, Arguments... arguments) const {
     void* const found = dlsym(handle_, name);
     if (found == nullptr) {
-      fail("a library that should have ", name, " has not; it is too old");
+      fail_on_device(name, " is missing from a library of NVIDIA's; it is too old");
     }
     return reinterpret_cast<int (*)(Arguments...)>(found)(arguments...);
   }
@@ -114,7 +114,7 @@ class Library {
   void expect(const char* name, Arguments... arguments) const {
     const int status = (*this)(name, arguments...);
     if (status != 0) {
-      fail(name, " ended with status ", status);
+      fail_on_device(name, " ended with status ", status);
     }
   }
 
@@ -203,7 +203,7 @@ inline CompiledKernels compile_kernels(const Library& nvrtc, const std::string& 
     nvrtc.expect("nvrtcGetProgramLogSize", program, &length);
     std::string log(length, ' ');
     nvrtc.expect("nvrtcGetProgramLog", program, log.data());
-    fail("NVRTC did not compile the kernels of ", include_folder, " for sm_", architecture, ": ", log);
+    fail_on_device("NVRTC did not compile the kernels of ", include_folder, " for sm_", architecture, ": ", log);
   }
   CompiledKernels compiled;
   std::size_t size = 0;
@@ -331,18 +331,26 @@ cuda::Outcome submit_at_run_time(const Request& request, void* stream) {
 
 }  // namespace detail
 
-/// Kernels for steps_on() and for steps of one's own, compiled here and now by NVRTC, for machines without a CUDA compiler:
+/// Kernels for steps_on() and for custom steps, compiled here and now by NVRTC, for machines without a CUDA compiler:
 ///
 ///     calibration.use(fuller::steps_on(at::kCUDA, fuller::kernels_by_nvrtc(at::kCUDA)));
 ///
 /// Takes half a minute, once a process for each architecture; they are loaded at the first launch on a device, which must not be
-/// in a capture. Libraries and folder are those of the first call. Before LibTorch 2.11 in the default stream only.
-/// @throws Error where NVRTC, the driver, the headers or the device is not there, and with NVRTC's words where it does not
-/// compile.
+/// in a capture. May be called by several threads. Before LibTorch 2.11 in the default stream only.
+/// @throws DeviceError where NVRTC, the driver, the headers or the device is not there, and with NVRTC's words where it does not
+/// compile; Error for other options than those of the first call.
 inline KernelSource kernels_by_nvrtc(at::Device device, const NvrtcOptions& options = {}) {
+  static std::mutex mutex;
+  static NvrtcOptions first;
+  const std::lock_guard<std::mutex> guard(mutex);
   auto& kernels = detail::runtime_kernels();
   if (!kernels) {
     kernels = std::make_unique<detail::RuntimeKernels>(options);
+    first = options;
+  } else if (options.include_folder != first.include_folder || options.libraries != first.libraries ||
+             options.driver != first.driver) {
+    detail::fail("kernels_by_nvrtc() was called with other options before, and a process has one set of kernels compiled at run ",
+                 "time; call it with the same options each time");
   }
   const auto stream = [device] {
     const c10::impl::VirtualGuardImpl guard(device.type());

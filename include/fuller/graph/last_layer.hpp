@@ -116,7 +116,7 @@ inline std::string candidates(const ParameterNames& names, const at::Tensor& z) 
   if (found.empty()) {
     return {};
   }
-  const std::string first = names.of(found.front());
+  const std::string first = names.in_module(found.front());
   text << "; upstream of it lie, nearest first, ";
   for (std::size_t k = 0; k < found.size() && k < shown; ++k) {
     const std::string name = names.of(found[k]);

@@ -42,25 +42,42 @@ inline at::Tensor locked(const WeakTensor& tensor) {
 class ParameterNames {
  public:
   /// The first name counts: tied weights have several.
-  void insert(const std::string& name, const at::Tensor& parameter) {
+  /// @param prefix  what the user has put before the module's own name
+  void insert(const std::string& prefix, const std::string& name, const at::Tensor& parameter) {
     const void* key = parameter.unsafeGetTensorImpl();
     const auto place = names_.find(key);
-    if (place != names_.end() && place->second.first.expired()) {
+    if (place != names_.end() && place->second.parameter.expired()) {
       names_.erase(place);
     }
-    names_.emplace(key, std::pair<WeakTensor, std::string>{weak(parameter), name});
+    names_.emplace(key, Named{weak(parameter), prefix, name});
   }
 
   /// The parameter's name, or "".
   std::string of(const at::Tensor& parameter) const {
-    const auto place = names_.find(parameter.unsafeGetTensorImpl());
-    return place == names_.end() || place->second.first.expired() ? std::string() : place->second.second;
+    const Named* named = find(parameter);
+    return named == nullptr ? std::string() : named->prefix + named->name;
+  }
+  /// What its module calls it, without the prefix, or "".
+  std::string in_module(const at::Tensor& parameter) const {
+    const Named* named = find(parameter);
+    return named == nullptr ? std::string() : named->name;
   }
 
   bool empty() const { return names_.empty(); }
 
  private:
-  std::unordered_map<const void*, std::pair<WeakTensor, std::string>> names_;
+  struct Named {
+    WeakTensor parameter;
+    std::string prefix;
+    std::string name;
+  };
+
+  const Named* find(const at::Tensor& parameter) const {
+    const auto place = names_.find(parameter.unsafeGetTensorImpl());
+    return place == names_.end() || place->second.parameter.expired() ? nullptr : &place->second;
+  }
+
+  std::unordered_map<const void*, Named> names_;
 };
 
 /// For a message: "a parameter of shape [8, 5]", or "the parameter 'decoder.weight' of shape [8, 5]".
