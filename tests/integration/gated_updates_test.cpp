@@ -82,7 +82,7 @@ TEST_CASE("calibration.step() after an optimiser has moved a branch, or with lis
   REQUIRE((gates[0] != 1.0 || gates[1] != 1.0));
   const Tensor before = branches[0].front().detach().clone();
   CHECK(contains(step_with({branches[1], branches[0]}), "in the order of modalities()"));
-  CHECK(contains(step_with({{}, {}}), "none of which lies behind its gate"));
+  CHECK(contains(step_with({{}, {}}), "none of which lies upstream of its gate"));
   CHECK(before.equal(branches[0].front()));
   CHECK(step_with(branches).empty());
 
