@@ -66,6 +66,27 @@ TEST_CASE("SGD, which leaves the versions of what it writes, is seen by the valu
   CHECK(contains(run.said(), "never applied"));
 }
 
+TEST_CASE("A branch of which some parameters are frozen is watched by the others") {
+  UpdatingRun run;
+  run.backward();
+  for (const Tensors& branch : run.net.branch_parameters()) {  // frozen after the backward: no optimiser writes it
+    branch[1].mutable_grad().reset();
+    branch[1].set_requires_grad(false);
+  }
+  run.optimizer.step();
+  CHECK(contains(run.said(), "never applied"));
+  SECTION("frozen altogether, there is nothing to watch") {
+    UpdatingRun frozen;
+    frozen.backward();
+    for (const Tensors& branch : frozen.net.branch_parameters()) {
+      for (const Tensor& parameter : branch) {
+        parameter.set_requires_grad(false);
+      }
+    }
+    CHECK(frozen.said().empty());
+  }
+}
+
 TEST_CASE("calibration.step() after an optimiser has moved a branch, or with lists that are not the branches'") {
   UpdatingRun run;
   const std::vector<Tensors> branches = run.net.branch_parameters();

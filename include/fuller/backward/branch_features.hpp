@@ -38,7 +38,8 @@ inline void note_widths(Modalities& modalities, const std::vector<at::Tensor>& b
   if (known != reads) {
     fail("the branches have ", known, " channels", guessable ? "" : " (of some absent branches none was ever seen)",
          ", the fusion weight of shape ", fusion.weight().sizes(), " reads ", reads,
-         "; gate the features that this weight reads, in its order");
+         "; gate the features that this weight reads, in its order (a weight that is not [out, in, ...] is given as a "
+         "FusionWeight)");
   }
 }
 

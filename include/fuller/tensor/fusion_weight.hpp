@@ -90,7 +90,7 @@ class FusionReads {
 
  private:
   std::vector<FusionWeight> weights_;
-  std::vector<std::int64_t> widths_;  ///< channels of each branch in the one weight, 0 where it is absent; empty: a weight each
+  std::vector<std::int64_t> widths_;  ///< channels of each branch in the one weight; empty: a weight each
 };
 
 }  // namespace detail
