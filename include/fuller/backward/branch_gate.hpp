@@ -11,13 +11,13 @@
 #include <ATen/core/Tensor.h>
 #include <c10/core/GradMode.h>
 #include <torch/csrc/autograd/custom_function.h>
-#include <torch/csrc/autograd/graph_task.h>
 
 #include <fuller/backward/capsule.hpp>
 #include <fuller/backward/fusion_gradients.hpp>
 #include <fuller/backward/modalities.hpp>
 #include <fuller/core/error.hpp>
 #include <fuller/graph/gradient_substitutes.hpp>
+#include <fuller/graph/libtorch.hpp>
 #include <fuller/graph/pull_back.hpp>
 #include <fuller/graph/running.hpp>
 
@@ -87,9 +87,8 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
  private:
   /// The gates have one state, which moves once in a step.
   static void expect_one_call(const GatedPass& pass) {
-    const auto* running = torch::autograd::get_current_graph_task_nodes_in_graph();
     for (const auto& other : pass.modalities->open_passes.alive()) {
-      if (running != nullptr && other.get() != &pass && running->count(const_cast<Node*>(other->node)) != 0) {
+      if (other.get() != &pass && is_in_backward(other->node)) {
         fail("gate() was called more than once in the step of one backward; join the inputs of both calls along the batch, ",
              "or gate a second fusion layer by a second Calibration (whose gates the rule's passes then must not run through)");
       }
@@ -200,7 +199,7 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
 
   /// Whether anything in the running backward reads the gate's output k: losses of weight 0 send it nothing.
   static bool is_read(const GatedPass& pass, std::size_t k) {
-    const auto* running = torch::autograd::get_current_graph_task_nodes_in_graph();
+    const auto* running = nodes_of_backward();
     return std::any_of(running->begin(), running->end(), [&](const Node* node) {
       const auto& edges = node->next_edges();
       return std::any_of(edges.begin(), edges.end(),

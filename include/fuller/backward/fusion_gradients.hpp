@@ -8,9 +8,9 @@
 
 #include <ATen/core/Tensor.h>
 #include <c10/core/GradMode.h>
-#include <torch/csrc/autograd/graph_task.h>
 
 #include <fuller/backward/modalities.hpp>
+#include <fuller/graph/libtorch.hpp>
 #include <fuller/tensor/ranks.hpp>
 
 // The gradients of fusion weights, on their way to the gates.
@@ -33,13 +33,12 @@ inline void take_norms(GatedPass& pass, std::size_t k, const at::Tensor& gradien
 
 /// Takes the norms of a fusion weight's gradient for the pass whose backward runs.
 inline void receive_fusion_gradient(Modalities& modalities, const void* weight, const at::Tensor& gradient) {
-  const auto* running = torch::autograd::get_current_graph_task_nodes_in_graph();
-  if (running == nullptr || !gradient.defined()) {
+  if (!gradient.defined()) {
     return;
   }
   const at::NoGradGuard no_grad;
   for (const auto& pass : modalities.open_passes.alive()) {
-    if (pass->context.nested() > 0 || running->count(const_cast<Node*>(pass->node)) == 0) {
+    if (pass->context.nested() > 0 || !is_in_backward(pass->node)) {
       continue;
     }
     pass->begin();
