@@ -17,7 +17,10 @@
 
 #include <fuller/backward/branch_features.hpp>
 #include <fuller/backward/branch_updates.hpp>
+#include <fuller/backward/describe_modalities.hpp>
 #include <fuller/backward/forked_levels.hpp>
+#include <fuller/backward/gate_context.hpp>
+#include <fuller/backward/modalities.hpp>
 #include <fuller/backward/saved_state.hpp>
 #include <fuller/backward/shown.hpp>
 #include <fuller/backward/state.hpp>
@@ -25,11 +28,16 @@
 #include <fuller/describe.hpp>
 #include <fuller/diagnostics.hpp>
 #include <fuller/engine/engines.hpp>
+#include <fuller/engine/gate_engine.hpp>
+#include <fuller/engine/gate_law.hpp>
+#include <fuller/engine/host_gates.hpp>
 #include <fuller/engine/host_tasks.hpp>
 #include <fuller/engine/plan.hpp>
 #include <fuller/engine/task_rule.hpp>
+#include <fuller/gates/gates.hpp>
 #include <fuller/options.hpp>
 #include <fuller/snapshot.hpp>
+#include <fuller/tensor/fusion_weight.hpp>
 #include <fuller/tensor/parameter_names.hpp>
 
 namespace fuller {
@@ -87,18 +95,27 @@ class Calibration {
   Calibration(Calibration&&) = default;
   Calibration& operator=(Calibration&&) = default;
 
-  /// Adds the second level: gates on the branches of the named modalities (FULLER Eq. 5-8). Used by gate().
+  /// Adds the second level: gates on the branches of the named modalities (FULLER Eq. 5-8, or a custom law: see
+  /// `gates/law.hpp`). Used by gate().
   /// @throws Error for fewer than two names, a name given twice, or options that make no sense.
-  void modalities(ModalityGate gate, std::vector<std::string> names) {
+  template <class Law>
+  void modalities(Law law, std::vector<std::string> names) {
+    const GateTarget target = detail::gate_target(law);
+    modalities(std::move(law), std::move(names), target);
+  }
+
+  /// modalities() where the law's scales multiply `target`, whatever the law itself prefers.
+  template <class Law>
+  void modalities(Law law, std::vector<std::string> names, GateTarget target) {
+    static_assert(is_gate<Law>::value,
+                  "not a gate law: see fuller/gates/law.hpp for what one has; FULLER's is fuller::ModalityGate(options)");
     if (names.size() < 2) {
       detail::fail("modalities() needs two names or more, got ", names.size(), ": gates compare branches; leave it out for one");
     }
     detail::expect_names(names, "modality");
-    auto made = std::make_shared<detail::Modalities>(std::move(gate), std::move(names));
-    if (engines_) {
-      made->device = engines_->gates(made->gate, static_cast<int>(made->names.size()));
-    }
-    modalities_ = std::move(made);
+    detail::GateLaw any(std::move(law), static_cast<int>(names.size()));
+    auto engine = gates_of(engines_, any);
+    modalities_ = std::make_shared<detail::Modalities>(std::move(any), target, std::move(names), std::move(engine));
   }
 
   /// From now on every step runs on a device: evidence, weights, gates and state stay there, no step waits for it, and a step can
@@ -115,7 +132,7 @@ class Calibration {
   /// NonFinite::throw_error diagnostics() throws, once, for the first step since it was last called that would have ended with an
   /// exception; that step itself went as under NonFinite::skip, and tasks with a zero gradient as ever. A step of
   /// Surface::all_shared that waits throws itself. Null: back to the host.
-  /// @throws Error, and changes nothing, for what the device cannot do: options.ranks, and by kernels custom rules.
+  /// @throws Error, and changes nothing, for what the device cannot do: options.ranks, and by kernels custom rules and gate laws.
   void use(const std::shared_ptr<const Engines>& engines) {
     if (engines && state_->options().ranks.average) {
       detail::fail(
@@ -124,16 +141,14 @@ class Calibration {
     }
     std::shared_ptr<detail::TaskEngine> of_tasks =
         engines ? engines->tasks(state_->plan) : std::make_shared<detail::HostTasks>(state_->plan);
-    std::shared_ptr<detail::GatesOnDevice> of_gates =
-        engines && modalities_ ? engines->gates(modalities_->gate, static_cast<int>(modalities_->names.size())) : nullptr;
-    bring_gates_to_host();
+    std::shared_ptr<detail::GateEngine> of_gates = modalities_ ? gates_of(engines, modalities_->law) : nullptr;
     of_tasks->write(record());
-    state_->engine = std::move(of_tasks);
     if (modalities_) {
-      modalities_->device = std::move(of_gates);
+      of_gates->restore(gates());
+      modalities_->engine = std::move(of_gates);
     }
+    state_->engine = std::move(of_tasks);
     engines_ = engines;
-    take_gates_to_device();
   }
 
   /// The shared representation, once for each task: the one line around a shared backbone. Feed output i to the head of task i.
@@ -180,7 +195,7 @@ class Calibration {
   /// @return for each task the K levels
   /// @throws Error as fork(), and for no levels at all
   std::vector<Tensors> fork_levels(const Tensors& levels, Tensors last_shared = {}) {
-    state_->engine->expect_no_exception();
+    expect_no_exception();
     return detail::forked_levels(state_, levels, std::move(last_shared));
   }
 
@@ -221,7 +236,7 @@ class Calibration {
   /// @throws Error for a wrong number of losses, one that is no scalar, heads fed past the fork or from another task's output,
   ///         (unless Surface::all_shared) a parameter that two heads share, and gates on updates that step() did not apply
   Tensor sum(const Tensors& losses) {
-    state_->engine->expect_no_exception();
+    expect_no_exception();
     expect_gates_applied();
     return detail::summed_losses(state_, losses);
   }
@@ -252,23 +267,34 @@ class Calibration {
   /// that
   ///         step() did not apply; in the backward, for features that went past the gate or were joined in another order, for a
   ///         backward that does not go to the fusion weight, and for a second call in the same step
-  Tensors gate(const Tensors& branches, const Tensor& fusion) {
+  Tensors gate(const Tensors& branches, const Tensor& fusion) { return gate(branches, FusionWeight(fusion)); }
+
+  /// The same of a weight that is laid out otherwise: a transposed convolution's, a custom operator's.
+  /// @throws Error as above, and for dimensions that weight or features do not have
+  Tensors gate(const Tensors& branches, const FusionWeight& fusion) {
     detail::Modalities& all = expect_modalities(branches);
     expect_gates_applied();
     detail::note_widths(all, branches, fusion);
-    return detail::gated(state_, modalities_, branches, {fusion}, all.widths);
+    return detail::gated(detail::GateContext(state_), modalities_, branches, detail::FusionReads(fusion, all.widths));
   }
 
   /// gate() for a fusion that has one weight [out, channels, ...] for each branch and adds what they give.
   /// @throws Error as above, and for one weight given twice
   Tensors gate(const Tensors& branches, const Tensors& fusion) {
+    std::vector<FusionWeight> weights;
+    for (const Tensor& weight : fusion) {
+      weights.emplace_back(weight);
+    }
+    return gate(branches, weights);
+  }
+  Tensors gate(const Tensors& branches, const std::vector<FusionWeight>& fusion) {
     expect_modalities(branches);
     expect_gates_applied();
     if (fusion.size() != branches.size()) {
       detail::fail("gate() got ", fusion.size(), " fusion weights for ", branches.size(),
                    " branches; give one for each, or the one weight that reads them all");
     }
-    return detail::gated(state_, modalities_, branches, fusion, {});
+    return detail::gated(detail::GateContext(state_), modalities_, branches, detail::FusionReads(fusion));
   }
 
   /// gate() for M branches known when compiling: `auto [lidar, camera] = calibration.gate<2>({a, b}, fuse->weight);`
@@ -280,12 +306,20 @@ class Calibration {
   std::array<Tensor, M> gate(const std::array<Tensor, M>& branches, const Tensors& fusion) {
     return to_array<M>(gate(Tensors(branches.begin(), branches.end()), fusion));
   }
+  template <std::size_t M>
+  std::array<Tensor, M> gate(const std::array<Tensor, M>& branches, const FusionWeight& fusion) {
+    return to_array<M>(gate(Tensors(branches.begin(), branches.end()), fusion));
+  }
+  template <std::size_t M>
+  std::array<Tensor, M> gate(const std::array<Tensor, M>& branches, const std::vector<FusionWeight>& fusion) {
+    return to_array<M>(gate(Tensors(branches.begin(), branches.end()), fusion));
+  }
 
   /// optimizer.step(), and, where the gate acts on updates (GateTarget::update), each branch's parameters are moved the share w_m
   /// of the way only: p <- p + w_m (p' - p), which an adaptive optimiser cannot cancel (it does cancel a constant factor on
   /// gradients). Weight decay is part of the update. Waits for nothing; holds a copy of the branches' parameters meanwhile.
-  /// optimizer.step() in its place is noticed by the next gate() or sum(): all parameters of a branch were then written since its
-  /// gate moved. After a backward that passed no gate nothing is gated.
+  /// optimizer.step() in its place is noticed by the next gate() or sum(): all parameters of a branch that are trained were then
+  /// written since its gate moved. After a backward that passed no gate nothing is gated.
   ///
   /// @param branches  M lists of parameters in the order of the modalities
   /// @throws Error, before anything has moved: before modalities(), for a wrong number of lists, a parameter in two of them,
@@ -294,18 +328,14 @@ class Calibration {
   template <class Optimizer>
   void step(Optimizer& optimizer, const std::vector<Tensors>& branches) {
     detail::Modalities& all = expect_modalities(branches);
-    if (all.gate.options.target == GateTarget::update) {
+    if (all.target == GateTarget::update) {
       detail::expect_apart(branches);
       all.pending.expect_applied(all.names);
       all.pending.expect_lists(branches, all.names);
     }
     // Gates are those of the last backward: one that passed none gates nothing.
-    if (all.gate.options.target == GateTarget::update && all.moved_in == state_->backwards) {
-      if (all.device) {
-        detail::step_gated(optimizer, branches, all.device->scales());
-      } else {
-        detail::step_gated(optimizer, branches, all.scales);
-      }
+    if (all.target == GateTarget::update && all.moved_in == state_->backwards) {
+      detail::step_gated(optimizer, branches, *all.engine);
       all.pending.clear();
     } else {
       optimizer.step();
@@ -322,12 +352,12 @@ class Calibration {
   /// @throws NonFiniteError after use(), under NonFinite::throw_error.
   Diagnostics diagnostics() const {
     const detail::Record known = record();
-    bring_gates_to_host();
+    const detail::GateMemory of_gates = gates();
     state_->engine->expect_finite();
     Diagnostics out;
     detail::describe_tasks(*state_->plan, *state_->names, state_->shown, known, out);
     if (modalities_) {
-      detail::describe_modalities(*modalities_, out);
+      detail::describe_modalities(modalities_->names, modalities_->law.norm(), modalities_->shown, of_gates, out);
     }
     return out;
   }
@@ -346,8 +376,7 @@ class Calibration {
   template <class Archive>
   void save(Archive& archive) const {
     const detail::Record known = record();
-    bring_gates_to_host();
-    detail::write_state(archive, *state_->plan, known.memory, modalities_.get());
+    detail::write_state(archive, *state_->plan, known.memory, modalities_.get(), gates());
   }
 
   /// Reads what save() wrote into a calibration made with the same rule, tasks, modalities and options.
@@ -356,13 +385,11 @@ class Calibration {
   template <class Archive>
   void load(Archive& archive) {
     detail::Record known = record();  // what the archive does not hold stays
-    bring_gates_to_host();
-    detail::read_state(archive, *state_->plan, known.memory, modalities_.get());
+    detail::read_state(archive, *state_->plan, known.memory, modalities_.get(), gates());
     state_->engine->write(known);
     if (modalities_) {
       modalities_->pending.clear();
     }
-    take_gates_to_device();
   }
 
  private:
@@ -373,22 +400,31 @@ class Calibration {
     return known;
   }
 
-  /// Makes the host's numbers those of the device, where the steps run there; waits.
-  void bring_gates_to_host() const {
+  /// What the engine of the gates knows, likewise; nothing where there is none.
+  detail::GateMemory gates() const {
+    if (!modalities_) {
+      return {};
+    }
+    detail::GateMemory known = modalities_->engine->read();
+    modalities_->engine->expect_no_exception();
+    return known;
+  }
+
+  static std::shared_ptr<detail::GateEngine> gates_of(const std::shared_ptr<const Engines>& engines, const detail::GateLaw& law) {
+    return engines ? engines->gates(law) : std::make_shared<detail::HostGates>(law);
+  }
+
+  /// Says what a rule or law has thrown in a stream's order since the last time; waits for nothing.
+  void expect_no_exception() const {
+    state_->engine->expect_no_exception();
     if (modalities_) {
-      modalities_->read();
+      modalities_->engine->expect_no_exception();
     }
   }
 
   void expect_gates_applied() {
     if (modalities_ && at::GradMode::is_enabled()) {
       modalities_->pending.expect_applied(modalities_->names);
-    }
-  }
-
-  void take_gates_to_device() {
-    if (modalities_ && modalities_->device) {
-      modalities_->device->write(modalities_->state, modalities_->scales, modalities_->squared_norms);
     }
   }
 

@@ -57,9 +57,10 @@ struct Diagnostics {
 
   std::vector<std::string> modalities;
   std::vector<double> gates;         ///< w_m
-  std::vector<double> branch_norms;  ///< norms of the fusion weight's gradient, branch by branch
-  /// Largest over smallest of them, >= 1: of two branches FULLER's gamma_modal (Eq. 4), or its inverse; `branch_norms` tells
-  /// which branch leads.
+  std::vector<double> branch_norms;  ///< L2 norms of the fusion weight's gradient, branch by branch
+  /// Largest over smallest norm, >= 1: of two branches FULLER's gamma_modal (Eq. 4), or its inverse; `branch_norms` tells which
+  /// branch leads. In the norm that the gate law compares (GateNorm::rms: per element); a branch whose gradient is 0, NaN or
+  /// infinite is left out, and where that leaves fewer than two it is 1.
   double gamma_modal = none;
 };
 

@@ -3,13 +3,18 @@
 
 #include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
-#include <fuller/backward/branch_gate.hpp>
+#include <fuller/backward/describe_modalities.hpp>
+#include <fuller/backward/modalities.hpp>
 #include <fuller/backward/shown.hpp>
 #include <fuller/backward/state.hpp>
 #include <fuller/diagnostics.hpp>
 #include <fuller/engine/copies.hpp>
+#include <fuller/engine/gate_engine.hpp>
 #include <fuller/engine/task_engine.hpp>
+#include <fuller/gates/norms.hpp>
 
 namespace fuller {
 /// What Calibration::diagnostics() would show, on its way to the host. Outlives the calibration.
@@ -19,39 +24,38 @@ class Snapshot {
   Snapshot(const detail::State& state, const detail::Modalities* modalities)
       : plan_(state.plan), names_(state.names), shown_(state.shown), record_(state.engine->send()) {
     if (modalities != nullptr) {
-      modalities_ = std::make_unique<detail::Modalities>(modalities->gate, modalities->names);
-      modalities_->present = modalities->present;
-      modalities_->scales = modalities->scales;
-      modalities_->squared_norms = modalities->squared_norms;
-      if (modalities->device) {
-        of_gates_.emplace(modalities->device->packed());
-      }
+      gates_.emplace(Gates{modalities->names, modalities->law.norm(), modalities->shown, modalities->engine->layout(),
+                           detail::PinnedCopy(modalities->engine->packed())});
     }
   }
 
   /// Whether diagnostics() would wait no longer.
-  bool is_there() const { return record_.is_there() && (!of_gates_ || of_gates_->is_there()); }
+  bool is_there() const { return record_.is_there() && (!gates_ || gates_->numbers.is_there()); }
 
   /// The diagnostics of the step after which it was taken; waits until they have arrived. Throws for no NaN.
   Diagnostics diagnostics() {
     Diagnostics out;
     detail::describe_tasks(*plan_, *names_, shown_, record_.wait(), out);
-    if (modalities_) {
-      if (of_gates_) {
-        modalities_->unpack(of_gates_->wait());
-      }
-      detail::describe_modalities(*modalities_, out);
+    if (gates_) {
+      detail::describe_modalities(gates_->names, gates_->norm, gates_->shown, gates_->layout.unpack(gates_->numbers.wait()), out);
     }
     return out;
   }
 
  private:
+  struct Gates {
+    std::vector<std::string> names;
+    GateNorm norm;
+    detail::BranchesShown shown;
+    detail::GateLayout layout;
+    detail::PinnedCopy numbers;
+  };
+
   std::shared_ptr<const detail::Plan> plan_;
   std::shared_ptr<const detail::ParameterNames> names_;
   detail::Shown shown_;
   detail::RecordOnItsWay record_;
-  std::unique_ptr<detail::Modalities> modalities_;
-  std::optional<detail::PinnedCopy> of_gates_;
+  std::optional<Gates> gates_;
 };
 
 }  // namespace fuller

@@ -26,7 +26,7 @@ set(contracts_headers fuller/options.hpp fuller/diagnostics.hpp)
 # Headers in no room that know no LibTorch.
 set(plain_headers fuller/version.hpp fuller/eigen.hpp fuller/measure/clock.hpp fuller/measure/paired_ratio.hpp)
 # What runs steps on a device is entered by name, as cuda and measure are.
-set(by_name "^fuller/(cuda/|measure/|eigen.hpp$|engine/(device_calibrator|device_gate|device_tasks|host_function|host_rules|kernel_tasks|kernels|nvrtc|scaled_by_aten|steps|stream_tasks)\\.hpp$)")
+set(by_name "^fuller/(cuda/|measure/|eigen.hpp$|engine/(device_calibrator|device_gate|device_tasks|host_function|host_rules|kernel_gates|kernel_tasks|kernels|nvrtc|scaled_by_aten|steps|stream_gates|stream_tasks)\\.hpp$)")
 
 set(complaints "")
 file(GLOB_RECURSE headers RELATIVE "${INCLUDE}" "${INCLUDE}/fuller/*.hpp" "${INCLUDE}/fuller/*.cuh")

@@ -66,6 +66,27 @@ TEST_CASE("SGD, which leaves the versions of what it writes, is seen by the valu
   CHECK(contains(run.said(), "never applied"));
 }
 
+TEST_CASE("A branch of which some parameters are frozen is watched by the others") {
+  UpdatingRun run;
+  run.backward();
+  for (const Tensors& branch : run.net.branch_parameters()) {  // frozen after the backward: no optimiser writes it
+    branch[1].mutable_grad().reset();
+    branch[1].set_requires_grad(false);
+  }
+  run.optimizer.step();
+  CHECK(contains(run.said(), "never applied"));
+  SECTION("frozen altogether, there is nothing to watch") {
+    UpdatingRun frozen;
+    frozen.backward();
+    for (const Tensors& branch : frozen.net.branch_parameters()) {
+      for (const Tensor& parameter : branch) {
+        parameter.set_requires_grad(false);
+      }
+    }
+    CHECK(frozen.said().empty());
+  }
+}
+
 TEST_CASE("calibration.step() after an optimiser has moved a branch, or with lists that are not the branches'") {
   UpdatingRun run;
   const std::vector<Tensors> branches = run.net.branch_parameters();
@@ -82,7 +103,7 @@ TEST_CASE("calibration.step() after an optimiser has moved a branch, or with lis
   REQUIRE((gates[0] != 1.0 || gates[1] != 1.0));
   const Tensor before = branches[0].front().detach().clone();
   CHECK(contains(step_with({branches[1], branches[0]}), "in the order of modalities()"));
-  CHECK(contains(step_with({{}, {}}), "none of which lies behind its gate"));
+  CHECK(contains(step_with({{}, {}}), "none of which lies upstream of its gate"));
   CHECK(before.equal(branches[0].front()));
   CHECK(step_with(branches).empty());
 

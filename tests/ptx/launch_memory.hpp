@@ -141,16 +141,24 @@ class LaunchMemory {
     write(call.scratch, cuda::rule_scratch(*weighting, T), "scratch");
   }
 
-  void add(const cuda::GateCall& call, const double* norms) {
-    if (!call.given) {
+  void add(const cuda::GateCall& call, const double* norms) { add_known(call, norms, cuda::KnownGates()); }
+  template <class... Laws>
+  void add_known(const cuda::GateCall& call, const double* norms, cuda::GateList<Laws...> /*list*/) {
+    (add_gate<Laws>(call, norms), ...);
+  }
+  template <class Law>
+  void add_gate(const cuda::GateCall& call, const double* norms) {
+    if (call.number != cuda::gate_number<Law>) {
       return;
     }
+    const auto* const law = static_cast<const Law*>(call.law);
+    read(law, 1);
     if (call.squared_norms != norms) {
       read(call.squared_norms, call.branches);
     }
-    change(call.state, call.gate.state_size(call.branches), "a gate's state");
+    change(call.state, law->state_size(call.branches), "a gate's state");
     write(call.scales, call.branches, "scales");
-    write(call.scratch, cuda::gate_scratch(call.gate, call.branches), "scratch");
+    write(call.scratch, cuda::gate_scratch(*law, call.branches), "scratch");
   }
 
   template <class T>

@@ -160,20 +160,22 @@ TEST_CASE("a rule that compares no gradients runs by itself", "[cuda][rules]") {
   REQUIRE(counters[0] == 1);
   struct Own {};
   REQUIRE(rule_number<Own> == -1);
+  REQUIRE(gate_number<Own> == -1);
 }
 
 TEST_CASE("the gate in the last block of the slices' norms", "[cuda][rules]") {
   fuller::ModalityGateOptions options;
   options.norm = GENERATE(fuller::GateNorm::l2, fuller::GateNorm::rms);
-  options.step = GENERATE(fuller::GateStep::paper, fuller::GateStep::continuous);
+  options.shape = GENERATE(fuller::GateShape::paper, fuller::GateShape::continuous);
   for (const std::vector<std::int64_t>& widths :
        {std::vector<std::int64_t>{3, 5}, std::vector<std::int64_t>{1, 2, 0, 1, 3, 1, 2, 1, 4, 1}}) {
     const auto M = static_cast<int>(widths.size());
     std::int64_t channels = 0;
     for (const std::int64_t width : widths) channels += width;
     GateCall call;
-    call.given = true;
-    call.gate = fuller::ModalityGate(options);
+    const fuller::ModalityGate gate(options);
+    call.number = gate_number<fuller::ModalityGate>;
+    call.law = &gate;
     call.branches = M;
     for (int m = 0; m < M; ++m) {
       if (widths[static_cast<std::size_t>(m)] > 0) call.present |= std::uint64_t{1} << static_cast<unsigned>(m);
@@ -183,7 +185,7 @@ TEST_CASE("the gate in the last block of the slices' norms", "[cuda][rules]") {
     std::vector<double> host_state = state;
     std::vector<double> scales(widths.size(), nan);
     std::vector<double> norms(widths.size(), nan);
-    std::vector<double> scratch(static_cast<std::size_t>(gate_scratch(call.gate, M)));
+    std::vector<double> scratch(static_cast<std::size_t>(gate_scratch(gate, M)));
     std::vector<double> workspace(static_cast<std::size_t>(norm_workspace(4 * channels * 9)), nan);
     workspace[0] = 0;
     call.squared_norms = norms.data();
@@ -215,7 +217,7 @@ TEST_CASE("the gate in the last block of the slices' norms", "[cuda][rules]") {
       evidence.squared_norms = norms.data();
       evidence.sizes = call.sizes;
       evidence.present = mask.data();
-      call.gate(fuller::Serial{}, evidence, host_state.data(), host_scales.data(), host_scratch.data());
+      gate(fuller::Serial{}, evidence, host_state.data(), host_scales.data(), host_scratch.data());
       require_near(scales, host_scales, rule_tolerance<fuller::ModalityGate>(), "scales");
       require_near(state, host_state, rule_tolerance<fuller::ModalityGate>(), "state");
       host_state = state;

@@ -312,7 +312,7 @@ TEST_CASE("nothing at all is a matrix of zeros, and what is too bent is refused 
   request.parts = &part;
   request.part_count = 1;
   const KernelLauncher launcher;
-  REQUIRE(submit(request, launcher) == Outcome::too_bent);
+  REQUIRE(submit(request, launcher) == Outcome::too_many_dims);
   REQUIRE(launcher.launches() == 0);
 }
 

@@ -9,7 +9,7 @@
 #include "support/catch.hpp"
 
 using fuller::GateNorm;
-using fuller::GateStep;
+using fuller::GateShape;
 using fuller::ModalityGate;
 using fuller::ModalityGateOptions;
 
@@ -119,11 +119,11 @@ TEST_CASE("what the gate leaves of an imbalance is at most 0.27846 / alpha") {
 TEST_CASE("a gate whose floor is 1 only measures") {
   // momentum + (1 - momentum) is 1 in doubles for every momentum: 1 - momentum is wrong by less than half of what 1 resolves.
   for (const double momentum : {0.0, 1e-17, 1e-9, .1, .2, 1.0 / 3, .499999, .7, .999999}) {
-    for (const GateStep step : {GateStep::paper, GateStep::continuous}) {
+    for (const GateShape shape : {GateShape::paper, GateShape::continuous}) {
       ModalityGateOptions options;
       options.floor = 1;
       options.momentum = momentum;
-      options.step = step;
+      options.shape = shape;
       Gates gates(3, options);
       for (const std::vector<double>& norms : {std::vector<double>{1, 2, 3}, {1e150, 1, 1e-150}, {0, 7, 1}, {5, 1e4, 5}}) {
         CHECK(gates(norms) == std::vector<double>{1, 1, 1});
@@ -135,7 +135,7 @@ TEST_CASE("a gate whose floor is 1 only measures") {
 
 TEST_CASE("the continuous step starts at 1") {
   ModalityGateOptions options = without_memory();
-  options.step = GateStep::continuous;
+  options.shape = GateShape::continuous;
   Gates gates(2, options);
   check(gates({1 + 1e-9, 1}), {1, 1}, 1e-9);
   check(gates({3.7, 1}), {1 - std::tanh(.27), 1}, 1e-14);

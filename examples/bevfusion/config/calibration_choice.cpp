@@ -32,7 +32,7 @@ fuller::ModalityGate gate_of(const CalibrationConfig& config) {
   options.momentum = config.gate_momentum;
   options.floor = config.gate == "measure" ? 1 : config.gate_floor;
   options.norm = config.gate_norm == "rms" ? fuller::GateNorm::rms : fuller::GateNorm::l2;
-  options.step = config.gate_step == "continuous" ? fuller::GateStep::continuous : fuller::GateStep::paper;
+  options.shape = config.gate_step == "continuous" ? fuller::GateShape::continuous : fuller::GateShape::paper;
   options.target = config.gate == "update" ? fuller::GateTarget::update : fuller::GateTarget::gradient;
   return fuller::ModalityGate(options);
 }

@@ -20,8 +20,8 @@ namespace fuller::detail {
 
 /// Tells gates on updates that an optimiser has passed by: each branch's parameters beyond the gate, and the versions, and on
 /// the CPU a few of the values, that they had when the gates moved. (LibTorch's SGD writes through `data()`, which leaves the
-/// version; values on a device would have to be waited for.) An optimiser writes all of a branch's parameters; a scaler that
-/// skips a step, further micro-batches, evaluation, or something that writes some of them do not count.
+/// version; values on a device would have to be waited for.) An optimiser writes all of a branch's parameters that are trained
+/// still; a scaler that skips a step, further micro-batches, evaluation, or something that writes some of them do not count.
 class PendingUpdates {
  public:
   void begin(std::size_t branches) { of_branches_.assign(branches, {}); }
@@ -38,14 +38,19 @@ class PendingUpdates {
   }
   void clear() { of_branches_.clear(); }
 
-  /// @throws Error, once, where all parameters of a branch have been written since.
+  /// @throws Error, once, where all parameters of a branch that are not frozen have been written since.
   void expect_applied(const std::vector<std::string>& names) {
     for (std::size_t m = 0; m < of_branches_.size(); ++m) {
-      bool all_written = !of_branches_[m].empty();
+      bool any_written = false;
+      bool all_written = true;
       for (const Parameter& parameter : of_branches_[m]) {
-        all_written = all_written && parameter.is_written();
+        if (!parameter.is_frozen()) {
+          const bool written = parameter.is_written();
+          any_written = any_written || written;
+          all_written = all_written && written;
+        }
       }
-      if (all_written) {
+      if (any_written && all_written) {
         clear();
         fail("the last gates were never applied: GateTarget::update gates what the optimiser does, and the parameters of '",
              names[m], "' were changed without calibration.step(); call calibration.step(optimizer, {", names.front(),
@@ -65,7 +70,7 @@ class PendingUpdates {
             if (parameter.is(listed)) {
               if (k != m) {
                 fail("step() got a parameter of shape ", listed.sizes(), " in the list of '", names[k],
-                     "', but it lies behind the ", "gate of '", names[m],
+                     "', but it lies upstream of the gate of '", names[m],
                      "'; give the branches' parameters in the order of modalities(), or, where branches ",
                      "share parameters, choose GateTarget::gradient");
               }
@@ -75,8 +80,8 @@ class PendingUpdates {
         }
       }
       if (!found) {
-        fail("step() got ", branches[m].size(), " parameters for '", names[m], "', none of which lies behind its gate; pass ",
-             names[m], "->parameters(), in the order of modalities()");
+        fail("step() got ", branches[m].size(), " parameters for '", names[m],
+             "', none of which lies upstream of its gate; pass ", names[m], "->parameters(), in the order of modalities()");
       }
     }
   }
@@ -91,6 +96,10 @@ class PendingUpdates {
     bool is(const at::Tensor& other) const {
       const auto alive = weak.lock();
       return alive && alive.get() == other.unsafeGetTensorImpl();
+    }
+    bool is_frozen() const {
+      const auto alive = weak.lock();
+      return alive && !alive->requires_grad();
     }
     bool is_written() const {
       const auto alive = weak.lock();

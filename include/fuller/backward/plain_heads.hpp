@@ -30,7 +30,7 @@ class GatesOnTheWay {
       return;  // then no head gets a gradient of its unweighted loss
     }
     for (auto& gate : state.open_gates.alive()) {
-      if (!is_in_backward(gate->node) || gate->modalities->gate.options.target != GateTarget::gradient) {
+      if (!is_in_backward(gate->node) || gate->modalities->target != GateTarget::gradient) {
         continue;
       }
       for (const Edge& branch : gate->node->next_edges()) {

@@ -13,10 +13,12 @@
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 
-#include <fuller/backward/branch_gate.hpp>
+#include <fuller/backward/modalities.hpp>
 #include <fuller/core/error.hpp>
+#include <fuller/engine/gate_engine.hpp>
 #include <fuller/engine/plan.hpp>
 #include <fuller/engine/record.hpp>
+#include <fuller/gates/modality_gate.hpp>
 
 namespace fuller::detail {
 
@@ -115,25 +117,41 @@ std::int64_t version_of(const Read& read) {
   return version.item<std::int64_t>();
 }
 
+/// The name of the saved gate law. Archives of versions that knew one law alone have no entry for it.
+template <class Read>
+std::string law_in(const Read& read) {
+  at::Tensor name;
+  try {
+    name = read("gate_law");
+  } catch (const std::exception&) {
+    return ModalityGate::name;
+  }
+  return to_text(name);
+}
+
 /// Writes all that a calibration keeps from step to step under plain names. `Archive` is torch::serialize::OutputArchive or
 /// anything with its write(name, tensor).
 template <class Archive>
-void write_state(Archive& archive, const Plan& plan, const Memory& memory, const Modalities* modalities) {
+void write_state(Archive& archive, const Plan& plan, const Memory& memory, const Modalities* modalities,
+                 const GateMemory& gates) {
   archive.write("version", to_tensor(std::vector<std::int64_t>{state_version}));
   archive.write("rule", to_tensor(plan.rule.name()));
   archive.write("tasks", to_tensor(joined(plan.tasks)));
   archive.write("counters", to_tensor(std::vector<std::int64_t>{memory.steps, memory.epochs}));
   archive.write("state", to_tensor(memory.rule));
   archive.write("modalities", to_tensor(modalities == nullptr ? std::string() : joined(modalities->names)));
-  archive.write("gate_state", to_tensor(modalities == nullptr ? std::vector<double>() : modalities->state));
-  archive.write("gates", to_tensor(modalities == nullptr ? std::vector<double>() : modalities->scales));
+  archive.write("gate_state", to_tensor(gates.state));
+  archive.write("gates", to_tensor(gates.scales));
+  if (modalities != nullptr) {
+    archive.write("gate_law", to_tensor(modalities->law.name()));
+  }
 }
 
 /// Reads what write_state() wrote. Nothing is changed unless all of it fits.
-/// @throws Error for another rule, other tasks or modalities, another version, an archive of something else, or numbers that no
-/// steps can have left.
+/// @throws Error for another rule or gate law, other tasks or modalities, another version, an archive of something else, or
+/// numbers that no steps can have left.
 template <class Archive>
-void read_state(Archive& archive, const Plan& plan, Memory& memory, Modalities* modalities) {
+void read_state(Archive& archive, const Plan& plan, Memory& memory, Modalities* modalities, GateMemory gates) {
   const auto read = [&](const char* name) {
     at::Tensor tensor;
     archive.read(name, tensor);
@@ -158,14 +176,15 @@ void read_state(Archive& archive, const Plan& plan, Memory& memory, Modalities* 
          " epochs; the file is damaged, load an earlier one");
   }
   if (modalities != nullptr) {
-    std::vector<double> gate_state = modalities->state;
-    std::vector<double> gates = modalities->scales;
-    restore(read("gate_state"), "state of the gate", gate_state);
-    restore(read("gates"), "list of gates", gates);
-    modalities->gate.check_state(static_cast<int>(gate_state.size()), gate_state.data());
-    modalities->gate.check_state(static_cast<int>(gates.size()), gates.data());
-    modalities->state = std::move(gate_state);
-    modalities->scales = std::move(gates);
+    if (const std::string saved = law_in(read); saved != modalities->law.name()) {
+      fail("the gate law of the saved calibration: '", saved, "'; of this one: '", modalities->law.name(),
+           "'; load into a calibration made as the saved one was");
+    }
+    restore(read("gate_state"), "state of the gate", gates.state);
+    restore(read("gates"), "list of gates", gates.scales);
+    modalities->law.check_state(gates.state);
+    modalities->law.check_scales(gates.scales);
+    modalities->engine->restore(gates);
   }
   memory.steps = static_cast<std::int64_t>(counters[0]);
   memory.epochs = static_cast<std::int64_t>(counters[1]);

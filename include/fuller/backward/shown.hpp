@@ -7,7 +7,6 @@
 #include <limits>
 #include <string>
 
-#include <fuller/backward/branch_gate.hpp>
 #include <fuller/backward/state.hpp>
 #include <fuller/diagnostics.hpp>
 #include <fuller/engine/plan.hpp>
@@ -109,24 +108,6 @@ inline void describe_tasks(const Plan& plan, const ParameterNames& names, const 
     out.gamma_task = most / least;
     out.gamma_task_weighted = most_weighted / least_weighted;
   }
-}
-
-inline void describe_modalities(const Modalities& modalities, Diagnostics& out) {
-  out.modalities = modalities.names;
-  out.gates = modalities.scales;
-  double least = std::numeric_limits<double>::infinity();
-  double most = 0;
-  int seen = 0;
-  for (std::size_t m = 0; m < modalities.names.size(); ++m) {
-    const bool here = modalities.present[m] != 0;
-    out.branch_norms.push_back(here ? std::sqrt(modalities.squared_norms[m]) : Diagnostics::none);
-    if (here) {
-      ++seen;
-      least = std::min(least, out.branch_norms.back());
-      most = std::max(most, out.branch_norms.back());
-    }
-  }
-  out.gamma_modal = seen > 1 ? most / least : Diagnostics::none;
 }
 
 }  // namespace fuller::detail

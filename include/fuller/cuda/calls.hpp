@@ -18,15 +18,21 @@ namespace cuda {
 template <class... Rules>
 struct RuleList {};
 
-/// The rules that the kernels can run. A rule of one's own runs on the host.
+/// The rules that the kernels can run. A custom rule runs on the host.
 using KnownRules = RuleList<Uniform, Constant, IMTL_G, GradNorm, DWA, PCGrad, WPCGrad<DTP>, WPCGrad<PhaseSchedule>>;
+
+template <class... Laws>
+struct GateList {};
+
+/// The gate laws that the kernels can run. A custom law runs on the host.
+using KnownGates = GateList<ModalityGate>;
 
 namespace detail {
 
-template <class Rule, class... Rules>
-constexpr int number_in(RuleList<Rules...> /*list*/) {
-  const bool same[] = {std::is_same_v<Rule, Rules>...};
-  for (int k = 0; k < static_cast<int>(sizeof...(Rules)); ++k) {
+template <class One, template <class...> class List, class... All>
+constexpr int number_in(List<All...> /*list*/) {
+  const bool same[] = {std::is_same_v<One, All>...};
+  for (int k = 0; k < static_cast<int>(sizeof...(All)); ++k) {
     if (same[k]) {
       return k;
     }
@@ -39,6 +45,10 @@ constexpr int number_in(RuleList<Rules...> /*list*/) {
 /// Which of the known rules `Rule` is; -1 for none.
 template <class Rule>
 inline constexpr int rule_number = detail::number_in<Rule>(KnownRules());
+
+/// Which of the known gate laws `Law` is; -1 for none.
+template <class Law>
+inline constexpr int gate_number = detail::number_in<Law>(KnownGates());
 
 /// One call of a rule under its policies, all of it in device memory but the mask: what a step changes there is changed in place,
 /// so that a captured call can be replayed.
@@ -58,12 +68,12 @@ struct RuleCall {
   double* scratch = nullptr;        ///< rule_scratch() doubles, used where shared memory is too small
 };
 
-/// One call of a modality gate, likewise.
+/// One call of a gate law, likewise.
 struct GateCall {
-  bool given = false;
-  ModalityGate gate{};
+  int number = -1;  ///< gate_number of the law; -1: no gate
   int branches = 0;
   std::uint64_t present = 0;
+  const void* law = nullptr;
   const double* squared_norms = nullptr;  ///< M, in device memory
   double sizes[max_tasks] = {};
   double* state = nullptr;
@@ -76,8 +86,9 @@ template <class Rule>
 FULLER_HD int rule_scratch(const Weighting<Rule>& weighting, int tasks) {
   return fuller::detail::doubles_for_bytes(tasks) + weighting.scratch_size(tasks);
 }
-FULLER_HD inline int gate_scratch(const ModalityGate& gate, int branches) {
-  return fuller::detail::doubles_for_bytes(branches) + gate.scratch_size(branches);
+template <class Law>
+FULLER_HD int gate_scratch(const Law& law, int branches) {
+  return fuller::detail::doubles_for_bytes(branches) + law.scratch_size(branches);
 }
 
 namespace detail {
@@ -119,6 +130,24 @@ FULLER_HD void run_known(Lanes lanes, const RuleCall& call, double* shared, int 
   static_cast<void>(((number++ == call.number ? (run_rule<Rules>(lanes, call, shared, shared_doubles), true) : false) || ...));
 }
 
+template <class Law, class Lanes>
+__attribute__((noinline)) FULLER_HD void run_gate(Lanes lanes, const GateCall& call, double* shared, int shared_doubles) {
+  const Law& law = *static_cast<const Law*>(call.law);
+  fuller::detail::Scratch work(gate_scratch(law, call.branches) <= shared_doubles ? shared : call.scratch);
+  BranchEvidence<> evidence;
+  evidence.count = call.branches;
+  evidence.squared_norms = call.squared_norms;
+  evidence.sizes = call.sizes;
+  evidence.present = unpack(lanes, call.present, call.branches, work.bytes(call.branches));
+  law(lanes, evidence, call.state, call.scales, work.rest());
+}
+
+template <class Lanes, class... Laws>
+FULLER_HD void run_known(Lanes lanes, const GateCall& call, double* shared, int shared_doubles, GateList<Laws...> /*list*/) {
+  int number = 0;
+  static_cast<void>(((number++ == call.number ? (run_gate<Laws>(lanes, call, shared, shared_doubles), true) : false) || ...));
+}
+
 }  // namespace detail
 
 /// Runs the rule of a call on the lanes of one warp (or one lane); nothing for number -1.
@@ -129,19 +158,12 @@ FULLER_HD void run_rule(Lanes lanes, const RuleCall& call, double* shared, int s
   }
 }
 
-/// Runs the gate of a call.
+/// Runs the gate law of a call, likewise.
 template <class Lanes>
 FULLER_HD void run_gate(Lanes lanes, const GateCall& call, double* shared, int shared_doubles) {
-  if (!call.given) {
-    return;
+  if (call.number >= 0) {
+    detail::run_known(lanes, call, shared, shared_doubles, KnownGates());
   }
-  fuller::detail::Scratch work(gate_scratch(call.gate, call.branches) <= shared_doubles ? shared : call.scratch);
-  BranchEvidence<> evidence;
-  evidence.count = call.branches;
-  evidence.squared_norms = call.squared_norms;
-  evidence.sizes = call.sizes;
-  evidence.present = detail::unpack(lanes, call.present, call.branches, work.bytes(call.branches));
-  call.gate(lanes, evidence, call.state, call.scales, work.rest());
 }
 
 }  // namespace cuda

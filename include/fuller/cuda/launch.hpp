@@ -69,7 +69,7 @@ Outcome submit(const GramRequest& request, const Launcher& launcher) {
   std::int64_t total = 0;
   for (int part = 0; part < request.part_count; ++part) {
     if (!detail::fit(request.parts[part])) {
-      return Outcome::too_bent;
+      return Outcome::too_many_dims;
     }
     total += detail::elements_of(request.parts[part]);
   }
@@ -132,7 +132,7 @@ Outcome submit(const NormRequest& request, const Launcher& launcher) {
 template <class Launcher>
 Outcome submit(const SumRequest& request, const Launcher& launcher) {
   if (!detail::fit(request.tensors)) {
-    return Outcome::too_bent;
+    return Outcome::too_many_dims;
   }
   detail::SumArguments arguments;
   arguments.weights = request.weights;

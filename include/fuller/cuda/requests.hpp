@@ -14,9 +14,9 @@ namespace cuda {
 
 /// How a request ended. A refusal has launched nothing.
 enum class Outcome {
-  done,      ///< launched, in the order of the stream
-  too_bent,  ///< a tensor's layout takes more than `max_dims` dimensions together with the others': copy it first
-  failed,    ///< the launch failed: no device, a stream of another device, a sticky error
+  done,           ///< launched, in the order of the stream
+  too_many_dims,  ///< a tensor's layout takes more than `max_dims` dimensions together with the others': copy it first
+  failed,         ///< the launch failed: no device, a stream of another device, a sticky error
 };
 
 /// Tensors of one element type that are walked through together.

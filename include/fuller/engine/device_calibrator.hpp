@@ -73,7 +73,7 @@ class DeviceCalibrator {
       const bool here = std::any_of(gradients[i].begin(), gradients[i].end(), [](const at::Tensor& g) { return g.defined(); });
       call.present |= static_cast<std::uint64_t>(here ? 1 : 0) << i;
     }
-    if (launch(kernels, call, gradients) == cuda::Outcome::too_bent) {
+    if (launch(kernels, call, gradients) == cuda::Outcome::too_many_dims) {
       std::vector<std::vector<at::Tensor>> copies = gradients;
       for (auto& list : copies) {
         for (at::Tensor& gradient : list) {

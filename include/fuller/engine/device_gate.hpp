@@ -2,37 +2,44 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
 
-#include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <numeric>
+#include <type_traits>
 #include <vector>
 
 #include <fuller/cuda/calls.hpp>
 #include <fuller/engine/kernels.hpp>
-#include <fuller/gates/modality_gate.hpp>
 
 namespace fuller {
 
-/// A modality gate that lives on a device, as DeviceCalibrator does: no wait, tensors that keep their addresses, may be captured.
+/// A gate law that lives on a device, as DeviceCalibrator does: no wait, tensors that keep their addresses, may be captured.
 class DeviceGate {
  public:
-  /// @throws Error for what the gate refuses.
-  DeviceGate(const ModalityGate& gate, int branches, at::Device device) : gate_(gate), branches_(branches) {
-    std::vector<double> state(static_cast<std::size_t>(gate.state_size(branches)));
-    gate.initialise(branches, state.data());  // every gate starts at 1
+  /// @throws Error for what the law refuses.
+  template <class Law>
+  DeviceGate(const Law& law, int branches, at::Device device) : number_(cuda::gate_number<Law>), branches_(branches) {
+    static_assert(cuda::gate_number<Law> >= 0, "the kernels know the gate laws of cuda::KnownGates; others run on the host");
+    static_assert(std::is_trivially_copyable_v<Law>, "a law is read by kernels as it lies in memory");
     const auto doubles = at::TensorOptions().device(device).dtype(at::kDouble);
-    state_ = at::ones({branches}, doubles);
+    at::Tensor state = at::empty({law.state_size(branches)}, at::kDouble);
+    law.initialise(branches, state.data_ptr<double>());
+    at::Tensor bytes = at::empty({static_cast<std::int64_t>(sizeof law)}, at::kByte);
+    std::memcpy(bytes.data_ptr(), &law, sizeof law);
+    state_ = device.is_cpu() ? state : state.to(device);
+    law_ = device.is_cpu() ? bytes : bytes.to(device);
     scales_ = at::ones({branches}, doubles);
     squared_norms_ = at::zeros({branches}, doubles);
-    scratch_ = at::zeros({cuda::gate_scratch(gate, branches)}, doubles);
+    scratch_ = at::zeros({cuda::gate_scratch(law, branches)}, doubles);
     workspace_ = at::zeros({1}, doubles);
   }
 
   /// Chooses this step's gates from the gradient of the fusion layer's weight: branch m has the `widths[m]` channels along `dim`
-  /// behind those of branches 0 .. m - 1; a width of 0 says that its modality is absent. One launch for up to 8 branches, no
+  /// after those of branches 0 .. m - 1; a width of 0 says that its modality is absent. One launch for up to 8 branches, no
   /// wait; allocates when the weight has grown, and for one that is not dense.
   /// @throws Error when the widths do not make up the weight.
   void weigh(const DeviceKernels& kernels, const at::Tensor& weight_gradient, at::IntArrayRef widths, std::int64_t dim = 1) {
@@ -81,13 +88,13 @@ class DeviceGate {
 
   const at::Tensor& scales() const { return scales_; }                ///< what each branch's cotangent is multiplied with
   const at::Tensor& squared_norms() const { return squared_norms_; }  ///< of the slices
-  const at::Tensor& state() const { return state_; }                  ///< the gates: save these
+  const at::Tensor& state() const { return state_; }                  ///< what the law keeps: save these
 
  private:
   cuda::GateCall make_call() const {
     cuda::GateCall call;
-    call.given = true;
-    call.gate = gate_;
+    call.number = number_;
+    call.law = law_.data_ptr();
     call.branches = branches_;
     call.squared_norms = squared_norms_.data_ptr<double>();
     call.state = state_.data_ptr<double>();
@@ -126,8 +133,9 @@ class DeviceGate {
     detail::expect_launched(kernels.table->slice_norms(request, kernels.stream), "the norms of slices");
   }
 
-  ModalityGate gate_;
+  int number_;
   int branches_;
+  at::Tensor law_;
   at::Tensor state_;
   at::Tensor scales_;
   at::Tensor squared_norms_;

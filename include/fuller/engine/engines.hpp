@@ -4,6 +4,7 @@
 #include <memory>
 
 #include <fuller/engine/gate_engine.hpp>
+#include <fuller/engine/gate_law.hpp>
 #include <fuller/engine/plan.hpp>
 #include <fuller/engine/task_engine.hpp>
 
@@ -19,8 +20,8 @@ class Engines {
 
   /// @throws Error, in words, for a rule or an option that it cannot serve.
   virtual std::shared_ptr<detail::TaskEngine> tasks(const std::shared_ptr<const detail::Plan>& plan) const = 0;
-  /// @throws Error for what the gate refuses.
-  virtual std::shared_ptr<detail::GatesOnDevice> gates(const ModalityGate& gate, int branches) const = 0;
+  /// @throws Error, in words, for a gate law that it cannot serve.
+  virtual std::shared_ptr<detail::GateEngine> gates(const detail::GateLaw& law) const = 0;
 };
 
 }  // namespace fuller

@@ -1,39 +1,124 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/empty.h>
+
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
-#include <ATen/core/Tensor.h>
+#include <fuller/core/error.hpp>
+#include <fuller/engine/gate_law.hpp>
+#include <fuller/tensor/fusion_weight.hpp>
 
-#include <fuller/gates/modality_gate.hpp>
+// Where the arithmetic of gates runs: on the host (host_gates.hpp), by kernels on a device (kernel_gates.hpp), or on the host in
+// a device's order (stream_gates.hpp).
 
 namespace fuller::detail {
 
-/// The level of the modalities on a device, likewise.
-class GatesOnDevice {
- public:
-  GatesOnDevice() = default;
-  GatesOnDevice(const GatesOnDevice&) = delete;
-  GatesOnDevice& operator=(const GatesOnDevice&) = delete;
-  virtual ~GatesOnDevice() = default;
+/// What the host knows of the branches of a step beside their norms.
+struct BranchesShown {
+  std::vector<std::uint8_t> present;  ///< M flags
+  std::vector<double> sizes;          ///< M numbers of elements of the slices
+  bool operator==(const BranchesShown& other) const { return present == other.present && sizes == other.sizes; }
+};
 
-  virtual at::Device device() const = 0;
-  /// [M] doubles of 0: where a step's squared norms go.
+/// What gates keep from step to step, and what the last step showed.
+struct GateMemory {
+  std::vector<double> state;          ///< the law's
+  std::vector<double> scales;         ///< M: w_m of the last step
+  std::vector<double> squared_norms;  ///< M: of the last step
+};
+
+/// The gates' numbers as one list of doubles: the law's state, M scales, M squared norms.
+struct GateLayout {
+  explicit GateLayout(const GateLaw& law)
+      : branches(law.branches()),
+        scales(static_cast<std::int64_t>(law.initial_state().size())),
+        squared_norms(scales + branches),
+        end(squared_norms + branches) {}
+
+  /// Takes a list on the host apart.
+  GateMemory unpack(const at::Tensor& numbers) const {
+    const double* const all = numbers.data_ptr<double>();
+    return {{all, all + scales}, {all + scales, all + squared_norms}, {all + squared_norms, all + end}};
+  }
+  /// And makes one.
+  at::Tensor pack(const GateMemory& memory) const {
+    at::Tensor numbers = at::empty({end}, at::kDouble);
+    double* next = numbers.data_ptr<double>();
+    for (const std::vector<double>* list : {&memory.state, &memory.scales, &memory.squared_norms}) {
+      next = std::copy(list->begin(), list->end(), next);
+    }
+    return numbers;
+  }
+
+  at::Tensor state_of(const at::Tensor& numbers) const { return numbers.narrow(0, 0, scales); }
+  at::Tensor scales_of(const at::Tensor& numbers) const { return numbers.narrow(0, scales, branches); }
+  at::Tensor squared_norms_of(const at::Tensor& numbers) const { return numbers.narrow(0, squared_norms, branches); }
+
+  std::int64_t branches;
+  std::int64_t scales;
+  std::int64_t squared_norms;
+  std::int64_t end;
+};
+
+/// Gates that have moved no step.
+inline GateMemory initial_memory(const GateLaw& law) {
+  const auto branches = static_cast<std::size_t>(law.branches());
+  return {law.initial_state(), std::vector<double>(branches, 1.0), std::vector<double>(branches, 0.0)};
+}
+
+/// The level of the modalities: norms of slices, the law and its state, scaled gradients. On a device everything but read(),
+/// restore() and what they call is put into the current stream and forgotten.
+class GateEngine {
+ public:
+  explicit GateEngine(const GateLaw& law) : layout_(law) {}
+  GateEngine(const GateEngine&) = delete;
+  GateEngine& operator=(const GateEngine&) = delete;
+  virtual ~GateEngine() = default;
+
+  /// Where the tensors of a step must be; none: anywhere.
+  virtual std::optional<at::Device> device() const { return {}; }
+  /// @throws Error, in words, for a tensor that is elsewhere.
+  void expect_here(const at::Tensor& tensor, const char* what) const {
+    const std::optional<at::Device> here = device();
+    if (here && tensor.device() != *here) {
+      fail(what, tensor.device(), ", the calibration's steps run on ", *here,
+           "; move the model there, or call use() with that device");
+    }
+  }
+  /// Whether a value may be looked at, for which a device would be waited for.
+  virtual bool may_wait() const = 0;
+
+  /// [M] doubles of 0: where a pass's squared norms go.
   virtual at::Tensor no_norms() const = 0;
-  /// The squared norms of the slices of a fusion weight's gradient, along dimension 1, to norms[first], norms[first + 1], ...
-  virtual void take_norms(const at::Tensor& gradient, at::IntArrayRef widths, const at::Tensor& norms, std::int64_t first) = 0;
-  /// Moves the gates.
-  virtual void open(const at::Tensor& norms, const std::vector<double>& sizes, const std::vector<std::uint8_t>& present) = 0;
-  /// `cotangent` times the scale of branch m, a tensor of its own.
+  /// The squared norms of the slices of a fusion weight's gradient, to norms[slices.first], norms[slices.first + 1], ...
+  virtual void take_norms(const at::Tensor& gradient, const BranchSlices& slices, const at::Tensor& norms) = 0;
+  /// Asks the law: the gates move.
+  virtual void open(const at::Tensor& norms, const BranchesShown& shown) = 0;
+
+  /// `cotangent` times the scale of branch m: itself where that is known to be 1, else a tensor apart.
   virtual at::Tensor gated(std::size_t m, const at::Tensor& cotangent) = 0;
-  /// [M] doubles: w_m of the last step.
-  virtual const at::Tensor& scales() const = 0;
-  /// The gates, the scales and the squared norms of the last step: [3 M] doubles on the device.
+  /// Whether the scale of branch m is known to be 1.
+  virtual bool is_open(std::size_t m) const = 0;
+  /// The share w_m of the way from `from` to `to`.
+  virtual at::Tensor part_way(std::size_t m, const at::Tensor& from, const at::Tensor& to) const = 0;
+
+  /// The numbers of layout(), wherever they are; a step writes to them.
   virtual at::Tensor packed() const = 0;
-  virtual void write(const std::vector<double>& state, const std::vector<double>& scales,
-                     const std::vector<double>& squared_norms) = 0;
+  GateMemory read() const { return layout_.unpack(packed().to(at::kCPU)); }
+  virtual void restore(const GateMemory& memory) = 0;
+  /// @throws Error once for what a law has thrown, in the order of a device, since the last call. Waits for nothing.
+  virtual void expect_no_exception() {}
+
+  const GateLayout& layout() const { return layout_; }
+
+ private:
+  GateLayout layout_;
 };
 
 }  // namespace fuller::detail

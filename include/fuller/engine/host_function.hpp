@@ -99,6 +99,17 @@ inline void keep_until_done(std::unique_ptr<HostWork> work) {
   }
 }
 
+/// What an exception said.
+inline std::string words_of(const std::exception_ptr& thrown) {
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const std::exception& error) {
+    return error.what();
+  } catch (...) {
+    return "an exception that is no std::exception";
+  }
+}
+
 /// Numbers of a device that go to pinned memory, are changed there by a function of the host's, and go back, all in the order of
 /// the current stream: nobody waits. A `Question` is what the host tells the function: a plain struct with ==.
 template <class Question>

@@ -202,7 +202,7 @@ inline at::Tensor weighted_sum(const DeviceKernels& kernels, at::TensorList cota
     return kernels.table->weighted_sum(request, kernels.stream);
   };
   cuda::Outcome outcome = launch();
-  if (outcome == cuda::Outcome::too_bent) {
+  if (outcome == cuda::Outcome::too_many_dims) {
     for (at::Tensor& tensor : tensors) {
       if (tensor.defined() && !tensor.is_same(out)) {
         tensor = at::empty_strided(out.sizes(), out.strides(), out.options()).copy_(tensor);

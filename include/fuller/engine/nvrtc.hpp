@@ -165,11 +165,11 @@ std::string expect_sizes() {
           ...);
 }
 /// What kernels are given, and what they find in device memory.
-template <class... Rules>
-std::string expect_sizes(cuda::RuleList<Rules...> /*rules*/) {
+template <class... Rules, class... Laws>
+std::string expect_sizes(cuda::RuleList<Rules...> /*rules*/, cuda::GateList<Laws...> /*laws*/) {
   namespace kernels = cuda::detail;
   return expect_sizes<kernels::GramArguments, kernels::NormArguments, kernels::SumArguments, kernels::ScaleArguments,
-                      cuda::RuleCall, cuda::GateCall, Weighting<Rules>...>();
+                      cuda::RuleCall, cuda::GateCall, Weighting<Rules>..., Laws...>();
 }
 
 /// Machine code, and what each kernel is called in it.
@@ -185,7 +185,7 @@ inline CompiledKernels compile_kernels(const Library& nvrtc, const std::string& 
   const std::vector<const char*> replaced{"cmath",       "cstdint", "cstring", "initializer_list", "limits",
                                           "type_traits", "utility", "vector",  "cuda_runtime.h",   "fuller/core/error.hpp"};
   const std::vector<const char*> empty(replaced.size(), "");
-  const std::string source = nvrtc_prelude + expect_sizes(cuda::KnownRules());
+  const std::string source = nvrtc_prelude + expect_sizes(cuda::KnownRules(), cuda::KnownGates());
   void* program = nullptr;
   nvrtc.expect("nvrtcCreateProgram", &program, source.c_str(), "fuller_kernels.cu", static_cast<int>(replaced.size()),
                empty.data(), replaced.data());

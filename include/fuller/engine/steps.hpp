@@ -4,62 +4,19 @@
 #include <fuller/core/standard.hpp>
 #if FULLER_STANDARD >= 201703L
 
-#include <ATen/core/Tensor.h>
-#include <ATen/ops/cat.h>
-#include <ATen/ops/zeros_like.h>
-#include <c10/core/DeviceGuard.h>
-#include <c10/core/GradMode.h>
-
-#include <cstdint>
-#include <functional>
+#include <cstddef>
 #include <memory>
-#include <optional>
 #include <utility>
-#include <vector>
 
 #include <fuller/core/error.hpp>
-#include <fuller/engine/copies.hpp>
-#include <fuller/engine/device_gate.hpp>
 #include <fuller/engine/engines.hpp>
+#include <fuller/engine/kernel_gates.hpp>
 #include <fuller/engine/kernel_tasks.hpp>
 #include <fuller/engine/kernels.hpp>
 
 namespace fuller {
 
 namespace detail {
-
-/// The modalities' level by DeviceGate.
-class KernelGates final : public GatesOnDevice {
- public:
-  KernelGates(KernelSource kernels, DeviceGate gate) : kernels_(std::move(kernels)), gate_(std::move(gate)) {}
-
-  at::Device device() const override { return gate_.scales().device(); }
-  at::Tensor no_norms() const override { return at::zeros_like(gate_.squared_norms()); }
-  void take_norms(const at::Tensor& gradient, at::IntArrayRef widths, const at::Tensor& norms, std::int64_t first) override {
-    const c10::DeviceGuard guard(device());
-    gate_.measure(kernels_(), gradient, widths, norms, first);
-  }
-  void open(const at::Tensor& norms, const std::vector<double>& sizes, const std::vector<std::uint8_t>& present) override {
-    const c10::DeviceGuard guard(device());
-    gate_.open(kernels_(), norms, sizes, present);
-  }
-  at::Tensor gated(std::size_t m, const at::Tensor& cotangent) override {
-    const c10::DeviceGuard guard(device());
-    return scaled(kernels_(), cotangent, gate_.scales().data_ptr<double>() + m);
-  }
-  const at::Tensor& scales() const override { return gate_.scales(); }
-  at::Tensor packed() const override { return at::cat({gate_.state(), gate_.scales(), gate_.squared_norms()}); }
-  void write(const std::vector<double>& state, const std::vector<double>& scales,
-             const std::vector<double>& squared_norms) override {
-    copy_from_host(state.data(), state.size(), gate_.state());
-    copy_from_host(scales.data(), scales.size(), gate_.scales());
-    copy_from_host(squared_norms.data(), squared_norms.size(), gate_.squared_norms());
-  }
-
- private:
-  KernelSource kernels_;
-  DeviceGate gate_;
-};
 
 class KernelEngines final : public Engines {
  public:
@@ -77,9 +34,7 @@ class KernelEngines final : public Engines {
     }
     return std::make_shared<KernelTasks>(kernels_, plan, std::move(*calibrator));
   }
-  std::shared_ptr<GatesOnDevice> gates(const ModalityGate& gate, int branches) const override {
-    return std::make_shared<KernelGates>(kernels_, DeviceGate(gate, branches, device_));
-  }
+  std::shared_ptr<GateEngine> gates(const GateLaw& law) const override { return gates_by_kernels(law, kernels_, device_); }
 
  private:
   KernelSource kernels_;

@@ -4,7 +4,9 @@
 #include <fuller/core/standard.hpp>
 #if FULLER_STANDARD >= 201703L
 
-// Every modality law.
+// Every gate law, and what a law is.
+#include <fuller/gates/law.hpp>
 #include <fuller/gates/modality_gate.hpp>
+#include <fuller/gates/norms.hpp>
 
 #endif  // FULLER_STANDARD

@@ -8,25 +8,16 @@
 #include <fuller/core/floating.hpp>
 #include <fuller/core/host_device.hpp>
 #include <fuller/core/lanes.hpp>
+#include <fuller/core/task_vector.hpp>
+#include <fuller/gates/law.hpp>
+#include <fuller/gates/norms.hpp>
 
 namespace fuller {
 
-/// How large a branch's gradient is called.
-enum class GateNorm {
-  l2,   ///< L2 norm of its slice, Eq. 4
-  rms,  ///< L2 norm over the square root of the number of elements: free of the branches' widths
-};
-
 /// sigma where the branch is ahead, r = x / y > 1.
-enum class GateStep {
+enum class GateShape {
   paper,       ///< 1 - tanh(alpha r), Eq. 6: jumps from 1 to 1 - tanh(alpha) as r passes 1
   continuous,  ///< 1 - tanh(alpha (r - 1))
-};
-
-/// What a gate is multiplied with.
-enum class GateTarget {
-  gradient,  ///< the branch's gradient, Eq. 8; an adaptive optimiser divides a lasting factor out again
-  update,    ///< the step that the optimiser takes in the branch's parameters
 };
 
 struct ModalityGateOptions {
@@ -38,56 +29,10 @@ struct ModalityGateOptions {
   /// scale is exactly 1, nothing is changed, and the norms and gamma_modal are there to be read.
   double floor = 1e-6;
   GateNorm norm = GateNorm::l2;
-  GateStep step = GateStep::paper;
-  /// Read by whoever applies the gates; the gates are the same.
+  GateShape shape = GateShape::paper;
+  /// Read by whoever applies the gates, unless modalities() is told; the gates are the same.
   GateTarget target = GateTarget::gradient;
 };
-
-namespace detail {
-
-template <int Branches>
-FULLER_HD bool branch_is_seen(const BranchEvidence<Branches>& evidence, int m) {
-  return evidence.present[m] != 0 && is_finite(evidence.squared_norms[m]) && evidence.squared_norms[m] > 0;
-}
-
-/// Squared norm at or below which a branch's gradient counts as 0: that of a thousand rounding errors of the longest.
-template <int Branches>
-FULLER_HD double zero_branch(const BranchEvidence<Branches>& evidence) {
-  double longest = 0;
-  for (int m = 0; m < evidence.branches(); ++m) {
-    longest = branch_is_seen(evidence, m) ? larger(longest, evidence.squared_norms[m]) : longest;
-  }
-  return longest * zero_gradient * zero_gradient;
-}
-
-/// Norm of branch m; 0 where it is absent, and where its gradient is 0, rounding noise (`zero_branch`) or not finite.
-template <int Branches>
-FULLER_HD double branch_norm(const BranchEvidence<Branches>& evidence, GateNorm norm, int m, double zero) {
-  const double square = evidence.squared_norms[m];
-  if (!branch_is_seen(evidence, m) || !(square > zero)) {
-    return 0;
-  }
-  return norm == GateNorm::rms ? std::sqrt(square / evidence.sizes[m]) : std::sqrt(square);
-}
-
-}  // namespace detail
-
-/// gamma_modal, Eq. 4, as the ratio >= 1 of the largest to the smallest norm among the branches that have one above rounding
-/// noise; 1 if fewer than two have. `evidence.sizes` is read for `rms` only.
-template <int Branches>
-FULLER_HD double gamma_modal(const BranchEvidence<Branches>& evidence, GateNorm norm = GateNorm::l2) {
-  const double zero = detail::zero_branch(evidence);
-  double smallest = detail::largest_double;
-  double largest = 0;
-  for (int m = 0; m < evidence.branches(); ++m) {
-    const double n = detail::branch_norm(evidence, norm, m, zero);
-    if (n > 0) {
-      smallest = n < smallest ? n : smallest;
-      largest = detail::larger(largest, n);
-    }
-  }
-  return largest > 0 ? largest / smallest : 1;
-}
 
 /// The modality gate of FULLER (ICCV 2023), Eq. 5-8: with n_m the norm of the gradient of that slice of the first fusion weight
 /// which reads branch m,
@@ -97,11 +42,11 @@ FULLER_HD double gamma_modal(const BranchEvidence<Branches>& evidence, GateNorm 
 ///
 /// The paper has two branches, y_m the other's norm; for more, y_m is the mean of the other norms. Norms are those under the task
 /// weights (Algorithm 1, lines 6-7). Eq. 7 is taken as printed: momentum 0.2 keeps 20 % of the old gate.
-/// Under the paper's step, what is left of an imbalance, r (1 - tanh(alpha r)), is at most 0.27846 / alpha, at r = 0.639 / alpha,
-/// and falls below 1 from r = 1.769 / alpha on (alpha = 0.1): the gate then overshoots.
+/// Under the paper's shape, what is left of an imbalance, r (1 - tanh(alpha r)), is at most 0.27846 / alpha, at r = 0.639 /
+/// alpha, and falls below 1 from r = 1.769 / alpha on (alpha = 0.1): the gate then overshoots.
 ///
 /// Rounding. Branches that are equal by mathematics are so in doubles to a rounding error, and Eq. 6 jumps there: r within 1e-12
-/// of 1 counts as 1. The gradients' own rounding is not known here (float: some 1e-7 of a norm); `GateStep::continuous` has no
+/// of 1 counts as 1. The gradients' own rounding is not known here (float: some 1e-7 of a norm); `GateShape::continuous` has no
 /// jump for it to decide.
 ///
 /// A branch whose modality is absent, or whose norm is 0, NaN, infinite or at most 1e-13 of the longest (rounding noise), takes
@@ -109,7 +54,7 @@ FULLER_HD double gamma_modal(const BranchEvidence<Branches>& evidence, GateNorm 
 /// left, or none, there is nothing to compare: scales are 1, gates stay. (The literal ratio would be infinite and silence the
 /// only branch that works.)
 ///
-/// State: M gates. Out: M scales in (0, 1]. Same form of call as a rule's; deterministic, allocates nothing.
+/// State: M gates. Out: M scales in (0, 1]. A gate law (`gates/law.hpp`); deterministic, allocates nothing.
 struct ModalityGate {
   static constexpr const char* name = "FULLER gate";
   static constexpr int capacity = TaskVector::capacity;
@@ -118,6 +63,10 @@ struct ModalityGate {
 
   ModalityGate() = default;
   explicit ModalityGate(const ModalityGateOptions& chosen) : options(chosen) {}
+
+  GateTarget target() const { return options.target; }
+  GateNorm norm() const { return options.norm; }
+  bool only_measures() const { return options.floor == 1; }
 
   FULLER_HD int state_size(int branches) const { return branches; }
   FULLER_HD int scratch_size(int branches) const { return branches; }
@@ -141,6 +90,8 @@ struct ModalityGate {
       detail::require_saved(name, "gate", m, state[m], state[m] > 0 && state[m] <= 1);
     }
   }
+  /// Likewise: a scale is a gate, or 1.
+  void check_scales(int branches, const double* scales) const { check_state(branches, scales); }
 
   template <class Lanes, int Branches>
   FULLER_HD void operator()(Lanes lanes, const BranchEvidence<Branches>& evidence, double* state, double* scales,
@@ -176,7 +127,7 @@ struct ModalityGate {
     if (!(r > 1 + detail::rounding_noise)) {
       return 1;
     }
-    const double z = options.alpha * (options.step == GateStep::paper ? r : r - 1);
+    const double z = options.alpha * (options.shape == GateShape::paper ? r : r - 1);
     return detail::larger(2 / (std::exp(2 * z) + 1), options.floor);
   }
 };

@@ -92,10 +92,10 @@ void print_rules(bool ties) {
 }
 
 void print_gates(bool ties) {
-  for (const auto shape : {fuller::GateStep::paper, fuller::GateStep::continuous}) {
+  for (const auto shape : {fuller::GateShape::paper, fuller::GateShape::continuous}) {
     for (const int M : {2, 3, 6}) {
       fuller::ModalityGateOptions options;
-      options.step = shape;
+      options.shape = shape;
       const fuller::ModalityGate gate(options);
       const auto size = static_cast<std::size_t>(M);
       std::vector<double> state(size);

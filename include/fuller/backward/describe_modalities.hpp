@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include <fuller/core/evidence.hpp>
+#include <fuller/diagnostics.hpp>
+#include <fuller/engine/gate_engine.hpp>
+#include <fuller/gates/norms.hpp>
+
+namespace fuller::detail {
+
+/// The modalities' part of the diagnostics.
+inline void describe_modalities(const std::vector<std::string>& names, GateNorm norm, const BranchesShown& shown,
+                                const GateMemory& memory, Diagnostics& out) {
+  out.modalities = names;
+  out.gates = memory.scales;
+  int present = 0;
+  for (std::size_t m = 0; m < names.size(); ++m) {
+    const bool here = shown.present[m] != 0;
+    present += here ? 1 : 0;
+    out.branch_norms.push_back(here ? std::sqrt(memory.squared_norms[m]) : Diagnostics::none);
+  }
+  if (present > 1) {
+    BranchEvidence<> evidence;
+    evidence.count = static_cast<int>(names.size());
+    evidence.squared_norms = memory.squared_norms.data();
+    evidence.sizes = shown.sizes.data();
+    evidence.present = shown.present.data();
+    out.gamma_modal = gamma_modal(evidence, norm);
+  }
+}
+
+}  // namespace fuller::detail

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <type_traits>
+#include <utility>
+
+#include <fuller/core/evidence.hpp>
+#include <fuller/core/lanes.hpp>
+#include <fuller/gates/norms.hpp>
+
+namespace fuller {
+
+/// What a gate is multiplied with.
+enum class GateTarget {
+  gradient,  ///< the branch's gradient, Eq. 8; an adaptive optimiser divides a lasting factor out again
+  update,    ///< the step that the optimiser takes in the branch's parameters
+};
+
+/// A gate law: the norms of the branches in, what each branch is multiplied with out. As a rule is for the tasks, this is the
+/// whole interface between a law's mathematics and everything else.
+///
+///     struct Law {
+///       static constexpr const char* name;                  // the paper's name; saved with the state
+///       int state_size(int branches) const;                 // doubles kept from step to step, saved and loaded
+///       int scratch_size(int branches) const;               // doubles of work space for one call
+///       void initialise(int branches, double* state) const;  // host; throws Error for options that make no sense
+///       template <class Lanes, int Branches>
+///       FULLER_HD void operator()(Lanes lanes, const BranchEvidence<Branches>& evidence, double* state, double* scales,
+///                                 double* scratch) const;
+///       // Optional, all on the host:
+///       void check_state(int branches, const double* state) const;  // throws Error for a saved state that no steps can have
+///       left void check_scales(int branches, const double* scales) const;  // the same of saved scales: finite GateTarget
+///       target() const;                          // what the scales multiply, unless modalities() is told: gradient GateNorm
+///       norm() const;                              // in which the branches are compared, for gamma_modal: l2 bool
+///       only_measures() const;                         // whether every scale is 1 always: false
+///     };
+///
+/// The call writes M scales, 1 for a branch that is absent or has nothing to compare; it allocates nothing, never waits, and
+/// depends on nothing but its arguments. Squared norms may be 0, NaN or infinite: `detail::branch_norm` leaves such branches
+/// out. At least one branch is present. All lanes of a group call it together; on return every lane sees all of `state` and
+/// `scales`. What the call throws on the host ends the step, and its state is then what it was.
+///
+/// A law that is to run in kernels is trivially copyable and listed in `cuda::KnownGates`; any other runs on the host.
+template <class Law, class = void>
+struct is_gate : std::false_type {};
+
+template <class Law>
+struct is_gate<
+    Law,
+    std::void_t<decltype(std::declval<const Law&>()(Serial{}, std::declval<const BranchEvidence<>&>(), std::declval<double*>(),
+                                                    std::declval<double*>(), std::declval<double*>())),
+                decltype(std::declval<const Law&>().initialise(0, std::declval<double*>())), decltype(Law::name),
+                decltype(std::declval<const Law&>().state_size(0)), decltype(std::declval<const Law&>().scratch_size(0))>>
+    : std::true_type {};
+
+namespace detail {
+
+template <class Law, class = void>
+struct gate_checks_state : std::false_type {};
+template <class Law>
+struct gate_checks_state<Law,
+                         std::void_t<decltype(std::declval<const Law&>().check_state(0, static_cast<const double*>(nullptr)))>>
+    : std::true_type {};
+
+template <class Law, class = void>
+struct gate_checks_scales : std::false_type {};
+template <class Law>
+struct gate_checks_scales<Law,
+                          std::void_t<decltype(std::declval<const Law&>().check_scales(0, static_cast<const double*>(nullptr)))>>
+    : std::true_type {};
+
+template <class Law, class = void>
+struct gate_has_target : std::false_type {};
+template <class Law>
+struct gate_has_target<Law, std::void_t<decltype(std::declval<const Law&>().target())>> : std::true_type {};
+
+template <class Law, class = void>
+struct gate_has_norm : std::false_type {};
+template <class Law>
+struct gate_has_norm<Law, std::void_t<decltype(std::declval<const Law&>().norm())>> : std::true_type {};
+
+template <class Law, class = void>
+struct gate_may_only_measure : std::false_type {};
+template <class Law>
+struct gate_may_only_measure<Law, std::void_t<decltype(std::declval<const Law&>().only_measures())>> : std::true_type {};
+
+/// What the law's scales multiply unless the user says otherwise.
+template <class Law>
+GateTarget gate_target(const Law& law) {
+  if constexpr (gate_has_target<Law>::value) {
+    return law.target();
+  } else {
+    static_cast<void>(law);
+    return GateTarget::gradient;
+  }
+}
+
+/// The norm in which the law compares branches.
+template <class Law>
+GateNorm gate_norm(const Law& law) {
+  if constexpr (gate_has_norm<Law>::value) {
+    return law.norm();
+  } else {
+    static_cast<void>(law);
+    return GateNorm::l2;
+  }
+}
+
+/// Whether the law changes nothing, whatever it sees.
+template <class Law>
+bool gate_only_measures(const Law& law) {
+  if constexpr (gate_may_only_measure<Law>::value) {
+    return law.only_measures();
+  } else {
+    static_cast<void>(law);
+    return false;
+  }
+}
+
+}  // namespace detail
+}  // namespace fuller
