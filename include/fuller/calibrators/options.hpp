@@ -37,7 +37,7 @@ inline void require_positive(const char* option, double value) {
   }
 }
 
-/// Throws Error unless `values` is empty or holds T finite numbers >= 0 (> 0 if `positive`), not all of them 0.
+/// Throws Error unless `values` is empty or holds T finite numbers >= 0 (> 0 if `positive`).
 inline void require_one_per_task(const char* option, const TaskVector& values, int tasks, bool positive) {
   if (values.empty()) {
     return;
@@ -45,15 +45,10 @@ inline void require_one_per_task(const char* option, const TaskVector& values, i
   if (values.size() != tasks) {
     fail(option, " has ", values.size(), " values for ", tasks, " tasks; give one per task, or none");
   }
-  bool all_zero = true;
   for (int i = 0; i < tasks; ++i) {
     if (!is_finite(values[i]) || values[i] < 0 || (positive && values[i] == 0)) {
       fail(option, "[", i, "] is ", values[i], "; it must be finite and ", positive ? "> 0" : ">= 0");
     }
-    all_zero = all_zero && values[i] == 0;
-  }
-  if (all_zero) {
-    fail(option, " is 0 for every task, so that nothing would be trained; give at least one task a weight > 0");
   }
 }
 

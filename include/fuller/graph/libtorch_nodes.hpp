@@ -142,8 +142,11 @@ bool by_type(const Node& node, std::vector<std::pair<const std::type_info*, bool
   return known.back().second;
 }
 
-/// Whether a type's name is that of a node which one of fuller's functions made, of whichever version.
-inline bool is_ours(const char* name) { return std::strstr(name, "CppNodeIN6fuller") != nullptr; }
+/// Whether a type's name is that of a node which a function in fuller::detail made, of whichever version.
+inline bool is_ours(const char* name) {
+  const char* const space = std::strstr(name, "CppNodeIN6fuller");
+  return space != nullptr && std::strstr(space, "6detail") != nullptr;
+}
 
 /// Whether a node is an autograd function that neither LibTorch nor fuller wrote, and so may run a checkpoint.
 inline bool is_custom(const Node& node) {
