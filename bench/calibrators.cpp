@@ -67,13 +67,20 @@ void call(benchmark::State& measurement, const Rule& rule) {
   }
 }
 
-template <class Rule>
-void add(const std::string& name, const Rule& rule) {
-  auto* const benchmark = benchmark::RegisterBenchmark(name.c_str(), [rule](benchmark::State& state) { call(state, rule); });
+/// `make` gives the rule for so many tasks.
+template <class Make>
+void add_made(const std::string& name, const Make& make) {
+  auto* const benchmark = benchmark::RegisterBenchmark(
+      name.c_str(), [make](benchmark::State& state) { call(state, make(static_cast<int>(state.range(0)))); });
   benchmark->ArgName("T")->Unit(benchmark::kMicrosecond);
   for (const int T : {2, 4, 8, 20, 64}) {
     benchmark->Arg(T);
   }
+}
+
+template <class Rule>
+void add(const std::string& name, const Rule& rule) {
+  add_made(name, [rule](int) { return rule; });
 }
 
 void gate(benchmark::State& measurement) {
@@ -103,6 +110,10 @@ void gate(benchmark::State& measurement) {
 
 int main(int argc, char** argv) {
   add("Uniform", fuller::Uniform());
+  add_made("Constant", [](int T) {
+    const std::vector<double> weights(static_cast<std::size_t>(T), 0.5);
+    return fuller::Constant(fuller::TaskVector(weights));
+  });
   add("IMTL_G", fuller::IMTL_G());
   add("GradNorm", fuller::GradNorm());
   fuller::GradNormOptions adam;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// A rule of one's own: what a task's gradient counts is the inverse of its length, and less the more it points against the
+// A custom rule: what a task's gradient counts is the inverse of its length, and less the more it points against the
 // others.
 #include <cstdio>
 

@@ -8,7 +8,7 @@ count=0
 slugs() {  # as the well-known hosts make them: lower case, no punctuation, spaces to hyphens
   sed -n -E 's/^#+ +//p' "$1" | tr '[:upper:]' '[:lower:]' | sed -E 's/`//g; s/[^a-z0-9 _-]//g; s/ /-/g'
 }
-for page in README.md docs/*.md examples/README.md examples/*/*.md; do
+for page in README.md CONTRIBUTING.md CHANGELOG.md docs/*.md docs/adr/*.md examples/README.md examples/*/*.md; do
   folder=$(dirname "$page")
   for link in $(grep -oE '\]\([^) ]+\)' "$page" | sed -E 's/^\]\(//; s/\)$//' | grep -vE '^[a-z]+:'); do
     count=$((count + 1))
