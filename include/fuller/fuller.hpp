@@ -2,7 +2,8 @@
 #pragma once
 
 #include <fuller/core/standard.hpp>
-#if FULLER_STANDARD >= 201703L
+#include <fuller/graph/stable_subset.hpp>
+#if FULLER_STANDARD >= 201703L && !FULLER_STABLE_SUBSET
 
 // Everything a trainer needs.
 

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#if defined(TORCH_TARGET_VERSION) || defined(TORCH_STABLE_ONLY)
-#error \
-    "fuller works inside LibTorch's autograd, which the stable subset of LibTorch's API leaves out: compile the files that include fuller/fuller.hpp without TORCH_TARGET_VERSION and TORCH_STABLE_ONLY"
-#endif
+#include <fuller/graph/stable_subset.hpp>
 
 #include <cstdint>
 #include <functional>

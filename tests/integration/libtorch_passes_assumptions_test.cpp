@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+// What fuller/graph/libtorch.hpp takes for granted of passes that it starts itself, of sequence numbers, and of parameters'
+// hooks. See libtorch_assumptions_test.cpp.
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include <torch/torch.h>
+
+#include <fuller/graph/libtorch.hpp>
+
+#include "support/catch.hpp"
+#include "support/probe.hpp"
+
+using namespace fuller::detail;
+using fuller::testing::node_of;
+using fuller::testing::number;
+using fuller::testing::Probe;
+using fuller::testing::value_of;
+using torch::Tensor;
+using Tensors = std::vector<Tensor>;
+
+namespace {
+
+/// A pre-hook that multiplies.
+struct Times : FunctionPreHook {
+  explicit Times(double factor) : factor_(factor) {}
+  Gradients operator()(const Gradients& gradients) override { return {gradients[0] * factor_}; }
+  double factor_;
+};
+
+}  // namespace
+
+// --- passes of our own
+// ------------------------------------------------------------------------------------------------------------
+
+TEST_CASE("LibTorch: execute() leaves .grad alone, keeps the graph, and gives undefined for unreached targets") {
+  const Tensor w = number(3);
+  const Tensor x = number(2);
+  const Tensor z = w * x;
+  const Tensor y = z.exp();
+  const Tensor elsewhere = number(1);
+  const Tensor seed = torch::tensor(0.5, torch::kDouble);
+  for (int k = 0; k < 2; ++k) {
+    const Tensors got =
+        run_between({gradient_edge(y)}, {seed}, {gradient_edge(w), gradient_edge(elsewhere), gradient_edge(z), gradient_edge(x)});
+    REQUIRE(got.size() == 4);
+    CHECK(value_of(got[0]) == Approx(0.5 * std::exp(6) * 2));
+    CHECK_FALSE(got[1].defined());
+    CHECK(value_of(got[2]) == Approx(0.5 * std::exp(6)));
+    CHECK(value_of(got[3]) == Approx(0.5 * std::exp(6) * 3));
+    CHECK_FALSE(got[0].requires_grad());
+  }
+  CHECK_FALSE(w.grad().defined());
+  CHECK_FALSE(x.grad().defined());
+  y.backward();
+  CHECK(value_of(w.grad()) == Approx(std::exp(6) * 2));
+}
+
+TEST_CASE("LibTorch: execute() runs only the nodes between roots and targets") {
+  int upstream = 0;
+  int beside = 0;
+  int between = 0;
+  const Probe::Call count_upstream = [&] { ++upstream; };
+  const Probe::Call count_beside = [&] { ++beside; };
+  const Probe::Call count_between = [&] { ++between; };
+  const Tensor z = Probe::apply(number(3) * 2, &count_upstream) * 2;
+  const Tensor y = Probe::apply(z * 1, &count_between) + Probe::apply(number(1) * 1, &count_beside);
+  const Tensor got = run_between({gradient_edge(y)}, {torch::ones({}, torch::kDouble)}, {gradient_edge(z)})[0];
+  CHECK(value_of(got) == 1);
+  CHECK(between == 1);
+  CHECK(upstream == 0);
+  CHECK(beside == 0);
+}
+
+TEST_CASE("LibTorch: execute() may be called in a running backward, over nodes that the backward has still to pass") {
+  const Tensor w = number(3);
+  const Tensor z = w * 2;
+  Tensor got;
+  const Probe::Call look = [&] {
+    got = run_between({gradient_edge(z)}, {torch::tensor(10.0, torch::kDouble)}, {gradient_edge(w)})[0];
+    CHECK(is_in_backward(node_of(w)));
+  };
+  Probe::apply(z, &look).backward();
+  CHECK(value_of(got) == 20);
+  CHECK(value_of(w.grad()) == 2);
+}
+
+// --- sequence numbers
+// -------------------------------------------------------------------------------------------------------------
+
+TEST_CASE("LibTorch: the sequence number rises by one with each node that this thread makes, but for a leaf's") {
+  const Tensor w = number(3);
+  const std::uint64_t before = nodes_made();
+  const Tensor y = (w * 2).exp();
+  CHECK(nodes_made() == before + 2);
+  {
+    const torch::NoGradGuard no_grad;
+    static_cast<void>(y * 2);
+  }
+  CHECK(nodes_made() == before + 2);
+  std::thread([&] { static_cast<void>(w * 2); }).join();
+  CHECK(nodes_made() == before + 2);
+}
+
+TEST_CASE("LibTorch: the sequence number rises in no backward, but where a checkpoint in it runs its forward again") {
+  const Tensor w = torch::ones({1, 2, 3, 3}, torch::kDouble).set_requires_grad(true);
+  const Tensor kernel = torch::ones({1, 2, 2, 2}, torch::kDouble).set_requires_grad(true);
+  const Tensor matrix = torch::ones({4, 4}, torch::kDouble).set_requires_grad(true);
+  std::uint64_t before = 0;
+  std::uint64_t after = 0;
+  bool checkpoints = false;
+  const Probe::Call start = [&] { before = nodes_made(); };
+  const Probe::Call end = [&] {
+    if (checkpoints) {
+      const torch::AutoGradMode on(true);
+      (number(1) * 2).backward();
+    }
+    after = nodes_made();
+  };
+  for (const bool in_one : {false, true}) {
+    checkpoints = in_one;
+    Tensor z = Probe::apply(w * 1, &end);
+    z = torch::conv2d(z, kernel).reshape({1, 4}).matmul(matrix).tanh().softmax(1);
+    z = torch::layer_norm(z, {4}) / z.norm();
+    Probe::apply(z.pow(2).mean(), &start).backward();
+    CHECK(before != 0);
+    CHECK((after - before > 0) == in_one);
+  }
+}
+
+TEST_CASE("LibTorch: the sequence number rises by one where the engine joins several roots, by none for one") {
+  const Tensor w = number(3);
+  const Tensors roots{w * 2, w.exp(), w.tanh()};
+  for (std::size_t count = 1; count <= roots.size(); ++count) {
+    std::vector<Edge> edges;
+    Tensors seeds;
+    for (std::size_t k = 0; k < count; ++k) {
+      edges.push_back(gradient_edge(roots[k]));
+      seeds.push_back(torch::ones({}, torch::kDouble));
+    }
+    const std::uint64_t before = nodes_made();
+    run_between(edges, seeds, {gradient_edge(w)});
+    CHECK(nodes_made() - before == engine_nodes(seeds));
+    CHECK(nodes_made() - before == (count > 1 ? 1 : 0));
+  }
+}
+
+// --- hooks of parameters
+// ------------------------------------------------------------------------------------------------------------
+
+TEST_CASE("LibTorch: a parameter's pre-hooks run first and may be put in and taken out in a running backward") {
+  const Tensor w = number(3);
+  double users = 0;
+  w.register_hook([&](const Tensor& gradient) { users = value_of(gradient); });
+  const Edge leaf = gradient_edge(w);
+  bool puts_in = true;
+  const Probe::Call look = [&] {
+    if (!puts_in) {
+      return;
+    }
+    auto& hooks = first_hooks_of(w, leaf);
+    auto hook = std::make_unique<Times>(10);
+    const FunctionPreHook* ours = hook.get();
+    hooks.insert(hooks.begin(), std::move(hook));
+    at_end_of_backward([&w, &leaf, ours] {
+      auto& now = first_hooks_of(w, leaf);
+      now.erase(std::remove_if(now.begin(), now.end(), [&](const auto& one) { return one.get() == ours; }), now.end());
+    });
+  };
+  const Tensor y = Probe::apply(w * 2, &look);
+  y.backward({}, /*retain_graph=*/true);
+  CHECK(users == 20);
+  CHECK(value_of(w.grad()) == 20);
+  puts_in = false;
+  w.mutable_grad() = Tensor();
+  y.backward();
+  CHECK(users == 2);
+  CHECK(value_of(w.grad()) == 2);
+}
+
+TEST_CASE("LibTorch: what a running backward captures at a leaf passes a hook that was put in there") {
+  const Tensor w = number(3);
+  const Edge leaf = gradient_edge(w);
+  const Probe::Call look = [&] {
+    auto& hooks = first_hooks_of(w, leaf);
+    hooks.insert(hooks.begin(), std::make_unique<Times>(10));
+    hook_captures(leaf, [] { return std::make_unique<Times>(10); });
+  };
+  const Tensors captured = torch::autograd::grad({Probe::apply(w * 2, &look)}, {w});
+  CHECK(value_of(captured[0]) == 20);
+}
+
+TEST_CASE("LibTorch: hooks that were taken out see no captured gradient, and put back the next one") {
+  const Tensor w = number(3);
+  int calls = 0;
+  w.register_hook([&](const Tensor& gradient) {
+    ++calls;
+    return gradient * 10;
+  });
+  const Tensor y = w * 2;
+  {
+    const HooksAside aside({w});
+    const Tensor got = run_between({gradient_edge(y)}, {torch::ones({}, torch::kDouble)}, {gradient_edge(w)})[0];
+    CHECK(value_of(got) == 2);
+    CHECK(calls == 0);
+  }
+  y.backward();
+  CHECK(calls == 1);
+  CHECK(value_of(w.grad()) == 20);
+}
