@@ -41,6 +41,7 @@
 #include <fuller/tensor/parameter_names.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 
 /// Calibrates the gradients of several tasks, and of several modality branches, inside one ordinary `loss.backward()`.
 ///
@@ -497,4 +498,5 @@ auto operator>>(Archive& archive, Calibration& calibration) -> decltype(archive.
   return archive;
 }
 
+}  // namespace v0_1
 }  // namespace fuller

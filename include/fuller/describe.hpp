@@ -12,6 +12,7 @@
 #include <fuller/diagnostics.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 namespace detail {
 
 inline const char* name_of(Condition condition) {
@@ -129,4 +130,5 @@ inline std::string describe(const Diagnostics& diagnostics) {
   return out.str();
 }
 
+}  // namespace v0_1
 }  // namespace fuller

@@ -11,6 +11,7 @@
 #include <fuller/tensor/parameter_names.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 
 /// Where a step's weights were chosen.
 enum class Route {
@@ -64,4 +65,5 @@ struct Diagnostics {
   double gamma_modal = none;
 };
 
+}  // namespace v0_1
 }  // namespace fuller

@@ -16,6 +16,7 @@
 #include <fuller/core/lanes.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 
 /// Evidence as Eigen sees it: maps, nothing is copied or owned. Rows, columns and losses of absent tasks are 0.
 struct EigenEvidence {
@@ -210,6 +211,7 @@ class EigenRule {
 template <class F>
 EigenRule(F) -> EigenRule<F>;
 
+}  // namespace v0_1
 }  // namespace fuller
 
 #endif  // FULLER_STANDARD

@@ -9,6 +9,7 @@
 #include <fuller/tensor/ranks.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 
 /// How a Calibration gathers evidence and applies weights. The defaults are those of the rule's paper.
 struct CalibrationOptions {
@@ -64,4 +65,5 @@ inline void expect_sense(const CalibrationOptions& options, Surface surface) {
 }
 
 }  // namespace detail
+}  // namespace v0_1
 }  // namespace fuller

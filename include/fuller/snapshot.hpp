@@ -17,6 +17,7 @@
 #include <fuller/gates/norms.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 /// What Calibration::diagnostics() would show, on its way to the host. Outlives the calibration.
 class Snapshot {
  public:
@@ -58,4 +59,5 @@ class Snapshot {
   std::optional<Gates> gates_;
 };
 
+}  // namespace v0_1
 }  // namespace fuller

@@ -8,8 +8,10 @@
 #define FULLER_VERSION_PATCH 0
 
 namespace fuller {
+inline namespace v0_1 {
 
 /// The version as `major.minor.patch`.
 inline constexpr const char* version = "0.1.0";
 
+}  // namespace v0_1
 }  // namespace fuller

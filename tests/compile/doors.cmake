@@ -28,6 +28,12 @@ set(plain_headers fuller/version.hpp fuller/eigen.hpp fuller/measure/clock.hpp f
 # What runs steps on a device is entered by name, as cuda and measure are.
 set(by_name "^fuller/(cuda/|measure/|eigen.hpp$|engine/(device_calibrator|device_gate|device_tasks|host_function|host_rules|kernel_gates|kernel_tasks|kernels|nvrtc|scaled_by_aten|steps|stream_gates|stream_tasks)\\.hpp$)")
 
+set(version v0_1)
+if(EXISTS "${INCLUDE}/fuller/version.hpp")
+  file(STRINGS "${INCLUDE}/fuller/version.hpp" numbers REGEX "define FULLER_VERSION_(MAJOR|MINOR)")
+  string(REGEX REPLACE ".*MAJOR ([0-9]+).*MINOR ([0-9]+).*" "v\\1_\\2" version "${numbers}")
+endif()
+
 set(complaints "")
 file(GLOB_RECURSE headers RELATIVE "${INCLUDE}" "${INCLUDE}/fuller/*.hpp" "${INCLUDE}/fuller/*.cuh")
 if(NOT headers)
@@ -58,6 +64,14 @@ foreach(header IN LISTS headers)
   file(STRINGS "${INCLUDE}/${header}" guard REGEX "^#pragma once$")
   if(NOT guard)
     list(APPEND complaints "${header}: no #pragma once")
+  endif()
+
+  # Two versions of the library in one process share nothing: all names live in an inline namespace of the version.
+  file(STRINGS "${INCLUDE}/${header}" opened REGEX "^namespace fuller")
+  file(STRINGS "${INCLUDE}/${header}" versions REGEX "^inline namespace ")
+  list(REMOVE_DUPLICATES versions)
+  if(opened AND NOT versions STREQUAL "inline namespace ${version} {")
+    list(APPEND complaints "${header}: namespace fuller holds '${versions}', not inline namespace ${version}")
   endif()
 
   file(STRINGS "${INCLUDE}/${header}" includes REGEX "^[ \t]*#[ \t]*include")

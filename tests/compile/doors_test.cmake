@@ -65,5 +65,6 @@ expect("does not exist" calibrators/b.hpp "${head}#include <fuller/core/gone.hpp
 expect("only fuller/eigen.hpp knows Eigen" calibrators/b.hpp "${head}#include <Eigen/Core>\n")
 expect("does not lead to fuller/calibrators/e.hpp" calibrators/e.hpp "${head}")
 expect("no room named attic" attic/e.hpp "${head}")
+expect("not inline namespace v0_1" core/a.hpp "${head}namespace fuller {\n}\n")
 expect("no #pragma once" core/a.hpp "${licence}")
 expect("the first line is not the licence" core/a.hpp "#pragma once\n")

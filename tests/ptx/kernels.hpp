@@ -25,6 +25,11 @@ inline std::string demangled(const char* name) {
   for (std::size_t at = out.find("> >"); at != std::string::npos; at = out.find("> >")) {
     out.erase(at + 1, 1);
   }
+  const std::string versioned = "fuller::v";  // the inline namespace: names are compared without
+  for (std::size_t at = out.find(versioned); at != std::string::npos; at = out.find(versioned, at + 1)) {
+    const std::size_t from = at + versioned.size() - 1;
+    out.erase(from, out.find("::", from) + 2 - from);
+  }
   return out;
 }
 

@@ -14,7 +14,9 @@
 #include <fuller/core/error.hpp>
 #include <fuller/tensor/fusion_weight.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// Notes how many of the fusion weight's input channels each branch has; an absent branch has those it had, or those left over.
 inline void note_widths(Modalities& modalities, const std::vector<at::Tensor>& branches, const FusionWeight& fusion) {
@@ -108,4 +110,6 @@ inline std::vector<at::Tensor> gated(const GateContext& context, const std::shar
   return features;
 }
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

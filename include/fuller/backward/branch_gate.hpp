@@ -21,7 +21,9 @@
 #include <fuller/graph/pull_back.hpp>
 #include <fuller/graph/running.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// The joint node on the branch features before the first fusion layer: the same features out.
 ///
@@ -241,4 +243,6 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
   }
 };
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

@@ -11,7 +11,9 @@
 #include <fuller/core/error.hpp>
 #include <fuller/engine/gate_engine.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// @throws Error for a parameter that is in two lists.
 inline void expect_apart(const std::vector<std::vector<at::Tensor>>& branches) {
@@ -50,4 +52,6 @@ void step_gated(Optimizer& optimizer, const std::vector<std::vector<at::Tensor>>
   }
 }
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

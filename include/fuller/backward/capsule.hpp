@@ -7,7 +7,9 @@
 #include <ATen/core/ivalue.h>
 #include <c10/util/intrusive_ptr.h>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// Carries a shared pointer inside an autograd node's saved data.
 template <class T>
@@ -26,4 +28,6 @@ std::shared_ptr<T> open_capsule(const c10::IValue& value) {
   return c10::static_intrusive_pointer_cast<Capsule<T>>(value.toCapsule())->pointer;
 }
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

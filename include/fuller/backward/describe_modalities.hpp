@@ -11,7 +11,9 @@
 #include <fuller/engine/gate_engine.hpp>
 #include <fuller/gates/norms.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// The modalities' part of the diagnostics.
 inline void describe_modalities(const std::vector<std::string>& names, GateNorm norm, const BranchesShown& shown,
@@ -34,4 +36,6 @@ inline void describe_modalities(const std::vector<std::string>& names, GateNorm 
   }
 }
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

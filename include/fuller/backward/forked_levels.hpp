@@ -14,7 +14,9 @@
 #include <fuller/backward/task_fork.hpp>
 #include <fuller/core/error.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// The K levels of a shared representation, once for each task, as outputs of a fork node where any of them is trained.
 inline std::vector<std::vector<at::Tensor>> forked_levels(const std::shared_ptr<State>& state,
@@ -64,4 +66,6 @@ inline std::vector<std::vector<at::Tensor>> forked_levels(const std::shared_ptr<
   return outputs;
 }
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

@@ -15,7 +15,9 @@
 
 // The gradients of fusion weights, on their way to the gates.
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// Takes the norms of the gradient of fusion weight k: of its slices where it is the one of all branches, else of the whole.
 inline void take_norms(GatedPass& pass, std::size_t k, const at::Tensor& gradient) {
@@ -78,4 +80,6 @@ inline bool take_norms_of_all_ranks(GatedPass& pass, bool anything_here) {
   return true;
 }
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

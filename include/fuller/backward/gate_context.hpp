@@ -8,7 +8,9 @@
 #include <fuller/backward/state.hpp>
 #include <fuller/tensor/ranks.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// All that gates see of the calibration they belong to.
 class GateContext {
@@ -28,4 +30,6 @@ class GateContext {
   std::shared_ptr<State> state_;
 };
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

@@ -16,7 +16,9 @@
 #include <fuller/core/error.hpp>
 #include <fuller/graph/libtorch.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// Sets the heads' `.grad` aside while one backward runs, so that what this backward adds can be told apart, weighted, and added
 /// to what was there.
@@ -135,4 +137,6 @@ class HeadGradients {
   bool finished_ = false;
 };
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

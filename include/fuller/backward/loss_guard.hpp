@@ -14,7 +14,9 @@
 #include <fuller/graph/libtorch.hpp>
 #include <fuller/graph/running.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// Sees the gradient that arrives at one task's loss: the loss sum's and nothing else.
 ///
@@ -52,4 +54,6 @@ class LossGuard : public FunctionPreHook {
   std::string task_;
 };
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

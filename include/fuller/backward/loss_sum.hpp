@@ -21,7 +21,9 @@
 #include <fuller/graph/libtorch.hpp>
 #include <fuller/graph/running.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// A loss sum's step, as its node holds it. The edges lead to the fork's node, which must therefore not hold them too.
 struct SummedStep {
@@ -311,4 +313,6 @@ struct LossSum : torch::autograd::Function<LossSum> {
   }
 };
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

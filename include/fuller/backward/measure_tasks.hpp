@@ -19,7 +19,9 @@
 
 // What the fork's node shows the engine.
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 inline bool any_defined(const std::vector<at::Tensor>& tensors) {
   return std::any_of(tensors.begin(), tensors.end(), [](const at::Tensor& tensor) { return tensor.defined(); });
@@ -111,4 +113,6 @@ inline void weigh(State& state, Step& step, StepEvidence shown) {
   state.show(step);
 }
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

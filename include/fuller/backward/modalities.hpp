@@ -21,7 +21,9 @@
 #include <fuller/graph/walk.hpp>
 #include <fuller/tensor/fusion_weight.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// What the modality level keeps from step to step, but for the engine's numbers.
 struct Modalities {
@@ -103,4 +105,6 @@ struct GatedPass {
   }
 };
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

@@ -16,7 +16,9 @@
 #include <fuller/core/error.hpp>
 #include <fuller/graph/walk.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// Tells gates on updates that an optimiser has passed by: each branch's parameters beyond the gate, and the versions, and on
 /// the CPU a few of the values, that they had when the gates moved. (LibTorch's SGD writes through `data()`, which leaves the
@@ -124,4 +126,6 @@ class PendingUpdates {
   std::vector<std::vector<Parameter>> of_branches_;
 };
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

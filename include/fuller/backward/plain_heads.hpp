@@ -19,7 +19,9 @@
 
 // What heads get that are not to be weighted, where the losses are: the gradients of the unweighted losses.
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// The calibration's gates that the running backward passes, and the parameters beyond them: what those get is not known before
 /// the gates are.
@@ -111,4 +113,6 @@ inline void put_plain_beyond(State& state, const GatesOnTheWay& on_the_way, cons
   }
 }
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

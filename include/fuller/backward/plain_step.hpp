@@ -16,7 +16,9 @@
 #include <fuller/tensor/ranks.hpp>
 #include <fuller/tensor/reductions.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// Tells, once for each calibration and through LibTorch's warnings, that a step is a plain sum.
 inline void say_plain(State& state) {
@@ -105,4 +107,6 @@ inline torch::autograd::variable_list plain_losses(State& state, Step& step, con
   return to_losses;
 }
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

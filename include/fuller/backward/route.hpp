@@ -14,7 +14,9 @@
 
 #include <fuller/backward/state.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// The open step whose fork one of the losses reaches, or null.
 inline std::shared_ptr<Step> step_of(const State& state, const std::vector<Edge>& loss_edges) {
@@ -349,4 +351,6 @@ inline void choose_route(State& state, const Step& step, Summed& summed, const s
   summed.seen = std::move(seen);
 }
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

@@ -20,7 +20,9 @@
 #include <fuller/engine/record.hpp>
 #include <fuller/gates/modality_gate.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 inline constexpr std::int64_t state_version = 1;
 
@@ -191,4 +193,6 @@ void read_state(Archive& archive, const Plan& plan, Memory& memory, Modalities* 
   memory.rule = std::move(rule_state);
 }
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

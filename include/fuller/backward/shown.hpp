@@ -14,7 +14,9 @@
 
 // How what a step showed and did becomes diagnostics.
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// Which policies decided about a task.
 inline std::string policies_that_acted(const Plan& plan, const Diagnostics& out) {
@@ -110,4 +112,6 @@ inline void describe_tasks(const Plan& plan, const ParameterNames& names, const 
   }
 }
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

@@ -19,7 +19,9 @@
 #include <fuller/engine/task_engine.hpp>
 #include <fuller/tensor/parameter_names.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 struct GatedPass;
 
@@ -145,4 +147,6 @@ struct StepOfState {
   std::shared_ptr<Step> step;
 };
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

@@ -15,7 +15,9 @@
 #include <fuller/graph/walk.hpp>
 #include <fuller/tensor/parameter_names.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// What a step's graph showed, for the diagnostics: parameters are not kept alive.
 struct Seen {
@@ -88,4 +90,6 @@ struct Step {
   const Node* fork_node() const { return forked == nullptr ? nullptr : forked->node; }
 };
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

@@ -17,7 +17,9 @@
 #include <fuller/backward/state.hpp>
 #include <fuller/core/error.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// The sum of T losses, in the order of the tasks, from a node at which their backward is calibrated.
 inline at::Tensor summed_losses(const std::shared_ptr<State>& state, const std::vector<at::Tensor>& losses) {
@@ -76,4 +78,6 @@ inline at::Tensor summed_losses(const std::shared_ptr<State>& state, const std::
   return constant.defined() ? total + constant : total;
 }
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

@@ -14,7 +14,9 @@
 #include <fuller/graph/last_layer.hpp>
 #include <fuller/graph/walk.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// Every trained leaf upstream of the roots.
 inline std::vector<at::Tensor> leaves_upstream(const std::vector<Edge>& roots) {
@@ -124,4 +126,6 @@ inline void choose_surface(const State& state, Forked& forked, const std::vector
   }
 }
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

@@ -17,7 +17,9 @@
 #include <fuller/tensor/ranks.hpp>
 #include <fuller/tensor/reductions.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// The node at the shared representation: K levels in, an alias of each for each of the T tasks out.
 ///
@@ -113,4 +115,6 @@ struct TaskFork : torch::autograd::Function<TaskFork> {
   }
 };
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

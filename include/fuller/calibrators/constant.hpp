@@ -5,6 +5,7 @@
 #include <fuller/calibrators/rule.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 
 struct ConstantOptions {
   /// T weights, finite and >= 0. Required.
@@ -44,4 +45,5 @@ struct Constant {
   }
 };
 
+}  // namespace v0_1
 }  // namespace fuller

@@ -11,6 +11,7 @@
 #include <fuller/core/lanes.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 
 struct DTPOptions {
   /// The focusing exponent, >= 0; 0 is uniform. The paper: 2 (BEVFormer), 4 (CelebA, 40 tasks), 1 (CIFAR-100, 20 tasks).
@@ -103,4 +104,5 @@ struct DTP {
   }
 };
 
+}  // namespace v0_1
 }  // namespace fuller

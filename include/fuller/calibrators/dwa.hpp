@@ -9,6 +9,7 @@
 #include <fuller/core/floating.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 
 struct DWAOptions {
   /// tau > 0: the larger, the closer to equal weights.
@@ -96,4 +97,5 @@ struct DWA {
   }
 };
 
+}  // namespace v0_1
 }  // namespace fuller

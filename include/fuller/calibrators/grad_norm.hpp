@@ -8,6 +8,7 @@
 #include <fuller/core/floating.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 
 struct GradNormOptions {
   enum class Optimizer { sgd, adam };
@@ -204,4 +205,5 @@ struct GradNorm {
   }
 };
 
+}  // namespace v0_1
 }  // namespace fuller

@@ -10,6 +10,7 @@
 #include <fuller/core/scratch.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 
 struct IMTL_G_Options {
   /// What becomes of negative weights, which can arise from three tasks on.
@@ -175,4 +176,5 @@ struct IMTL_G {
   }
 };
 
+}  // namespace v0_1
 }  // namespace fuller

@@ -6,6 +6,7 @@
 #include <fuller/core/task_vector.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 
 /// What the weights of a step add up to.
 enum class WeightSum {
@@ -62,4 +63,5 @@ inline void require_task_count(const char* rule, int tasks) {
 }
 
 }  // namespace detail
+}  // namespace v0_1
 }  // namespace fuller

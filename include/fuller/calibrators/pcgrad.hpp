@@ -8,6 +8,7 @@
 #include <fuller/core/scratch.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 
 struct PCGradOptions {
   /// Key of the random orders; the same on every rank.
@@ -99,4 +100,5 @@ struct PCGrad {
   }
 };
 
+}  // namespace v0_1
 }  // namespace fuller

@@ -8,6 +8,7 @@
 #include <fuller/core/lanes.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 
 /// Where the task gradients that a rule compares are taken.
 enum class Surface {
@@ -67,4 +68,5 @@ struct rule_checks_state<Rule,
     : std::true_type {};
 
 }  // namespace detail
+}  // namespace v0_1
 }  // namespace fuller

@@ -12,6 +12,7 @@
 #include <fuller/core/lanes.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 
 /// A stretch of training in which one task is favoured, or none.
 struct Phase {
@@ -125,4 +126,5 @@ inline PhaseSchedule vel_to_seg(std::int64_t epochs, int segmentation, int veloc
   return favour_in_turn(epochs, velocity, segmentation, probability);
 }
 
+}  // namespace v0_1
 }  // namespace fuller

@@ -5,6 +5,7 @@
 #include <fuller/calibrators/rule.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 
 struct UniformOptions {
   /// `tasks`: weight 1 each, the plain sum of the losses. `one`: their mean.
@@ -42,4 +43,5 @@ struct Uniform {
   }
 };
 
+}  // namespace v0_1
 }  // namespace fuller

@@ -11,6 +11,7 @@
 #include <fuller/core/task_vector.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 
 /// What a task gets in a step without the others.
 enum class Missing {
@@ -313,4 +314,5 @@ Weighting(Rule) -> Weighting<Rule>;
 template <class Rule>
 Weighting(Rule, WeightingOptions) -> Weighting<Rule>;
 
+}  // namespace v0_1
 }  // namespace fuller

@@ -9,6 +9,7 @@
 #include <fuller/core/scratch.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 
 struct WPCGradOptions {
   /// Key of the random orders; the same on every rank.
@@ -215,4 +216,5 @@ WPCGrad(WPCGradOptions)->WPCGrad<DTP>;
 template <class Distribution>
 WPCGrad(Distribution, WPCGradOptions) -> WPCGrad<Distribution>;
 
+}  // namespace v0_1
 }  // namespace fuller

@@ -6,6 +6,7 @@
 #include <fuller/core/host_device.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 namespace detail {
 
 /// Mean losses of the last two epochs that ended, per task, over a rule's flat state.
@@ -86,4 +87,5 @@ class EpochMeans {
 };
 
 }  // namespace detail
+}  // namespace v0_1
 }  // namespace fuller

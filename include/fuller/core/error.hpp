@@ -6,6 +6,7 @@
 #include <string>
 
 namespace fuller {
+inline namespace v0_1 {
 
 /// What fuller throws: a use of the library that cannot be right. The message names the task, tensor, shape or option, and the
 /// way out.
@@ -50,4 +51,5 @@ template <class... Parts>
 }
 
 }  // namespace detail
+}  // namespace v0_1
 }  // namespace fuller

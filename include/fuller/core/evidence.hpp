@@ -7,6 +7,7 @@
 #include <fuller/core/host_device.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 
 /// Stands for a number of tasks (or branches) that is known at run time only.
 inline constexpr int dynamic = -1;
@@ -65,4 +66,5 @@ struct BranchEvidence {
   }
 };
 
+}  // namespace v0_1
 }  // namespace fuller

@@ -6,6 +6,7 @@
 #include <fuller/core/host_device.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 namespace detail {
 
 // Constants, because the functions of <limits> and the predicates of <cmath> cannot all be called in device code.
@@ -35,4 +36,5 @@ FULLER_HD constexpr double scaled_twice(double x, double s_i, double s_j) {
 }
 
 }  // namespace detail
+}  // namespace v0_1
 }  // namespace fuller

@@ -4,6 +4,7 @@
 #include <fuller/core/host_device.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 
 /// The one lane that a rule runs on when it runs on the host, or on a single CUDA thread.
 ///
@@ -16,4 +17,5 @@ struct Serial {
   FULLER_HD constexpr void sync() const {}
 };
 
+}  // namespace v0_1
 }  // namespace fuller

@@ -4,6 +4,7 @@
 #include <fuller/core/host_device.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 namespace detail {
 
 /// Exchanges rows and columns k < p of a symmetric matrix of which the upper triangle is there, and entries k and p of b.
@@ -98,4 +99,5 @@ FULLER_HD bool solve_positive_definite(Lanes lanes, int n, double* A, double* b,
 }
 
 }  // namespace detail
+}  // namespace v0_1
 }  // namespace fuller

@@ -7,6 +7,7 @@
 #include <fuller/core/host_device.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 namespace detail {
 
 /// Writes the numbers of the present tasks to `index`, ascending, and returns how many there are. Rules work on these K tasks
@@ -55,4 +56,5 @@ FULLER_HD void clear_absent(Lanes lanes, const Evidence<Tasks>& evidence, double
 }
 
 }  // namespace detail
+}  // namespace v0_1
 }  // namespace fuller

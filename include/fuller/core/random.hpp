@@ -7,6 +7,7 @@
 #include <fuller/core/host_device.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 
 /// Four random words.
 struct PhiloxBlock {
@@ -71,4 +72,5 @@ FULLER_HD inline double gumbel_key(double log_p, std::uint64_t seed, std::int64_
   return log_p - std::log(-std::log(uniform_double(words.word[0], words.word[1])));
 }
 
+}  // namespace v0_1
 }  // namespace fuller

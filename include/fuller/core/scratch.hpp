@@ -6,6 +6,7 @@
 #include <fuller/core/host_device.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 namespace detail {
 
 /// How many doubles hold `count` bytes.
@@ -31,4 +32,5 @@ class Scratch {
 };
 
 }  // namespace detail
+}  // namespace v0_1
 }  // namespace fuller

@@ -8,6 +8,7 @@
 #include <fuller/core/host_device.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 
 /// One number per task, as an option of a rule: at most 64, held in place, so that a rule can be a kernel argument. Empty means
 /// "not given".
@@ -38,4 +39,5 @@ class TaskVector {
   int size_ = 0;
 };
 
+}  // namespace v0_1
 }  // namespace fuller

@@ -7,6 +7,7 @@
 #include <memory>
 
 namespace fuller {
+inline namespace v0_1 {
 namespace cpu {
 
 /// Runs f(begin, end) in the calling thread. Kernels take any callable of this shape, `at::parallel_for` included: f may be
@@ -77,4 +78,5 @@ class Scratch {
 
 }  // namespace detail
 }  // namespace cpu
+}  // namespace v0_1
 }  // namespace fuller

@@ -5,6 +5,7 @@
 #include <cstring>
 
 namespace fuller {
+inline namespace v0_1 {
 namespace cpu {
 
 /// IEEE binary16 as its 16 bits; `c10::Half` has the same layout.
@@ -82,4 +83,5 @@ inline BFloat16 to_bfloat16(float x) {
 }
 
 }  // namespace cpu
+}  // namespace v0_1
 }  // namespace fuller

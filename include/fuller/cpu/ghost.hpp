@@ -10,6 +10,7 @@
 #include <fuller/cpu/row_products.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 namespace cpu {
 namespace detail {
 
@@ -228,4 +229,5 @@ void add_ghost_gram(const X* x, std::int64_t rows, std::int64_t inputs, const D*
 }
 
 }  // namespace cpu
+}  // namespace v0_1
 }  // namespace fuller

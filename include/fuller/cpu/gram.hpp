@@ -9,6 +9,7 @@
 #include <fuller/cpu/gram_tile.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 namespace cpu {
 namespace detail {
 
@@ -161,4 +162,5 @@ void add_gram(const T* const* arrays, int tasks, std::int64_t n, double* gram, c
 }
 
 }  // namespace cpu
+}  // namespace v0_1
 }  // namespace fuller

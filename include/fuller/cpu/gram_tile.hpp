@@ -12,6 +12,7 @@
 // some tasks is, bit for bit, a part of the Gram matrix of more of them.
 
 namespace fuller {
+inline namespace v0_1 {
 namespace cpu {
 namespace detail {
 
@@ -231,4 +232,5 @@ inline void cross_tile(Isa isa, const double* const* a, int height, const double
 
 }  // namespace detail
 }  // namespace cpu
+}  // namespace v0_1
 }  // namespace fuller

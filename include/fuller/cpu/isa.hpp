@@ -13,6 +13,7 @@
 #endif
 
 namespace fuller {
+inline namespace v0_1 {
 namespace cpu {
 
 /// Which variant of a kernel runs. Every variant sums in the same order, so for float and half inputs, whose products are exact
@@ -41,4 +42,5 @@ inline Isa best_isa() {
 }
 
 }  // namespace cpu
+}  // namespace v0_1
 }  // namespace fuller

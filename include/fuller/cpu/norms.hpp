@@ -8,6 +8,7 @@
 #include <fuller/cpu/widen.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 namespace cpu {
 namespace detail {
 
@@ -171,4 +172,5 @@ void add_slice_squared_norms(const T* weight, std::int64_t outer, const std::int
 }
 
 }  // namespace cpu
+}  // namespace v0_1
 }  // namespace fuller

@@ -9,6 +9,7 @@
 #include <fuller/cpu/gram_tile.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 namespace cpu {
 namespace detail {
 
@@ -89,4 +90,5 @@ void row_products(const T* x, std::int64_t count, std::int64_t length, bool with
 
 }  // namespace detail
 }  // namespace cpu
+}  // namespace v0_1
 }  // namespace fuller

@@ -12,6 +12,7 @@
 #include <fuller/cpu/isa.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 namespace cpu {
 namespace detail {
 
@@ -210,4 +211,5 @@ void weighted_sum(const T* const* arrays, const double* weights, int count, std:
 }
 
 }  // namespace cpu
+}  // namespace v0_1
 }  // namespace fuller

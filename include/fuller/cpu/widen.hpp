@@ -9,6 +9,7 @@
 // Loads that turn elements of any type into double vectors, exactly. No alignment is asked for.
 
 namespace fuller {
+inline namespace v0_1 {
 namespace cpu {
 namespace detail {
 
@@ -83,4 +84,5 @@ void widen(Isa isa, const T* from, std::int64_t n, double* to) {
 
 }  // namespace detail
 }  // namespace cpu
+}  // namespace v0_1
 }  // namespace fuller

@@ -8,6 +8,7 @@
 #include <fuller/cuda/unroll.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 namespace cuda {
 namespace detail {
 
@@ -74,4 +75,5 @@ FULLER_HD bool is_last_block(const Block& block, unsigned* ticket) {
 
 }  // namespace detail
 }  // namespace cuda
+}  // namespace v0_1
 }  // namespace fuller

@@ -13,6 +13,7 @@
 #include <fuller/gates/gates.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 namespace cuda {
 
 template <class... Rules>
@@ -167,4 +168,5 @@ FULLER_HD void run_gate(Lanes lanes, const GateCall& call, double* shared, int s
 }
 
 }  // namespace cuda
+}  // namespace v0_1
 }  // namespace fuller

@@ -8,6 +8,7 @@
 #include <fuller/cuda/partition.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 namespace cuda {
 
 /// The 32 lanes of a warp, as a rule takes them.
@@ -37,4 +38,5 @@ struct DeviceBlock {
 
 }  // namespace detail
 }  // namespace cuda
+}  // namespace v0_1
 }  // namespace fuller

@@ -7,6 +7,7 @@
 #include <fuller/core/host_device.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 namespace cuda {
 
 /// What a tensor's elements are.
@@ -106,4 +107,5 @@ FULLER_HD inline void narrow(float x, Half& out) {
 
 }  // namespace detail
 }  // namespace cuda
+}  // namespace v0_1
 }  // namespace fuller

@@ -11,6 +11,7 @@
 #include <fuller/cuda/vector.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 namespace cuda {
 namespace detail {
 
@@ -315,4 +316,5 @@ struct ManyTasks {
 
 }  // namespace detail
 }  // namespace cuda
+}  // namespace v0_1
 }  // namespace fuller

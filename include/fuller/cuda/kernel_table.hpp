@@ -4,6 +4,7 @@
 #include <fuller/cuda/requests.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 namespace cuda {
 
 /// What the compiled unit offers to code that was compiled without CUDA. `stream` is a cudaStream_t of the current device;
@@ -25,4 +26,5 @@ __attribute__((visibility("hidden"))) inline const KernelTable*& linked_kernels(
 }
 
 }  // namespace cuda
+}  // namespace v0_1
 }  // namespace fuller

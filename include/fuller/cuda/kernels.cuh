@@ -16,6 +16,7 @@
 // from this has kernels of its own, for its own architectures.
 
 namespace fuller {
+inline namespace v0_1 {
 namespace cuda {
 namespace detail {
 
@@ -137,4 +138,5 @@ static inline Outcome run(const GateCall& call, cudaStream_t stream) { return su
 #endif
 
 }  // namespace cuda
+}  // namespace v0_1
 }  // namespace fuller

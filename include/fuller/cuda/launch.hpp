@@ -17,6 +17,7 @@
 //   bool sum<Kernel>(blocks, SumArguments), scale<Kernel>(blocks, ScaleArguments), call(RuleCall), call(GateCall)
 
 namespace fuller {
+inline namespace v0_1 {
 namespace cuda {
 namespace detail {
 
@@ -176,4 +177,5 @@ Outcome submit(const GateCall& call, const Launcher& launcher) {
 }
 
 }  // namespace cuda
+}  // namespace v0_1
 }  // namespace fuller

@@ -6,6 +6,7 @@
 #include <fuller/core/host_device.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 namespace cuda {
 namespace detail {
 
@@ -87,4 +88,5 @@ FULLER_HD constexpr std::int64_t offset_of(std::int64_t e, int dims, const Size*
 
 }  // namespace detail
 }  // namespace cuda
+}  // namespace v0_1
 }  // namespace fuller

@@ -10,6 +10,7 @@
 #include <fuller/cuda/views.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 namespace cuda {
 
 /// How a request ended. A refusal has launched nothing.
@@ -144,4 +145,5 @@ inline std::int64_t norm_workspace(std::int64_t elements) {
 }
 
 }  // namespace cuda
+}  // namespace v0_1
 }  // namespace fuller

@@ -11,6 +11,7 @@
 #include <fuller/cuda/views.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 namespace cuda {
 namespace detail {
 
@@ -178,4 +179,5 @@ struct SliceScales {
 
 }  // namespace detail
 }  // namespace cuda
+}  // namespace v0_1
 }  // namespace fuller

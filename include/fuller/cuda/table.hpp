@@ -10,6 +10,7 @@
 #include <fuller/cuda/views.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 namespace cuda {
 namespace detail {
 
@@ -131,4 +132,5 @@ FULLER_HD Words load_elements(const Table& table, int k, int i, std::int64_t e, 
 
 }  // namespace detail
 }  // namespace cuda
+}  // namespace v0_1
 }  // namespace fuller

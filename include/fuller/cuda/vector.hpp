@@ -9,6 +9,7 @@
 #include <fuller/cuda/unroll.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 namespace cuda {
 namespace detail {
 
@@ -106,4 +107,5 @@ FULLER_HD void store_some(const Words& words, T* to, int count, bool aligned) {
 
 }  // namespace detail
 }  // namespace cuda
+}  // namespace v0_1
 }  // namespace fuller

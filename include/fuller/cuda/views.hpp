@@ -4,6 +4,7 @@
 #include <cstdint>
 
 namespace fuller {
+inline namespace v0_1 {
 namespace cuda {
 
 /// A tensor as memory: where it begins and how it is laid out. Owns nothing.
@@ -121,4 +122,5 @@ inline bool walk_together(const TensorView* views, int count, Together& out) {
 
 }  // namespace detail
 }  // namespace cuda
+}  // namespace v0_1
 }  // namespace fuller

@@ -11,6 +11,7 @@
 #include <fuller/cuda/vector.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 namespace cuda {
 namespace detail {
 
@@ -117,4 +118,5 @@ struct WeightedSum {
 
 }  // namespace detail
 }  // namespace cuda
+}  // namespace v0_1
 }  // namespace fuller

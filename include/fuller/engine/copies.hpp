@@ -12,7 +12,9 @@
 #include <c10/core/Event.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// Copies numbers from a device (or to one); waits.
 template <class T>
@@ -57,4 +59,6 @@ class PinnedCopy {
   std::optional<c10::Event> arrived_;
 };
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

@@ -20,6 +20,7 @@
 #include <fuller/engine/kernels.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 
 /// A rule under its policies that lives on a device: evidence, weights and state stay there, in tensors that keep their
 /// addresses, so that a step made of weigh() and weighted_sum() has no wait and can be captured in a CUDA graph.
@@ -179,6 +180,7 @@ class DeviceCalibrator {
   std::vector<at::Tensor> outgrown_;  // a graph captured earlier may hold their addresses
 };
 
+}  // namespace v0_1
 }  // namespace fuller
 
 #endif  // FULLER_STANDARD

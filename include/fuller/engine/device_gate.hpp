@@ -16,6 +16,7 @@
 #include <fuller/engine/kernels.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 
 /// A gate law that lives on a device, as DeviceCalibrator does: no wait, tensors that keep their addresses, may be captured.
 class DeviceGate {
@@ -144,4 +145,5 @@ class DeviceGate {
   std::vector<at::Tensor> outgrown_;  // a graph captured earlier may hold their addresses
 };
 
+}  // namespace v0_1
 }  // namespace fuller

@@ -13,7 +13,9 @@
 #include <fuller/engine/plan.hpp>
 #include <fuller/engine/task_engine.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// What the engines on a device have in common: a record of which the numbers are there, and the rest here.
 class DeviceTasks : public TaskEngine {
@@ -65,4 +67,6 @@ class DeviceTasks : public TaskEngine {
   Outcome last_;
 };
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

@@ -9,6 +9,7 @@
 #include <fuller/engine/task_engine.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 
 /// Makes the engines of one calibration: what Calibration::use() is given.
 class Engines {
@@ -24,4 +25,5 @@ class Engines {
   virtual std::shared_ptr<detail::GateEngine> gates(const detail::GateLaw& law) const = 0;
 };
 
+}  // namespace v0_1
 }  // namespace fuller

@@ -9,7 +9,9 @@
 #include <fuller/calibrators/weighting.hpp>
 #include <fuller/core/error.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// What NonFinite::throw_error throws for.
 inline bool is_failure(Condition condition) { return condition == Condition::zero || condition == Condition::non_finite; }
@@ -30,4 +32,6 @@ inline void expect_no_failure(std::int64_t step, const std::vector<std::string>&
   }
 }
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

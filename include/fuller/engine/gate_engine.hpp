@@ -17,7 +17,9 @@
 // Where the arithmetic of gates runs: on the host (host_gates.hpp), by kernels on a device (kernel_gates.hpp), or on the host in
 // a device's order (stream_gates.hpp).
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// What the host knows of the branches of a step beside their norms.
 struct BranchesShown {
@@ -121,4 +123,6 @@ class GateEngine {
   GateLayout layout_;
 };
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

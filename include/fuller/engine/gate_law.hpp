@@ -13,7 +13,9 @@
 #include <fuller/core/lanes.hpp>
 #include <fuller/gates/law.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// A gate law for so many branches, of a type chosen at run time; immutable.
 class GateLaw {
@@ -109,4 +111,6 @@ class GateLaw {
   std::shared_ptr<const Call> call_;
 };
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

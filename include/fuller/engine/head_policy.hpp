@@ -6,7 +6,9 @@
 #include <fuller/calibrators/rule.hpp>
 #include <fuller/calibrators/weighting.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// What heads get: the rule's weights under ApplyTo::all. Otherwise their plain gradient, but for a task that the policy leaves
 /// out, which trains its head in no case.
@@ -36,4 +38,6 @@ struct HeadPolicy {
   bool leaves_out() const { return non_finite != NonFinite::propagate; }
 };
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

@@ -28,6 +28,7 @@
 // Functions of the host in the order of a device's stream.
 
 namespace fuller {
+inline namespace v0_1 {
 
 /// Puts `function(argument)` into a stream: it is called, in a thread of the driver's, when all that was put there before is
 /// done, and what is put there later waits for it. In a captured stream it is called at each replay. False where that failed.
@@ -212,4 +213,5 @@ inline HostLauncher cuda_host_launcher(const char* library = "libcuda.so.1") {
   };
 }
 
+}  // namespace v0_1
 }  // namespace fuller

@@ -15,7 +15,9 @@
 #include <fuller/engine/gate_engine.hpp>
 #include <fuller/tensor/reductions.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// Runs a law on numbers of the host.
 class LawOnHost {
@@ -79,4 +81,6 @@ class HostGates final : public GateEngine {
   GateMemory memory_;
 };
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

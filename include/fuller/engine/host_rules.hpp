@@ -15,6 +15,7 @@
 // Steps on a device without kernels of ours: ATen forms the evidence there, the rule runs on the host in the order of the stream.
 
 namespace fuller {
+inline namespace v0_1 {
 namespace detail {
 
 class StreamEngines final : public Engines {
@@ -51,6 +52,7 @@ inline std::shared_ptr<const Engines> host_rules_on(at::Device device, HostLaunc
 /// @throws Error where there is no driver.
 inline std::shared_ptr<const Engines> host_rules_on(at::Device device) { return host_rules_on(device, cuda_host_launcher()); }
 
+}  // namespace v0_1
 }  // namespace fuller
 
 #endif  // FULLER_STANDARD

@@ -23,7 +23,9 @@
 #include <fuller/tensor/ranks.hpp>
 #include <fuller/tensor/reductions.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// The tasks' level on the host: evidence is brought there, wherever the tensors are, and the rule runs at once.
 class HostTasks final : public TaskEngine {
@@ -168,4 +170,6 @@ class HostTasks final : public TaskEngine {
   std::vector<double> scratch_;
 };
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

@@ -22,7 +22,9 @@
 #include <fuller/engine/gate_engine.hpp>
 #include <fuller/engine/kernels.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// Gates by DeviceGate and the kernels beside it.
 class KernelGates final : public GateEngine {
@@ -94,6 +96,8 @@ inline std::shared_ptr<GateEngine> gates_by_kernels(const GateLaw& law, KernelSo
   return std::make_shared<KernelGates>(law, std::move(kernels), std::move(*gate));
 }
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller
 
 #endif  // FULLER_STANDARD

@@ -27,7 +27,9 @@
 #include <fuller/engine/failures.hpp>
 #include <fuller/engine/kernels.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// The tasks' level by DeviceCalibrator and the kernels beside it.
 class KernelTasks final : public DeviceTasks {
@@ -172,6 +174,8 @@ std::optional<DeviceCalibrator> calibrator_of(const TaskRule& rule, int tasks, a
   return made;
 }
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller
 
 #endif  // FULLER_STANDARD

@@ -23,6 +23,7 @@
 #endif
 
 namespace fuller {
+inline namespace v0_1 {
 
 /// Kernels, and the stream that they are put into.
 struct DeviceKernels {
@@ -37,7 +38,7 @@ using KernelSource = std::function<DeviceKernels()>;
 #if defined(FULLER_DEVICE_KERNELS)
 /// The kernels linked into this program, in the current stream of the current device, which must be the tensors'.
 /// @throws Error where fuller_add_cuda_kernels() was not called for this program or shared library.
-inline DeviceKernels device_kernels() {
+__attribute__((visibility("hidden"))) inline DeviceKernels device_kernels() {
   if (cuda::linked_kernels() == nullptr) {
     detail::fail("the CUDA kernels are not linked into this library; call fuller_add_cuda_kernels() for it");
   }
@@ -253,4 +254,5 @@ inline at::Tensor scaled(const DeviceKernels& kernels, const at::Tensor& tensor,
   return out;
 }
 
+}  // namespace v0_1
 }  // namespace fuller

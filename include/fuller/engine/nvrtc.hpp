@@ -34,6 +34,7 @@
 // Neither it nor the driver is linked or included; both are looked for when the kernels are asked for.
 
 namespace fuller {
+inline namespace v0_1 {
 
 struct NvrtcOptions {
   /// The folder that holds fuller/cuda/kernels.cuh; where this header was when the program was compiled, unless given.
@@ -77,9 +78,9 @@ template <class T> struct vector {  // options are made on the host
   const T& operator[](size_t) const;
 };
 }
-namespace fuller { namespace detail {
+namespace fuller { inline namespace v0_1 { namespace detail {
 template <class... Parts> [[noreturn]] void fail(const Parts&...) { while (true) __trap(); }
-} }
+} } }
 #include <fuller/cuda/kernels.cuh>
 )";
 
@@ -366,6 +367,7 @@ inline KernelSource kernels_by_nvrtc(at::Device device, const NvrtcOptions& opti
   };
 }
 
+}  // namespace v0_1
 }  // namespace fuller
 
 #endif  // FULLER_STANDARD

@@ -9,7 +9,9 @@
 
 #include <fuller/calibrators/weighting.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// What a rule said of one step, one entry per task.
 struct Verdict {
@@ -34,4 +36,6 @@ struct Outcome {
   at::Tensor device_heads;  ///< [T] doubles, what heads are weighted with, where the verdict is on a device: then it is not here
 };
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

@@ -11,7 +11,9 @@
 #include <fuller/engine/task_rule.hpp>
 #include <fuller/options.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// What a calibration was made with: never changes.
 struct Plan {
@@ -34,4 +36,6 @@ struct Plan {
   }
 };
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

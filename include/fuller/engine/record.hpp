@@ -11,7 +11,9 @@
 #include <fuller/calibrators/weighting.hpp>
 #include <fuller/engine/outcome.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// What a calibration keeps from step to step, and save() writes.
 struct Memory {
@@ -83,4 +85,6 @@ struct RecordLayout {
   }
 };
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

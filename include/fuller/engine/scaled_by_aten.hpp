@@ -5,7 +5,9 @@
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// `tensor` times a number on the device, a tensor of its own: by selection, 0 gives zeros, NaN or not, and 1 the same bits. Half
 /// types are multiplied as float.
@@ -21,4 +23,6 @@ inline at::Tensor scaled_by_aten(const at::Tensor& tensor, const at::Tensor& fac
   return at::where(factor.eq(0), at::zeros({}, tensor.options()), product);
 }
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

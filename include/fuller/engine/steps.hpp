@@ -15,6 +15,7 @@
 #include <fuller/engine/kernels.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 
 namespace detail {
 
@@ -53,12 +54,13 @@ inline std::shared_ptr<const Engines> steps_on(at::Device device, KernelSource k
 /// The same by the kernels linked into this program, in whichever stream is current:
 /// `calibration.use(fuller::steps_on(at::kCUDA))`.
 /// @throws Error where fuller_add_cuda_kernels() was not called for this program or shared library.
-inline std::shared_ptr<const Engines> steps_on(at::Device device) {
+__attribute__((visibility("hidden"))) inline std::shared_ptr<const Engines> steps_on(at::Device device) {
   static_cast<void>(device_kernels());
   return steps_on(device, [] { return device_kernels(); });
 }
 #endif
 
+}  // namespace v0_1
 }  // namespace fuller
 
 #endif  // FULLER_STANDARD

@@ -26,7 +26,9 @@
 #include <fuller/engine/scaled_by_aten.hpp>
 #include <fuller/tensor/reductions.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// Gates whose law runs on the host when a device's stream comes to it: ATen forms the norms and scales the gradients there.
 class StreamGates final : public GateEngine {
@@ -82,6 +84,8 @@ class StreamGates final : public GateEngine {
   at::Tensor scales_;
 };
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller
 
 #endif  // FULLER_STANDARD

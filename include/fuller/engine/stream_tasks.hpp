@@ -27,7 +27,9 @@
 #include <fuller/engine/scaled_by_aten.hpp>
 #include <fuller/tensor/reductions.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// What the host knows of a step when it puts the rule into the stream.
 struct TaskQuestion {
@@ -230,6 +232,8 @@ class StreamTasks final : public DeviceTasks {
   HostRoundTrip<TaskQuestion> trip_;
 };
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller
 
 #endif  // FULLER_STANDARD

@@ -13,7 +13,9 @@
 #include <fuller/engine/copies.hpp>
 #include <fuller/engine/record.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// A list of tensors for each task; the list of an absent task holds undefined tensors or none.
 using TaskTensors = std::vector<std::vector<at::Tensor>>;
@@ -129,4 +131,6 @@ class TaskEngine {
   std::int64_t epochs_ = 0;
 };
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

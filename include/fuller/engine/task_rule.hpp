@@ -12,7 +12,9 @@
 #include <fuller/core/evidence.hpp>
 #include <fuller/engine/outcome.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// A rule with its policies, of a type chosen at run time. It keeps nothing from step to step: state and scratch are the
 /// caller's.
@@ -85,4 +87,6 @@ class TaskRule {
   std::shared_ptr<const Call> call_;
 };
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

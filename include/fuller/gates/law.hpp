@@ -9,6 +9,7 @@
 #include <fuller/gates/norms.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 
 /// What a gate is multiplied with.
 enum class GateTarget {
@@ -118,4 +119,5 @@ bool gate_only_measures(const Law& law) {
 }
 
 }  // namespace detail
+}  // namespace v0_1
 }  // namespace fuller

@@ -13,6 +13,7 @@
 #include <fuller/gates/norms.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 
 /// sigma where the branch is ahead, r = x / y > 1.
 enum class GateShape {
@@ -132,4 +133,5 @@ struct ModalityGate {
   }
 };
 
+}  // namespace v0_1
 }  // namespace fuller

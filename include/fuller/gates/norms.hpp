@@ -8,6 +8,7 @@
 #include <fuller/core/host_device.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 
 /// How large a branch's gradient is called.
 enum class GateNorm {
@@ -61,4 +62,5 @@ FULLER_HD double gamma_modal(const BranchEvidence<Branches>& evidence, GateNorm 
   return largest > 0 ? largest / smallest : 1;
 }
 
+}  // namespace v0_1
 }  // namespace fuller

@@ -9,7 +9,9 @@
 
 #include <fuller/graph/layer_node.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// What a search met between a node where the graph splits and the one where it is one again.
 struct Diamond {
@@ -119,4 +121,6 @@ inline Diamond before_diamond(const Edge& split, bool without_parameters = false
   return diamond;
 }
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

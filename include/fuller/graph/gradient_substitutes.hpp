@@ -17,7 +17,9 @@
 #include <fuller/graph/running.hpp>
 #include <fuller/graph/walk.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// Gives parameters other gradients than the running backward sends them, on their way in: hooks of the user's, a data-parallel
 /// reducer and `.grad` then see those, each once, as in a plain backward; and parameters that the backward does not go to see
@@ -119,4 +121,6 @@ class HeadSubstitutes : public std::enable_shared_from_this<HeadSubstitutes> {
   std::unordered_map<const void*, Entry> entries_;
 };
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

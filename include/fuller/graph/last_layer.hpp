@@ -13,7 +13,9 @@
 #include <fuller/graph/walk.hpp>
 #include <fuller/tensor/parameter_names.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// The last layer with a weight before a shared representation.
 struct LastLayer {
@@ -148,4 +150,6 @@ inline std::string no_last_layer(const ParameterNames& names, const LastLayer& l
   return text.str();
 }
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

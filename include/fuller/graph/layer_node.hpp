@@ -11,7 +11,9 @@
 #include <fuller/graph/libtorch_nodes.hpp>
 #include <fuller/graph/walk.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// The leaf at the end of a chain of nodes with one input each (a transposition, a cast), or null.
 inline const at::Tensor* leaf_upstream(const Edge& edge) {
@@ -145,4 +147,6 @@ inline LayerNode look_at(const Node& node) {
   return seen;
 }
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

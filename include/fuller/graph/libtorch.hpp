@@ -26,7 +26,9 @@
 // The door to LibTorch's autograd: what no version of it promises is named here and in libtorch_nodes.hpp, and nowhere else. For
 // each assumption tests/integration/libtorch_assumptions_test.cpp has a case.
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 using torch::autograd::Edge;
 using torch::autograd::FunctionPreHook;
@@ -212,4 +214,6 @@ class HooksAside {
 #endif
 };
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

@@ -16,7 +16,9 @@
 
 // The door to LibTorch's kinds of nodes: their names, their order of inputs, and what they save. See libtorch.hpp.
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 inline bool starts_with_any(const std::string& name, std::initializer_list<const char*> beginnings) {
   for (const char* beginning : beginnings) {
@@ -163,4 +165,6 @@ inline bool is_branch_gate(const Node& node) {
   return by_type(node, known, [](const char* name) { return is_ours(name) && std::strstr(name, "10BranchGateE") != nullptr; });
 }
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

@@ -9,7 +9,9 @@
 
 #include <fuller/graph/libtorch.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// A set of nodes of a graph, in one flat table: graphs are walked in every step, and std::unordered_set allocates for each
 /// node.
@@ -62,4 +64,6 @@ class NodeSet {
   std::size_t size_ = 0;
 };
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

@@ -7,7 +7,9 @@
 
 #include <fuller/graph/libtorch.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// Counts the nested passes that run inside a backward, so that gates and hooks of the same calibration let them through
 /// unchanged, and those of others can tell.
@@ -55,4 +57,6 @@ inline std::vector<at::Tensor> pull_back(const std::vector<Edge>& roots, const s
   return run_between(from, seeds, targets);
 }
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

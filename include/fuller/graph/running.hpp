@@ -8,7 +8,9 @@
 
 #include <fuller/graph/libtorch.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// One backward, as an identity that no other ever has. The address of what the engine keeps of a backward is no such thing: the
 /// next one may get it. Dies with the backward, also with one that throws.
@@ -41,4 +43,6 @@ class Running {
   }
 };
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

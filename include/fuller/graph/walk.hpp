@@ -9,7 +9,9 @@
 #include <fuller/graph/libtorch_nodes.hpp>
 #include <fuller/graph/node_set.hpp>
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// A gate's node joins branches that have nothing to do with each other: what goes in at slot k comes out at edge k. Whoever asks
 /// what a loss reaches asks for that edge alone.
@@ -72,4 +74,6 @@ void walk(const Edge& start, Visit visit) {
   walk(start, seen, std::move(visit));
 }
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller

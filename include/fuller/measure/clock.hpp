@@ -10,6 +10,7 @@
 #include <fuller/core/error.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 
 /// What a measured second is.
 enum class Clock {
@@ -33,6 +34,7 @@ inline double seconds(Clock clock) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
+}  // namespace v0_1
 }  // namespace fuller
 
 #endif  // FULLER_STANDARD

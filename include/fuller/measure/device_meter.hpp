@@ -19,7 +19,9 @@
 #include <c10/util/Exception.h>
 #endif
 
-namespace fuller::detail {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
 
 /// What is not known.
 inline constexpr std::int64_t not_measured = -1;
@@ -89,6 +91,8 @@ std::int64_t host_waits_of([[maybe_unused]] c10::Device device, F&& f) {
   return not_measured;
 }
 
-}  // namespace fuller::detail
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller
 
 #endif  // FULLER_STANDARD

@@ -19,6 +19,7 @@
 #include <fuller/core/error.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 namespace detail {
 
 /// Bytes that tensors on the CPU hold while an allocator counts them.
@@ -131,6 +132,7 @@ class HostMemory {
   c10::Allocator* earlier_ = nullptr;
 };
 
+}  // namespace v0_1
 }  // namespace fuller
 
 #endif  // FULLER_STANDARD

@@ -21,6 +21,7 @@
 #include <fuller/measure/paired_ratio.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 
 struct OverheadOptions {
   int warm_up = 3;           ///< steps of each kind that are not counted
@@ -156,6 +157,7 @@ inline std::ostream& operator<<(std::ostream& out, const Overhead& overhead) {
   return out << text.str() << '\n';
 }
 
+}  // namespace v0_1
 }  // namespace fuller
 
 #endif  // FULLER_STANDARD

@@ -13,6 +13,7 @@
 #include <fuller/core/error.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 
 /// A ratio with its interval.
 struct RatioInterval {
@@ -108,6 +109,7 @@ inline RatioInterval paired_ratio(const std::vector<double>& numerators, const s
   return median_interval(std::move(ratios), confidence);
 }
 
+}  // namespace v0_1
 }  // namespace fuller
 
 #endif  // FULLER_STANDARD

@@ -11,6 +11,7 @@
 #include <fuller/core/error.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 
 /// A weight that reads modality branches, and where: which of its dimensions is that of the input channels, and which dimension
 /// of the features has them. gate() takes the weight itself where it is a convolution's or a linear layer's.
@@ -94,4 +95,5 @@ class FusionReads {
 };
 
 }  // namespace detail
+}  // namespace v0_1
 }  // namespace fuller

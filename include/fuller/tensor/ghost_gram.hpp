@@ -16,6 +16,7 @@
 #include <fuller/tensor/reductions.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 
 namespace detail {
 
@@ -112,4 +113,5 @@ inline void ghost_gram_matrix(const at::Tensor& x, const std::vector<at::Tensor>
   }
 }
 
+}  // namespace v0_1
 }  // namespace fuller

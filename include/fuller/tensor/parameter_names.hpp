@@ -18,6 +18,7 @@
 #include <fuller/core/error.hpp>
 
 namespace fuller {
+inline namespace v0_1 {
 
 /// A tensor as a user knows it.
 struct NamedShape {
@@ -148,4 +149,5 @@ void for_each_named(const Container& named, const Visit& visit) {
 }
 
 }  // namespace detail
+}  // namespace v0_1
 }  // namespace fuller

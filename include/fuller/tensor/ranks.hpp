@@ -13,6 +13,7 @@
 #include <c10/core/GradMode.h>
 
 namespace fuller {
+inline namespace v0_1 {
 
 /// What lets the ranks of a data-parallel trainer find the weights of the one big batch, the same on all of them.
 ///
@@ -85,4 +86,5 @@ inline void average_losses(const Ranks& ranks, const std::vector<bool>& given, s
 }
 
 }  // namespace detail
+}  // namespace v0_1
 }  // namespace fuller

@@ -22,6 +22,7 @@
 // The reductions of fuller/cpu on at::Tensor. Other devices than the CPU are served by ATen.
 
 namespace fuller {
+inline namespace v0_1 {
 namespace detail {
 
 /// `at::parallel_for` as the kernels' way to run their blocks: LibTorch's own threads, as many as `at::set_num_threads` says.
@@ -323,4 +324,5 @@ inline at::Tensor weighted_sum(at::TensorList cotangents, const double* weights)
   return detail::weighted_sum_by_aten(tensors, selected, first.scalar_type());
 }
 
+}  // namespace v0_1
 }  // namespace fuller
