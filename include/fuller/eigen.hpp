@@ -78,7 +78,7 @@ constexpr const char* name_of() {
   if constexpr (has_name<F>::value) {
     return F::name;
   } else {
-    return "rule of one's own";
+    return "custom rule";
   }
 }
 template <class F>
@@ -100,7 +100,7 @@ constexpr ApplyTo apply_to_of() {
 
 }  // namespace detail
 
-/// A rule of one's own in plain Eigen, on the host: evidence in, weights out.
+/// A custom rule in plain Eigen, on the host: evidence in, weights out.
 ///
 ///     struct InverseNorms {
 ///       void operator()(const fuller::EigenEvidence& e, Eigen::Ref<Eigen::VectorXd> weights) const {

@@ -219,7 +219,7 @@ int main() {
   options.non_finite = fuller::NonFinite::throw_error;
   check(fuller::IMTL_G(), options);
   check(
-      "a rule of one's own",
+      "a custom rule",
       [] {
         return Calibration(InverseNorms(), {"one", "two"});
       },

@@ -227,7 +227,7 @@ TEST_CASE("Uniform and Constant weights, static weights before and after a rule"
   }
 }
 
-TEST_CASE("A rule of one's own in Eigen sees what the reference sees") {
+TEST_CASE("A custom rule in Eigen sees what the reference sees") {
   struct InverseNorms {
     void operator()(const fuller::EigenEvidence& evidence, Eigen::Ref<Eigen::VectorXd> weights) const {
       weights = evidence.gram.diagonal().cwiseSqrt().cwiseInverse().cwiseProduct(evidence.losses);

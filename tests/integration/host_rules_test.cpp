@@ -24,7 +24,7 @@ using fuller::Calibration;
 
 namespace {
 
-/// What a rule of one's own was called with.
+/// What a custom rule was called with.
 struct Calls {
   std::vector<std::thread::id> threads;
   std::vector<Eigen::MatrixXd> grams;
@@ -63,7 +63,7 @@ bool are_zero(const Tensors& gradients) {
 
 }  // namespace
 
-TEST_CASE("A rule of one's own runs in the stream's thread, with the weights that it has on the host", "[cuda]") {
+TEST_CASE("A custom rule runs in the stream's thread, with the weights that it has on the host", "[cuda]") {
   HostStream stream;
   CountingInverse on_host;
   CountingInverse in_stream;
@@ -157,7 +157,7 @@ TEST_CASE("What a rule throws in the stream is thrown by the next call of the ho
           calibration.use(nullptr);
         }
       });
-      CHECK(contains(said, "the rule 'rule of one's own' threw on the host: "));
+      CHECK(contains(said, "the rule 'custom rule' threw on the host: "));
       CHECK(contains(said, throws == "number" ? "no std::exception" : throws));
       CHECK(calibration.steps() == 1);  // the step that failed is none, and said once
       const Tensors after = calibrated_gradients(calibration, net, net.input(2));

@@ -242,7 +242,7 @@ TEST_CASE("throw: names the task, changes nothing") {
   }
 }
 
-TEST_CASE("A rule of one's own that gives no number: shown in the gradients, or thrown for") {
+TEST_CASE("A custom rule that gives no number: shown in the gradients, or thrown for") {
   Network net = conv_network(2);
   const Tensor x = net.input(1);
   Calibration shown(fuller::EigenRule<Forgets>(), task_names(2));

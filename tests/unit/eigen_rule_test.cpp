@@ -64,7 +64,7 @@ static_assert(!fuller::is_rule<InverseNorms>::value);
 
 }  // namespace
 
-TEST_CASE("a rule of one's own in plain Eigen, under the policies of all rules") {
+TEST_CASE("a custom rule in plain Eigen, under the policies of all rules") {
   fuller::testing::Jacobian J(2, 2);
   J << 2, 0, 0, 4;
   WeightingRunner<EigenRule<InverseNorms>> run(EigenRule{InverseNorms{}}, 2);

@@ -84,9 +84,9 @@ struct rule_weights_sum_to_tasks<Rule, std::void_t<decltype(Rule::weights_sum_to
 /// static weights s before it; (3) shared weights are the rule's times s_i a_i, a the static weights after it; 0 for every other
 /// task; (4) head weights are the shared ones, but at least 0 unless the rule says that heads may be trained uphill
 /// (`bool heads_may_ascend() const`). A task with a zero gradient may still have a head to train: it gets the weight it last had,
-/// or s_i a_i; where no task's gradient is other than zero, the surface says nothing of what lies behind it (its input may be
-/// zero), and shared parameters get that weight too. All choices are selections: nothing is ever multiplied by 0, and a NaN that
-/// is skipped reaches no other number.
+/// or s_i a_i; where no task's gradient is other than zero, the surface says nothing of what lies downstream of it (its input may
+/// be zero), and shared parameters get that weight too. All choices are selections: nothing is ever multiplied by 0, and a NaN
+/// that is skipped reaches no other number.
 ///
 /// The weight a task "last had" is its last positive shared weight: one that a rule made negative or 0 to settle a conflict means
 /// nothing when the others are absent. Tasks that are not used keep their state. Zero and NaN gradients show in the Gram matrix:

@@ -40,7 +40,7 @@ struct WPCGradOptions {
 /// sign of a rounding error therefore decides nothing else (random orders do not depend on it), and no threshold is needed. The
 /// quotients P_ij / P_ii are formed first and never a product of two P: gradients of 1e-150 and 1e150 are projected alike.
 ///
-/// `Distribution`: DTP, PhaseSchedule or a struct of one's own with their members (name, needs_losses, state_size, initialise,
+/// `Distribution`: DTP, PhaseSchedule or a custom struct with their members (name, needs_losses, state_size, initialise,
 /// and a call operator that writes log p_i of the present tasks up to a constant, -infinity for "last"). Needs the Gram matrix
 /// over all shared parameters, and the losses if the distribution does; heads get their own gradients.
 template <class Distribution = DTP>

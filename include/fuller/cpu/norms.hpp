@@ -44,7 +44,7 @@ FULLER_TARGET_AVX512 void square_lanes_avx512(const T* x, std::int64_t n, double
     sum2 = _mm512_fmadd_pd(c, c, sum2);
     sum3 = _mm512_fmadd_pd(d, d, sum3);
   }
-  // What is left begins at lane 0 again, or, behind 16 more elements, at lane 16.
+  // What is left begins at lane 0 again, or, after 16 more elements, at lane 16.
   const bool half = e < whole;
   if (half) {
     const __m512d a = load8(x + e);

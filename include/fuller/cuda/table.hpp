@@ -110,7 +110,7 @@ __attribute__((noinline)) FULLER_HD inline std::int64_t strided_offset(const Tab
   return offset_of(e, table.dims(k), table.sizes(k), table.strides(k, i));
 }
 
-/// `count` elements of tensor i of entry k from element e on, and zeros behind them or where the tensor is null.
+/// `count` elements of tensor i of entry k from element e on, and zeros after them or where the tensor is null.
 template <class T>
 FULLER_HD Words load_elements(const Table& table, int k, int i, std::int64_t e, int count) {
   const T* const data = static_cast<const T*>(table.data(k, i));

@@ -72,7 +72,7 @@ FULLER_HD auto wide_at(const Words& words, int k) {
   return widen(x);
 }
 
-/// The first `count` elements of 16 bytes, in one access where that is possible, and zeros behind them.
+/// The first `count` elements of 16 bytes, in one access where that is possible, and zeros after them.
 template <class T>
 FULLER_HD Words load_some(const T* from, int count, bool aligned) {
   constexpr int width = vector_width<T>;

@@ -128,7 +128,7 @@ class HostRoundTrip {
   }
   HostRoundTrip(const HostRoundTrip&) = delete;
   HostRoundTrip& operator=(const HostRoundTrip&) = delete;
-  /// Calls may still be in the stream: the last function put there says that there are none behind it.
+  /// Calls may still be in the stream: the last function put there says that none comes after it.
   ~HostRoundTrip() {
     if (!stream_) {
       return;
