@@ -20,8 +20,8 @@ namespace bevfusion {
 /// Every kind of every part that a model can be made of.
 ///
 /// A kind is one file, `<name>.cpp`, with its class behind the part's interface and `void register_<name>(Kinds&)`, and a line in
-/// the list of kinds in model.cmake. Numbers of its own it takes from ModelConfig::numbers. What heads may tell apart comes with
-/// it.
+/// the list of kinds in CMakeLists.txt. Numbers of its own it takes from ModelConfig::numbers. What heads may tell apart comes
+/// with it.
 struct Kinds {
   Registry<LidarBackbone> lidar_backbones{"lidar_backbone"};
   Registry<ImageBackbone> image_backbones{"image_backbone"};
@@ -37,7 +37,7 @@ struct Kinds {
   LabelSets labels = label_sets();
 };
 
-/// The kinds of model.cmake's list.
+/// The kinds of CMakeLists.txt's list.
 const Kinds& kinds();
 
 }  // namespace bevfusion

@@ -1,7 +1,0 @@
-// SPDX-License-Identifier: Apache-2.0
-#include "fuzz/fuzz_targets.hpp"
-
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t count) {
-  bevfusion::fuzz::lidar(bytes, count);
-  return 0;
-}
