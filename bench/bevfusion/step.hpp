@@ -41,9 +41,12 @@ class Step {
     if (calibrated_) {
       z = calibration_.fork(shared, {model_->last_shared()});
     }
-    const torch::Tensor detection = model_->detection_loss(model_->detect(z[0]), batch.boxes).total;
-    const torch::Tensor segmentation =
-        bevfusion::segmentation_loss(model_->segment(z[1]), batch.masks, torch::ones_like(batch.labelled));
+    const torch::Tensor detection = bevfusion::head_as<bevfusion::DetectionHead>(model_->head("detection"))
+                                        .loss(model_->say_as<bevfusion::Detections>("detection", z[0]), batch.boxes,
+                                              bevfusion::BoxCoder{model_->config().bev_grid()}, {})
+                                        .total;
+    const torch::Tensor segmentation = bevfusion::segmentation_loss(model_->say_as<torch::Tensor>("segmentation", z[1]),
+                                                                    batch.masks, torch::ones_like(batch.labelled));
     if (calibrated_) {
       calibration_.sum({detection, segmentation}).backward();
     } else {
@@ -60,8 +63,8 @@ class Step {
 /// The config of FULLER's Table 5: the size's model with both tasks, or one of them.
 inline bevfusion::ModelConfig with_tasks(const std::string& size, const std::string& tasks) {
   bevfusion::ModelConfig config = bevfusion::model_of_size(size);
-  config.parts.detection = tasks != "segmentation";
-  config.parts.segmentation = tasks != "detection";
+  config.parts.tasks["detection"] = tasks != "segmentation";
+  config.parts.tasks["segmentation"] = tasks != "detection";
   return config;
 }
 

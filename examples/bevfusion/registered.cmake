@@ -13,3 +13,17 @@ function(bevfusion_registered type header function variable)
   configure_file("${CMAKE_CURRENT_SOURCE_DIR}/registered.cpp.in" "${CMAKE_CURRENT_BINARY_DIR}/${function}.cpp" @ONLY)
   set(${variable} ${sources} "${CMAKE_CURRENT_BINARY_DIR}/${function}.cpp" PARENT_SCOPE)
 endfunction()
+
+# bevfusion_task_sheets(<variable> FILE...): writes task_sheets.cpp, which asks <name>_sheet() of every <folder>/<name>.hpp, and sets
+# <variable> to it.
+function(bevfusion_task_sheets variable)
+  set(includes "")
+  set(calls "")
+  foreach(file IN LISTS ARGN)
+    get_filename_component(name "${file}" NAME)
+    string(APPEND includes "#include \"bevfusion/${file}.hpp\"\n")
+    string(APPEND calls "${name}_sheet(), ")
+  endforeach()
+  configure_file("${CMAKE_CURRENT_SOURCE_DIR}/task_sheets.cpp.in" "${CMAKE_CURRENT_BINARY_DIR}/task_sheets.cpp" @ONLY)
+  set(${variable} "${CMAKE_CURRENT_BINARY_DIR}/task_sheets.cpp" PARENT_SCOPE)
+endfunction()

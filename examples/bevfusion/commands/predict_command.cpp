@@ -16,7 +16,7 @@
 #include <torch/torch.h>
 
 #include "bevfusion/commands/finished_run.hpp"
-#include "bevfusion/evaluation/figures_json.hpp"
+#include "bevfusion/evaluation/decode.hpp"
 #include "bevfusion/evaluation/gallery.hpp"
 #include "bevfusion/evaluation/predict.hpp"
 #include "bevfusion/metrics/submission.hpp"
@@ -40,16 +40,9 @@ struct PredictArguments {
 
 /// As the run's evaluation counts them, unless another threshold is asked for.
 MaskThresholds thresholds_of(const PredictArguments& arguments, const FinishedRun& run) {
-  std::vector<std::string> map;
-  for (const MapLabel& label : run.config.loading.map_labels) {
-    map.push_back(label.name);
-  }
-  const std::vector<std::string> foreground =
-      run.config.model.parts.foreground
-          ? foreground_names(static_cast<std::size_t>(run.config.model.foreground_masks), run.config.loading.box_labels)
-          : std::vector<std::string>();
-  return arguments.mask_threshold ? same_thresholds(static_cast<float>(*arguments.mask_threshold), map.size(), foreground.size())
-                                  : picked_thresholds(fs::path(arguments.choice.run) / "evaluation.json", map, foreground);
+  const MaskNames names = mask_names(run.config);
+  return arguments.mask_threshold ? same_thresholds(static_cast<float>(*arguments.mask_threshold), names)
+                                  : picked_thresholds(fs::path(arguments.choice.run) / "evaluation.json", names);
 }
 
 GalleryOptions gallery_options(const PredictArguments& arguments, const FinishedRun& run) {
@@ -75,7 +68,8 @@ std::set<std::size_t> spread(std::size_t count, std::size_t size) {
 void predict_run(const PredictArguments& arguments) {
   FinishedRun run = open_run(arguments.choice);
   const ModelParts& parts = run.config.model.parts;
-  if (!parts.detection && arguments.pictures == 0) {
+  const bool detects = parts.tasks.has("detection");
+  if (!detects && arguments.pictures == 0) {
     throw std::invalid_argument("a network without detection has no submission; --pictures draws its masks");
   }
   fs::create_directories(arguments.out);
@@ -88,11 +82,11 @@ void predict_run(const PredictArguments& arguments) {
   {
     example::Progress progress(static_cast<double>(run.samples.size()));
     predict(run.network, run.tables, run.samples, run.config, {}, [&](const SamplePrediction& prediction) {
-      if (parts.detection) {
+      if (detects) {
         const KeyFrame frame = key_frame_of(run.tables, prediction.sample);
         submission.results.emplace_back(
-            to_string(frame.sample),
-            submission_boxes(prediction.boxes, frame.ego_from_lidar, frame.global_from_ego, run.config.loading.box_labels));
+            to_string(frame.sample), submission_boxes(*prediction.of<std::vector<ScoredBox>>("detection"), frame.ego_from_lidar,
+                                                      frame.global_from_ego, run.config.loading.box_labels));
       }
       if (drawn.count(done++) > 0) {
         gallery.add(prediction);
@@ -100,7 +94,7 @@ void predict_run(const PredictArguments& arguments) {
       progress.advance(1);
     });
   }
-  if (parts.detection) {
+  if (detects) {
     const fs::path file = fs::path(arguments.out) / "submission.json";
     example::write_whole(file, [&](example::OutputFile& out) {
       example::OutputFileBuffer buffer(out);

@@ -3,6 +3,7 @@
 
 #include <cstdio>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -13,6 +14,7 @@
 #include "bevfusion/report/report_page.hpp"
 #include "bevfusion/report/report_tables.hpp"
 #include "bevfusion/report/styled_table.hpp"
+#include "bevfusion/tasks/task_sheet.hpp"
 #include "support/number_range.hpp"
 #include "support/output_file.hpp"
 #include "support/text_table.hpp"
@@ -21,7 +23,8 @@ namespace bevfusion {
 namespace {
 
 struct ReportArguments {
-  std::vector<std::string> runs, detection, segmentation, foreground;
+  std::vector<std::string> runs;
+  std::map<std::string, std::vector<std::string>> single;  ///< by task
   std::string out = "report";
   ComparisonOptions comparison;
 };
@@ -35,8 +38,11 @@ std::vector<RunRecord> read_runs(const std::vector<std::string>& choices) {
 }
 
 void report(const ReportArguments& arguments) {
-  const auto groups = compare(read_runs(arguments.runs), read_runs(arguments.detection), read_runs(arguments.segmentation),
-                              arguments.comparison, read_runs(arguments.foreground));
+  SingleTaskRuns single;
+  for (const auto& [task, choices] : arguments.single) {
+    single[task] = read_runs(choices);
+  }
+  const auto groups = compare(read_runs(arguments.runs), single, arguments.comparison);
   const std::filesystem::path out = arguments.out;
   std::filesystem::create_directories(out);
   write_page(out / "index.html", groups, arguments.comparison);
@@ -75,15 +81,12 @@ void add_report_command(CLI::App& app) {
       "number alone (fuller-0, fuller-1) are runs of one name; NAME=FOLDER names a run otherwise.");
   const auto arguments = std::make_shared<ReportArguments>();
   command->add_option("runs", arguments->runs, "Folders of runs")->required()->type_name("RUN");
-  command
-      ->add_option("--single-detection", arguments->detection,
-                   "Runs of a network for detection alone, which Delta_MTL compares with")
-      ->type_name("RUN");
-  command->add_option("--single-segmentation", arguments->segmentation, "Runs of a network for segmentation alone, likewise")
-      ->type_name("RUN");
-  command
-      ->add_option("--single-foreground", arguments->foreground, "Runs of a network for foreground segmentation alone, likewise")
-      ->type_name("RUN");
+  for (const TaskSheet& task : head_sheets()) {
+    command
+        ->add_option("--single-" + task.name, arguments->single[task.name],
+                     "Runs of a network for " + task.called + " alone, which Delta_MTL compares with")
+        ->type_name("RUN");
+  }
   command
       ->add_option("--baseline", arguments->comparison.baseline,
                    "Name of the runs that Lambda_MTL is the gain over, such as those of summed losses")

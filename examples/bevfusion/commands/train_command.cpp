@@ -103,10 +103,14 @@ std::string described(const SplitSamples& split) {
 
 /// What a split's samples have labels for, as far as the network has tasks for it.
 void tell_labels(const ModelParts& parts, const LabelCoverage& coverage) {
-  if (parts.detection || parts.foreground) {
+  const std::vector<TaskSheet> tasks = parts.tasks.chosen();
+  const auto any_of = [&tasks](TaskLabels labels) {
+    return std::any_of(tasks.begin(), tasks.end(), [labels](const TaskSheet& task) { return task.labels == labels; });
+  };
+  if (any_of(TaskLabels::boxes)) {
     std::printf("  boxes     %s\n", boxes_text(coverage).c_str());
   }
-  if (parts.segmentation) {
+  if (any_of(TaskLabels::map)) {
     std::printf("  map       %s\n", masks_text(coverage).c_str());
   }
 }

@@ -92,30 +92,25 @@ auto with_rule(const RunConfig& config, const Use& use) {
 }  // namespace
 
 std::vector<std::string> task_names(const RunConfig& config) {
-  const ModelParts& parts = config.model.parts;
+  const TaskChoices& tasks = config.model.parts.tasks;
   std::vector<std::string> names;
-  if (parts.detection) {
-    names = config.losses.tasks == "split_detection" ? std::vector<std::string>{"box", "classification", "velocity"}
-                                                     : std::vector<std::string>{"detection"};
-  }
-  if (parts.segmentation) {
-    names.emplace_back("segmentation");
-  }
-  if (parts.foreground) {
-    names.emplace_back("foreground");
+  for (const TaskSheet& task : tasks.chosen()) {
+    const std::vector<std::string> losses = tasks.judged(task, config.losses.tasks).loss_names();
+    names.insert(names.end(), losses.begin(), losses.end());
   }
   return names;
 }
 
 std::vector<double> task_weights(const RunConfig& config) {
+  const TaskChoices& tasks = config.model.parts.tasks;
   std::vector<double> weights;
-  for (const std::string& name : task_names(config)) {
-    weights.push_back(name == "segmentation" ? config.losses.segmentation_weight
-                      : name == "foreground" ? config.losses.foreground_weight
-                                             : config.losses.detection_weight);
+  for (const TaskSheet& task : tasks.chosen()) {
+    weights.insert(weights.end(), tasks.judged(task, config.losses.tasks).loss_names().size(), config.losses.weight(task.name));
   }
   return weights;
 }
+
+bool losses_share_heads(const RunConfig& config) { return task_names(config).size() > config.model.parts.tasks.chosen().size(); }
 
 fuller::Surface surface_of(const CalibrationConfig& calibration) {
   const auto chosen = chosen_surface(calibration.surface);

@@ -11,12 +11,15 @@
 
 namespace bevfusion {
 
-/// Names of a run's tasks, in the order in which their losses go to the calibration: detection (or box, classification and
-/// velocity), segmentation, foreground, as far as the model has them.
+/// Names of a run's tasks, in the order in which their losses go to the calibration: those of the model's tasks, or, of one whose
+/// losses losses.tasks splits, of its parts.
 std::vector<std::string> task_names(const RunConfig& config);
 
-/// Static weights of the tasks, in the same order; the detection loss's parts have its weight each.
+/// Static weights of the tasks, in the same order; the parts of a split loss have its weight each.
 std::vector<double> task_weights(const RunConfig& config);
+
+/// Whether several losses are of one head.
+bool losses_share_heads(const RunConfig& config);
 
 /// Where the rule compares gradients: as chosen, or as published.
 /// @throws std::invalid_argument for an unknown name

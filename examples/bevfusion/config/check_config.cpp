@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <cmath>
-#include <sstream>
-#include <stdexcept>
 
 #include "bevfusion/config/calibration_choice.hpp"
 #include "bevfusion/config/config_fields.hpp"
+#include "bevfusion/config/require.hpp"
 #include "bevfusion/config/run_config.hpp"
 #include "bevfusion/model/kinds.hpp"
 #include "bevfusion/model/labels.hpp"
@@ -14,17 +13,7 @@
 namespace bevfusion {
 namespace {
 
-template <class... Parts>
-void require(bool holds, const Parts&... parts) {
-  if (!holds) {
-    std::ostringstream text;
-    (text << ... << parts);
-    throw std::invalid_argument(text.str());
-  }
-}
-
 bool whole(double number) { return std::abs(number - std::round(number)) < 1e-6 * std::max(1.0, std::abs(number)); }
-bool alike(double a, double b) { return std::abs(a - b) < 1e-9 * std::max(1.0, std::abs(a)); }
 
 /// A value that a field was given without the command line or a file in between.
 struct CheckField {
@@ -125,30 +114,6 @@ void check_camera(const ModelConfig& model, const Kinds& kinds) {
   }
 }
 
-void check_detection(const ModelConfig& model, const LabelSets& sets) {
-  const FullerDetOptions& detection = model.detection;
-  require(detection.channels % detection.heads == 0, "model.detection.heads: ", detection.channels,
-          " channels cannot be shared by ", detection.heads, " heads");
-  const double cells = 2 * model.bev_range / model.bev_cell;
-  const auto classes = static_cast<double>(detection_labels(model, sets).size());
-  require(static_cast<double>(detection.queries) <= classes * cells * cells, "model.detection.queries is ", detection.queries,
-          "; there are not so many cells and classes");
-}
-
-void check_segmentation(const ModelConfig& model, const LabelSets& sets) {
-  const FullerSegOptions& segmentation = model.segmentation;
-  require(segmentation.channels % segmentation.heads == 0 && segmentation.channels % 4 == 0, "model.segmentation.channels is ",
-          segmentation.channels, "; a multiple of 4 and of model.segmentation.heads (", segmentation.heads, ") is needed");
-  require(segmentation.kernel % 2 == 1, "model.segmentation.kernel is ", segmentation.kernel, "; an odd number is needed");
-  require(alike(segmentation.map_range, model.bev_range), "model.segmentation.map_range is ", segmentation.map_range,
-          ", model.bev_range ", model.bev_range, "; they have to be equal");
-  const std::int64_t masks = model.foreground_masks;
-  const auto labels = static_cast<std::int64_t>(box_labels(model, sets).size());
-  const auto groups = static_cast<std::int64_t>(groups_of(box_labels(model, sets)).size());
-  require(!model.parts.foreground || masks == 1 || masks == groups || masks == labels, "model.foreground_masks is ", masks,
-          "; it may be 1, ", groups, " or ", labels);
-}
-
 template <class Names>
 void require_kind(const char* field, const std::string& name, const Names& registry) {
   std::string known;
@@ -196,12 +161,12 @@ void check_model(const ModelConfig& model, const Kinds& kinds) {
   if (model.parts.camera) {
     check_camera(model, kinds);
   }
-  if (model.parts.detection && model.detection_head == "fuller_det") {
-    check_detection(model, sets);
-  }
-  if ((model.parts.segmentation || model.parts.foreground) && model.segmentation_head == "fuller_seg") {
-    check_segmentation(model, sets);
-  }
+}
+
+/// Whether a task of the model learns from labels of a kind.
+bool has_labels(const RunConfig& config, TaskLabels labels) {
+  const std::vector<TaskSheet> tasks = config.model.parts.tasks.chosen();
+  return std::any_of(tasks.begin(), tasks.end(), [labels](const TaskSheet& task) { return task.labels == labels; });
 }
 
 void check_training(const RunConfig& config) {
@@ -230,15 +195,15 @@ void check_training(const RunConfig& config) {
     require(loading.paste.without < training.epochs, "loading.paste.without is ", loading.paste.without, " of ", training.epochs,
             " epochs, so nothing would be pasted; set it lower, or loading.paste.on to false");
   }
-  require(config.data.sampling == "uniform" || config.model.parts.detection || config.model.parts.foreground, "data.sampling is ",
-          config.data.sampling, ", which evens out the classes of boxes, and no task has boxes; set it to uniform");
+  require(config.data.sampling == "uniform" || has_labels(config, TaskLabels::boxes), "data.sampling is ", config.data.sampling,
+          ", which evens out the classes of boxes, and no task has boxes; set it to uniform");
 }
 
 /// Choices that other choices leave without a meaning: whoever makes them is mistaken about what will run.
 void check_meaning(const RunConfig& config) {
   const ModelConfig& model = config.model;
   const CalibrationConfig& calibration = config.calibration;
-  const int heads = (model.parts.detection ? 1 : 0) + (model.parts.segmentation ? 1 : 0) + (model.parts.foreground ? 1 : 0);
+  const std::size_t heads = model.parts.tasks.chosen().size();
   const bool weighs = calibration.rule != "none";
   require(task_names(config).size() > 1 || !weighs, "calibration.rule is ", calibration.rule,
           ", and there is one task; set it to none");
@@ -269,8 +234,7 @@ void check_calibration(const RunConfig& config) {
   const ModelParts& parts = config.model.parts;
   const CalibrationConfig& calibration = config.calibration;
   require(parts.lidar || parts.camera, "model.parts: a branch is needed, lidar or camera or both");
-  require(parts.detection || parts.segmentation || parts.foreground,
-          "model.parts: a task is needed, detection, segmentation or foreground");
+  require(!parts.tasks.chosen().empty(), "model.parts: a task is needed, ", parts.tasks.names(" or "));
   require(calibration.gate == "none" || (parts.lidar && parts.camera), "calibration.gate is ", calibration.gate,
           ", and there is one branch; set it to none");
   require(!config.model.separate_towers || calibration.rule == "none" || calibration.rule == "uniform",
@@ -278,20 +242,24 @@ void check_calibration(const RunConfig& config) {
           " could weigh; set calibration.rule to none");
   const std::vector<std::string> tasks = task_names(config);
   const auto is_task = [&tasks](const char* name) { return std::find(tasks.begin(), tasks.end(), name) != tasks.end(); };
-  if (config.losses.tasks == "split_detection") {
-    require(parts.detection, "losses.tasks is split_detection, and model.parts.detection is off");
-    const bool plain = calibration.rule == "none" && calibration.gate == "none";
+  for (const TaskChoice& split : parts.tasks.all()) {
+    require(split.sheet.splits.empty() || split.sheet.name != config.losses.tasks || parts.tasks.has(split.sheet.splits),
+            "losses.tasks is ", split.sheet.name, ", and model.parts.", split.sheet.splits, " is off");
+  }
+  const bool plain = calibration.rule == "none" && calibration.gate == "none";
+  for (const TaskSheet& task : parts.tasks.chosen()) {
+    const TaskSheet& judged = parts.tasks.judged(task, config.losses.tasks);
     require(
-        plain || surface_of(calibration) == fuller::Surface::all_shared,
-        "losses.tasks is split_detection, whose three losses share a head: only calibration.surface all_shared can tell their "
-        "gradients apart, and calibration.surface is ",
+        plain || judged.loss_names().size() == 1 || surface_of(calibration) == fuller::Surface::all_shared,
+        judged.splits.empty() ? "the task is " : "losses.tasks is ", judged.name, ", whose ", judged.loss_names().size(),
+        " losses share a head: only calibration.surface all_shared can tell their gradients apart, and calibration.surface is ",
         calibration.surface, " with calibration.rule ", calibration.rule);
   }
   require(calibration.rule != "wpcgrad" || calibration.priorities == "dtp" || (is_task("segmentation") && is_task("velocity")),
           "calibration.priorities ", calibration.priorities,
           " needs the tasks segmentation and velocity (losses.tasks split_detection)");
-  require(config.data.labels == "full" || (parts.detection && parts.segmentation), "data.labels ", config.data.labels,
-          " parts the samples between detection and segmentation; both have to be there");
+  require(config.data.labels == "full" || (parts.tasks.has("detection") && parts.tasks.has("segmentation")), "data.labels ",
+          config.data.labels, " parts the samples between detection and segmentation; both have to be there");
   for (const double weight : task_weights(config)) {
     require(weight > 0, "losses: a static weight is 0; leave the task out by model.parts instead");
   }
@@ -320,6 +288,9 @@ void check(const RunConfig& config, const Kinds& kinds) {
     std::visit(CheckField{field}, field.value);
   }
   check_model(config.model, kinds);
+  for (const auto& task : kinds.tasks.of(config.model)) {
+    task->check(config, kinds);
+  }
   check_training(config);
   check_calibration(config);
 }

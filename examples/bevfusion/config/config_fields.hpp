@@ -15,7 +15,10 @@ void add_model_fields(FieldList& list, ModelConfig& model);
 void add_data_fields(FieldList& list, DataConfig& data);
 void add_loading_fields(FieldList& list, LoadingOptions& loading);
 void add_training_fields(FieldList& list, TrainingConfig& training);
-void add_loss_fields(FieldList& list, LossConfig& losses);
+/// @param tasks  that have a static weight
+void add_loss_fields(FieldList& list, LossConfig& losses, const TaskChoices& tasks);
+/// What tasks take from the config beside what all have.
+void add_task_fields(FieldList& list, TaskChoices& tasks);
 void add_calibration_fields(FieldList& list, CalibrationConfig& calibration);
 
 }  // namespace bevfusion

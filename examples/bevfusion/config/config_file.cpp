@@ -239,9 +239,23 @@ RunConfig read_run_config(const std::filesystem::path& folder) {
     given.insert(entry.name);
   }
   RunConfig known;
+  std::vector<ConfigField> fields = fields_of(known);
+  // A run of before a task was there has none of the task's fields, and not the task.
+  for (const TaskSheet& task : head_sheets()) {
+    const auto is_its = [&task](const ConfigField& field) {
+      return field.name == "model.parts." + task.name || field.name == "losses." + task.name + "_weight" ||
+             field.section() == "tasks." + task.name;
+    };
+    const bool later = !task.on && std::none_of(fields.begin(), fields.end(), [&](const ConfigField& field) {
+      return is_its(field) && given.count(field.name) > 0;
+    });
+    if (later) {
+      fields.erase(std::remove_if(fields.begin(), fields.end(), is_its), fields.end());
+    }
+  }
   std::string lacking;
   std::size_t count = 0;
-  for (const ConfigField& field : fields_of(known)) {
+  for (const ConfigField& field : fields) {
     if (given.count(field.name) == 0 && ++count <= 3) {
       lacking += (lacking.empty() ? "" : ", ") + field.name;
     }

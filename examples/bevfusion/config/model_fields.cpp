@@ -85,6 +85,15 @@ void add_head_fields(FieldList& list, ModelConfig& model) {
 
 }  // namespace
 
+void add_task_fields(FieldList& list, TaskChoices& tasks) {
+  for (TaskChoice& task : tasks.all()) {
+    for (const NumberSheet& number : task.sheet.numbers) {
+      list.add("tasks." + task.sheet.name + "." + number.name, &task.numbers.at(number.name), number.help)
+          .within(number.least, number.most);
+    }
+  }
+}
+
 void add_model_fields(FieldList& list, ModelConfig& model) {
   list.add("model.separate_towers", &model.separate_towers, "A network for each task instead of a shared one")
       .also("separate-towers");
@@ -113,9 +122,11 @@ void add_model_fields(FieldList& list, ModelConfig& model) {
   list.add("model.bev_cell", &model.bev_cell, "Edge of a BEV cell, m").at_least(1e-3);
   list.add("model.parts.lidar", &model.parts.lidar, "LiDAR branch (VoxelNet)").also("lidar");
   list.add("model.parts.camera", &model.parts.camera, "Camera branch (image backbone, lift-splat)").also("camera");
-  list.add("model.parts.detection", &model.parts.detection, "Task: boxes (Fuller-det)").also("detection");
-  list.add("model.parts.segmentation", &model.parts.segmentation, "Task: map masks (Fuller-seg)").also("segmentation");
-  list.add("model.parts.foreground", &model.parts.foreground, "Task: masks of objects' footprints").also("foreground");
+  for (TaskChoice& task : model.parts.tasks.all()) {
+    if (task.sheet.splits.empty()) {
+      list.add("model.parts." + task.sheet.name, &task.on, task.sheet.help).also(task.sheet.name);
+    }
+  }
   add_lidar_fields(list, model);
   add_camera_fields(list, model);
   list.add("model.bev.channels", &model.bev.channels, "Channels of SECOND's two blocks").at_least(1);

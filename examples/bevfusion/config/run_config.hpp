@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 
 #include "bevfusion/loading/training_sample.hpp"
@@ -55,15 +56,18 @@ struct TrainingConfig {
 
 /// Weights of the tasks' losses and what is in them.
 struct LossConfig {
-  double detection_weight = 1;  ///< static weights of the tasks, as FULLER's 1:1, 1:5, 1:10
-  double segmentation_weight = 1;
-  double foreground_weight = 1;
+  std::map<std::string, double> weights;  ///< static ones by task, as FULLER's 1:1, 1:5, 1:10; 1 of a task that is not here
   DetectionLossOptions detection;
   FocalOptions segmentation_focal;
   MaskReduction mask_reduction = MaskReduction::mean;
-  /// What is a task to the calibrator: `heads`, each head one; `split_detection`, the detection head's box, classification
-  /// (with heat map) and velocity losses one each.
+  /// What is a task to the calibrator: `heads`, each head one; or the name of a sheet that splits a head's loss, such as
+  /// `split_detection`, the detection head's box, classification (with heat map) and velocity losses one each.
   std::string tasks = "heads";
+
+  double weight(const std::string& task) const {
+    const auto found = weights.find(task);
+    return found == weights.end() ? 1 : found->second;
+  }
 };
 
 /// Which gradients are calibrated and how.

@@ -42,14 +42,18 @@ void add_training_fields(FieldList& list, TrainingConfig& training) {
   list.add("training.log_every", &training.log_every, "Steps between lines of the log").at_least(1);
 }
 
-void add_loss_fields(FieldList& list, LossConfig& losses) {
-  list.add("losses.detection_weight", &losses.detection_weight, "Static weight of the detection loss").at_least(0);
-  list.add("losses.segmentation_weight", &losses.segmentation_weight, "Static weight of the map loss (FULLER: 1, 5, 10)")
-      .at_least(0)
-      .also("segmentation-weight");
-  list.add("losses.foreground_weight", &losses.foreground_weight, "Static weight of the foreground loss").at_least(0);
+void add_loss_fields(FieldList& list, LossConfig& losses, const TaskChoices& tasks) {
+  std::vector<std::string> ways = {"heads"};
+  for (const TaskChoice& task : tasks.all()) {
+    if (!task.sheet.splits.empty()) {
+      ways.push_back(task.sheet.name);
+      continue;
+    }
+    double& weight = losses.weights.emplace(task.sheet.name, 1).first->second;
+    list.add("losses." + task.sheet.name + "_weight", &weight, task.sheet.weight_help).at_least(0).also(task.sheet.weight_alias);
+  }
   list.add("losses.tasks", &losses.tasks, "What is a task to the calibrator: each head, or the detection loss in three parts")
-      .one_of({"heads", "split_detection"});
+      .one_of(ways);
   list.add("losses.mask_reduction", &losses.mask_reduction, "How the cells of the masks are brought together")
       .one_of({"mean", "sum_of_class_means"});
 
@@ -120,9 +124,10 @@ std::vector<ConfigField> fields_of(RunConfig& config) {
   add_data_fields(list, config.data);
   add_loading_fields(list, config.loading);
   add_training_fields(list, config.training);
-  add_loss_fields(list, config.losses);
+  add_loss_fields(list, config.losses, config.model.parts.tasks);
   add_calibration_fields(list, config.calibration);
   add_init_fields(list, config.init);
+  add_task_fields(list, config.model.parts.tasks);
   return list.take();
 }
 

@@ -2,14 +2,15 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "bevfusion/config/run_config.hpp"
 #include "bevfusion/evaluation/mask_thresholds.hpp"
-#include "bevfusion/evaluation/predict.hpp"
+#include "bevfusion/model/kinds.hpp"
 #include "bevfusion/nuscenes/tables.hpp"
-#include "bevfusion/pictures/drawn_box.hpp"
+#include "bevfusion/tasks/task_drawing.hpp"
 #include "support/page.hpp"
 
 namespace bevfusion {
@@ -19,9 +20,12 @@ struct GalleryOptions {
   std::filesystem::path out;  ///< folder of the page and the pictures; exists
   std::string title;
   double least_score = 0.15;  ///< boxes below it are left out
-  MaskThresholds thresholds;
-  int width = 640;  ///< pixels of a view's side and of a camera picture's width
+  MaskThresholds thresholds;  ///< 0.5 of masks that have none here
+  int width = 640;            ///< pixels of a view's side and of a camera picture's width
 };
+
+/// Names of the masks of a model's tasks, whose thresholds the pictures need.
+MaskNames mask_names(const RunConfig& config, const Tasks& tasks = kinds().tasks);
 
 /// Draws samples beside the truth and lists them on a page, in the conventions of the figures: boxes stand as they are submitted
 /// and as they are annotated, those that nuScenes does not evaluate are grey, masks are cut off at the evaluation's thresholds,
@@ -29,7 +33,8 @@ struct GalleryOptions {
 class Gallery {
  public:
   /// @param tables, config  must outlive this
-  Gallery(GalleryOptions options, const Tables& tables, const RunConfig& config);
+  /// @param kinds  the tasks that the config may name
+  Gallery(GalleryOptions options, const Tables& tables, const RunConfig& config, const Kinds& kinds = bevfusion::kinds());
 
   /// Writes the sample's pictures.
   /// @throws DataError, std::runtime_error for files that cannot be read or written
@@ -40,19 +45,13 @@ class Gallery {
   void write() const;
 
  private:
-  struct Boxes {
-    std::vector<DrawnBox> boxes;
-    std::size_t counted = 0;
-  };
-  Boxes true_boxes(const SamplePrediction& prediction) const;
-  Boxes predicted_boxes(const SamplePrediction& prediction) const;
+  void draw_annotations(SampleDrawing& drawing, const SamplePrediction& prediction) const;
   void write_legend();
   std::string picture(const std::string& name, const std::string& alternative) const;
 
   GalleryOptions options_;
-  const Tables& tables_;
-  const RunConfig& config_;
-  std::vector<std::string> foreground_names_;
+  PictureContext context_;
+  std::vector<std::shared_ptr<const Task>> tasks_;
   example::Page page_;
 };
 

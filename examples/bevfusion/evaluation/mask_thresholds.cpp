@@ -9,7 +9,7 @@
 namespace bevfusion {
 namespace {
 
-/// @param masks  "segmentation" or "foreground" of an evaluation
+/// @param masks  a task's part of an evaluation
 std::vector<MaskThreshold> thresholds_in(const nlohmann::json& masks, const std::vector<std::string>& names) {
   std::vector<MaskThreshold> out(names.size());
   for (std::size_t c = 0; c < names.size(); ++c) {
@@ -23,24 +23,30 @@ std::vector<MaskThreshold> thresholds_in(const nlohmann::json& masks, const std:
 
 }  // namespace
 
-MaskThresholds picked_thresholds(const std::filesystem::path& evaluation, const std::vector<std::string>& map_names,
-                                 const std::vector<std::string>& foreground_names) {
+MaskThresholds picked_thresholds(const std::filesystem::path& evaluation, const MaskNames& names) {
   nlohmann::json json = nlohmann::json::object();
   std::ifstream in(evaluation);
   try {
     if (in) {
       json = nlohmann::json::parse(in);
     }
-    return {thresholds_in(json.value("segmentation", nlohmann::json::object()), map_names),
-            thresholds_in(json.value("foreground", nlohmann::json::object()), foreground_names)};
+    MaskThresholds picked;
+    for (const auto& [task, masks] : names) {
+      picked[task] = thresholds_in(json.value(task, nlohmann::json::object()), masks);
+    }
+    return picked;
   } catch (const nlohmann::json::exception& error) {
     throw std::runtime_error(evaluation.string() + ": " + error.what() +
                              "; bevfusion eval writes it anew, --mask-threshold does without it");
   }
 }
 
-MaskThresholds same_thresholds(float value, std::size_t map_classes, std::size_t foreground_masks) {
-  return {std::vector<MaskThreshold>(map_classes, {value, false}), std::vector<MaskThreshold>(foreground_masks, {value, false})};
+MaskThresholds same_thresholds(float value, const MaskNames& names) {
+  MaskThresholds same;
+  for (const auto& [task, masks] : names) {
+    same[task].assign(masks.size(), {value, false});
+  }
+  return same;
 }
 
 }  // namespace bevfusion

@@ -2,12 +2,15 @@
 #pragma once
 
 #include <array>
+#include <map>
+#include <string>
 #include <vector>
 
 #include <torch/types.h>
 
 #include "bevfusion/loading/training_sample.hpp"
-#include "bevfusion/model/bev_fusion.hpp"
+#include "bevfusion/model/model_config.hpp"
+#include "bevfusion/model/model_input.hpp"
 
 namespace bevfusion {
 
@@ -22,6 +25,15 @@ struct Batch {
   std::vector<std::vector<Box3D>> boxes;  ///< of each sample, in its augmented LiDAR frame
   torch::Tensor masks;                    ///< [B, classes, X, Y] float, 0 or 1
   torch::Tensor labelled;                 ///< [B, classes] bool
+  /// What tasks add to it, by their names, for each sample; see Task::labels().
+  std::map<std::string, std::vector<torch::Tensor>> labels;
+};
+
+/// A batch as the trainer takes it, on the CPU.
+struct TrainingBatch {
+  Batch batch;  ///< boxes: those with a LiDAR or radar point in them; masks: `labelled` is false where the sample is not to have
+                ///< them
+  std::vector<bool> boxes_labelled;  ///< whether the sample's boxes are labels
 };
 
 /// Brings samples together.

@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bevfusion/model/bev_fusion.hpp"
 
-#include <algorithm>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
 #include <torch/torch.h>
 
-#include "bevfusion/model/labels.hpp"
-
 namespace bevfusion {
 
 BevFusionImpl::BevFusionImpl(ModelConfig config, const Kinds& kinds)
-    : config_(std::move(config)), detection_labels_(detection_labels(config_, kinds.labels)) {
+    : config_(std::move(config)), labels_(kinds.labels), known_(kinds.tasks), tasks_(kinds.tasks.of(config_)) {
   const ModelParts& parts = config_.parts;
   if (!parts.lidar && !parts.camera) {
     throw std::invalid_argument("a model needs a branch: parts.lidar, parts.camera, or both");
@@ -39,35 +36,12 @@ BevFusionImpl::BevFusionImpl(ModelConfig config, const Kinds& kinds)
     bev_ = bev("bev");
     channels = bev_->channels();
   } else {
-    const std::pair<const char*, bool> tasks[] = {
-        {"detection", parts.detection}, {"segmentation", parts.segmentation}, {"foreground", parts.foreground}};
-    for (const auto& [task, there] : tasks) {
-      if (there) {
-        channels = (of_tasks_[task] = bev(std::string(task) + "_bev"))->channels();
-      }
+    for (const auto& task : tasks_) {
+      channels = (of_tasks_[task->name()] = bev(task->name() + "_bev"))->channels();
     }
   }
-  const auto outputs = [&] {
-    const std::vector<DetectionClass> points = point_labels(config_, kinds.labels);
-    DetectionOutputs of{static_cast<std::int64_t>(detection_labels_.size()), {}};
-    for (std::size_t k = 0; k < detection_labels_.size(); ++k) {
-      if (std::find(points.begin(), points.end(), detection_labels_[k]) != points.end()) {
-        of.points.push_back(static_cast<std::int64_t>(k));
-      }
-    }
-    return of;
-  };
-  if (parts.detection) {
-    detection_ = register_module("detection", kinds.detection_heads.make(config_.detection_head, config_, channels, outputs()));
-  }
-  const auto masks = [&](std::int64_t count) {
-    return kinds.segmentation_heads.make(config_.segmentation_head, config_, channels, count);
-  };
-  if (parts.segmentation) {
-    segmentation_ = register_module("segmentation", masks(static_cast<std::int64_t>(map_labels(config_, kinds.labels).size())));
-  }
-  if (parts.foreground) {
-    foreground_ = register_module("foreground", masks(config_.foreground_masks));
+  for (const auto& task : tasks_) {
+    heads_[task->name()] = register_module(task->name(), task->make_head(config_, kinds, channels));
   }
 }
 
@@ -87,8 +61,22 @@ torch::Tensor BevFusionImpl::fuse(const std::vector<torch::Tensor>& maps) {
   return bev_ ? bev_->forward(fused) : fused;
 }
 
-torch::Tensor BevFusionImpl::of_task(const torch::Tensor& shared, const std::string& task) {
-  return bev_ ? shared : of_tasks_.at(task)->forward(shared);
+torch::nn::Module& BevFusionImpl::head(const std::string& task) const {
+  const auto found = heads_.find(task);
+  if (found == heads_.end()) {
+    throw std::invalid_argument("the model has no task '" + task + "' (model.parts." + task + ")");
+  }
+  return *found->second;
+}
+
+std::any BevFusionImpl::say(const std::string& task, const torch::Tensor& shared) {
+  torch::nn::Module& of_task = head(task);
+  return known_.at(task)->forward(of_task, bev_ ? shared : of_tasks_.at(task)->forward(shared), config_, labels_);
+}
+
+std::vector<torch::Tensor> BevFusionImpl::losses(const std::string& task, const std::any& said, const TrainingBatch& batch,
+                                                 const RunConfig& config) const {
+  return known_.losses(*known_.at(task), head(task), said, batch, config);
 }
 
 std::vector<torch::Tensor> BevFusionImpl::last_shared(bool parallel) const {
@@ -102,12 +90,6 @@ std::vector<torch::Tensor> BevFusionImpl::last_shared(bool parallel) const {
                                 "calibration.surface to representation or all_shared");
   }
   return layers;
-}
-
-Detections BevFusionImpl::detect(const torch::Tensor& shared) {
-  Detections said = detection_->forward(of_task(shared, "detection"));
-  said.labels = detection_labels_;
-  return said;
 }
 
 torch::Tensor BevFusionImpl::fusion_weight() const {

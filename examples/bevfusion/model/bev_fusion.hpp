@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <any>
 #include <map>
 #include <memory>
 #include <string>
@@ -11,22 +12,16 @@
 #include "bevfusion/camera/lift_splat.hpp"
 #include "bevfusion/fusion/gate_plan.hpp"
 #include "bevfusion/model/kinds.hpp"
+#include "bevfusion/model/model_input.hpp"
 
 namespace bevfusion {
-
-/// What a batch of samples shows to the model.
-struct ModelInput {
-  std::vector<torch::Tensor> clouds;  ///< B point clouds [N_b, 5]: x, y, z, intensity, seconds; empty without LiDAR
-  torch::Tensor images;               ///< [B, cameras, 3, H, W], normalised; undefined without cameras
-  CameraGeometry geometry;
-};
 
 /// The multi-task network: branches, fusion, shared BEV backbone, heads.
 ///
 /// It is run in stages, so that a trainer can put gates between branches and fusion and a fork behind what the tasks share, which
 /// is the BEV backbone, or, where each task has one of its own (separate_bev), the fuser:
 ///
-///     maps = model->branches(input);   z = model->fuse(maps);   model->detect(z);   model->segment(z);
+///     maps = model->branches(input);   z = model->fuse(maps);   model->say("detection", z);   model->say("segmentation", z);
 class BevFusionImpl : public torch::nn::Module {
  public:
   /// @param kinds  the parts that the config may name
@@ -37,14 +32,22 @@ class BevFusionImpl : public torch::nn::Module {
   std::vector<torch::Tensor> branches(const ModelInput& input);
   /// The shared representation [B, C, X, Y]: the BEV backbone's map, or the fuser's.
   torch::Tensor fuse(const std::vector<torch::Tensor>& maps);
-  Detections detect(const torch::Tensor& shared);
-  /// The loss of what detect() said; see DetectionHead::loss.
-  DetectionLosses detection_loss(const Detections& said, const std::vector<std::vector<Box3D>>& truth,
-                                 const DetectionLossOptions& options = {}) const {
-    return detection_->loss(said, truth, BoxCoder{config_.bev_grid()}, options);
+  /// The tasks that the model has, in the order of their heads.
+  const std::vector<std::shared_ptr<const Task>>& tasks() const { return tasks_; }
+  /// What the head of a task says of the shared representation; see Task::forward().
+  /// @throws std::invalid_argument for a task that the model has not
+  std::any say(const std::string& task, const torch::Tensor& shared);
+  /// The same, as the type that the task gives it.
+  template <class Said>
+  Said say_as(const std::string& task, const torch::Tensor& shared) {
+    return std::any_cast<Said>(say(task, shared));
   }
-  torch::Tensor segment(const torch::Tensor& shared) { return segmentation_->forward(of_task(shared, "segmentation")); }
-  torch::Tensor segment_foreground(const torch::Tensor& shared) { return foreground_->forward(of_task(shared, "foreground")); }
+  /// The losses of what a task's head said of a batch, as config.losses.tasks counts them; see Task::losses().
+  std::vector<torch::Tensor> losses(const std::string& task, const std::any& said, const TrainingBatch& batch,
+                                    const RunConfig& config) const;
+  /// The head of a task.
+  /// @throws std::invalid_argument for a task that the model has not
+  torch::nn::Module& head(const std::string& task) const;
 
   /// Names of the branches that the model has: "lidar", "camera".
   const std::vector<std::string>& modalities() const { return modalities_; }
@@ -68,11 +71,10 @@ class BevFusionImpl : public torch::nn::Module {
   const ModelConfig& config() const { return config_; }
 
  private:
-  /// What the head of a task reads: the shared representation, or what the task's own BEV backbone makes of it.
-  torch::Tensor of_task(const torch::Tensor& shared, const std::string& task);
-
   ModelConfig config_;
-  std::vector<DetectionClass> detection_labels_;
+  LabelSets labels_;
+  Tasks known_;
+  std::vector<std::shared_ptr<const Task>> tasks_;
   std::vector<std::string> modalities_;
   std::shared_ptr<LidarBackbone> lidar_;
   std::shared_ptr<ImageBackbone> images_;
@@ -80,8 +82,7 @@ class BevFusionImpl : public torch::nn::Module {
   std::shared_ptr<Fuser> fuser_;
   std::shared_ptr<BevBackbone> bev_;                              ///< of all tasks, or null
   std::map<std::string, std::shared_ptr<BevBackbone>> of_tasks_;  ///< of each, where it is null
-  std::shared_ptr<DetectionHead> detection_;
-  std::shared_ptr<SegmentationHead> segmentation_, foreground_;
+  std::map<std::string, std::shared_ptr<torch::nn::Module>> heads_;
 };
 TORCH_MODULE(BevFusion);
 

@@ -14,6 +14,7 @@
 #include "bevfusion/labels/label_sets.hpp"
 #include "bevfusion/lidar/lidar_backbone.hpp"
 #include "bevfusion/model/registry.hpp"
+#include "bevfusion/tasks/task.hpp"
 
 namespace bevfusion {
 
@@ -34,10 +35,11 @@ struct Kinds {
   Registry<DetectionHead, std::int64_t, DetectionOutputs> detection_heads{"detection_head"};
   /// Channels in front of it, and masks.
   Registry<SegmentationHead, std::int64_t, std::int64_t> segmentation_heads{"segmentation_head"};
+  Tasks tasks;
   LabelSets labels = label_sets();
 };
 
-/// The kinds of CMakeLists.txt's list.
+/// The kinds of CMakeLists.txt's lists.
 const Kinds& kinds();
 
 }  // namespace bevfusion

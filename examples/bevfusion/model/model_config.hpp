@@ -16,6 +16,7 @@
 #include "bevfusion/lidar/voxels.hpp"
 #include "bevfusion/matching/bev_grid.hpp"
 #include "bevfusion/matching/box_coder.hpp"
+#include "bevfusion/tasks/task_choices.hpp"
 
 namespace bevfusion {
 
@@ -23,9 +24,7 @@ namespace bevfusion {
 struct ModelParts {
   bool lidar = true;
   bool camera = true;
-  bool detection = true;
-  bool segmentation = true;
-  bool foreground = false;  ///< segmentation of objects' footprints, FULLER's third task
+  TaskChoices tasks;
 };
 
 /// Every number of a model. The defaults are the full model; the smaller sizes differ in numbers alone.

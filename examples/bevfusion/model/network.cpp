@@ -15,13 +15,9 @@ std::vector<ModelParts> tower_parts(const ModelConfig& config) {
     return {config.parts};
   }
   std::vector<ModelParts> towers;
-  for (const auto task : {&ModelParts::detection, &ModelParts::segmentation, &ModelParts::foreground}) {
-    if (config.parts.*task) {
-      ModelParts parts = config.parts;
-      parts.detection = parts.segmentation = parts.foreground = false;
-      parts.*task = true;
-      towers.push_back(parts);
-    }
+  for (const TaskSheet& task : config.parts.tasks.chosen()) {
+    towers.push_back(config.parts);
+    towers.back().tasks.keep_only(task.name);
   }
   return towers;
 }
@@ -33,12 +29,17 @@ NetworkImpl::NetworkImpl(const ModelConfig& config, const Kinds& kinds) : config
   for (const ModelParts& parts : towers) {
     ModelConfig of_tower = config;
     of_tower.parts = parts;
-    const std::string name = towers.size() == 1   ? "model"
-                             : parts.detection    ? "detection_tower"
-                             : parts.segmentation ? "segmentation_tower"
-                                                  : "foreground_tower";
+    const std::string name = towers.size() == 1 ? "model" : parts.tasks.chosen().front().name + "_tower";
     towers_.push_back(register_module(name, BevFusion(of_tower, kinds)));
   }
+}
+
+std::vector<std::shared_ptr<const Task>> NetworkImpl::tasks() const {
+  std::vector<std::shared_ptr<const Task>> all;
+  for (const BevFusion& tower : towers_) {
+    all.insert(all.end(), tower->tasks().begin(), tower->tasks().end());
+  }
+  return all;
 }
 
 Outputs NetworkImpl::forward(const ModelInput& input, const std::vector<std::string>& without) {
@@ -55,15 +56,8 @@ Outputs NetworkImpl::forward(const ModelInput& input, const std::vector<std::str
       map = torch::zeros_like(map);
     }
     const torch::Tensor shared = tower->fuse(maps);
-    const ModelParts& parts = tower->config().parts;
-    if (parts.detection) {
-      outputs.detections = tower->detect(shared);
-    }
-    if (parts.segmentation) {
-      outputs.segmentation = tower->segment(shared);
-    }
-    if (parts.foreground) {
-      outputs.foreground = tower->segment_foreground(shared);
+    for (const auto& task : tower->tasks()) {
+      outputs[task->name()] = tower->say(task->name(), shared);
     }
   }
   return outputs;

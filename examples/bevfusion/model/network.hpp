@@ -1,23 +1,20 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <optional>
+#include <any>
+#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include <torch/nn.h>
 
-#include "bevfusion/heads/fuller_det.hpp"
 #include "bevfusion/model/bev_fusion.hpp"
 
 namespace bevfusion {
 
-/// What a network says of a batch; nothing where it has no such task.
-struct Outputs {
-  std::optional<Detections> detections;
-  torch::Tensor segmentation;  ///< [B, map classes, cells, cells] logits
-  torch::Tensor foreground;    ///< [B, masks, cells, cells] logits
-};
+/// What a network says of a batch, by the names of its tasks; see Task::forward().
+using Outputs = std::map<std::string, std::any>;
 
 /// The network of a run: one BevFusion for all tasks, or one tower for each task that shares nothing with the others.
 class NetworkImpl : public torch::nn::Module {
@@ -27,6 +24,8 @@ class NetworkImpl : public torch::nn::Module {
 
   const std::vector<BevFusion>& towers() const { return towers_; }
   const ModelConfig& config() const { return config_; }
+  /// The tasks of all towers.
+  std::vector<std::shared_ptr<const Task>> tasks() const;
 
   /// All tasks' outputs, as at inference.
   /// @param without  names of modalities ("lidar", "camera") whose BEV map is replaced by zeros before the fuser

@@ -34,7 +34,7 @@ inline Colour map_colour(const MapLabel& label) { return pale(label.colour); }
 
 /// Foreground masks as classes of a map: each has the colour of its label, or of the first label of its group, or, where it is
 /// the only one, of the first label of all.
-/// @param names  of the masks, see foreground_names()
+/// @param names  of the masks
 inline MapLabels foreground_as_map(const std::vector<std::string>& names, const DetectionLabels& labels) {
   MapLabels out;
   for (const std::string& name : names) {

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "bevfusion/metrics/multitask_metrics.hpp"
+#include "bevfusion/tasks/task_sheet.hpp"
 #include "support/statistics.hpp"
 
 namespace bevfusion {
@@ -16,26 +17,20 @@ namespace {
 
 constexpr double not_there = std::numeric_limits<double>::quiet_NaN();
 
-/// A task by the figures it is judged by, and the option that names runs of it alone.
-struct JudgedTask {
-  std::vector<std::string> names;  ///< in a run's log
-  std::vector<std::string> figures;
-  const char* option;
-};
-const std::vector<JudgedTask> judged_tasks = {
-    {{"detection", "box", "classification", "velocity"}, {"mAP", "NDS"}, "--single-detection"},
-    {{"segmentation"}, {"mIoU"}, "--single-segmentation"},
-    {{"foreground"}, {"foreground_mIoU"}, "--single-foreground"}};
-
-/// The tasks of a run: those its log names. A log that names none is of detection and segmentation, and of foreground where it
-/// has that figure.
-std::vector<JudgedTask> tasks_of(const RunRecord& run) {
-  std::vector<JudgedTask> tasks;
-  for (const JudgedTask& task : judged_tasks) {
-    const auto named = [&](const std::string& name) {
-      return std::find(task.names.begin(), task.names.end(), name) != task.names.end();
-    };
-    const bool there = run.facts.tasks.empty() ? task.names.front() != "foreground" || run.figures.count("foreground_mIoU") > 0
+/// The tasks of a run: those its log names, by their losses. A log that names none is of those that a config has where it does
+/// not say, and of others of which it has a figure.
+std::vector<TaskSheet> tasks_of(const RunRecord& run) {
+  std::vector<TaskSheet> tasks;
+  for (const TaskSheet& task : head_sheets()) {
+    std::vector<std::string> names = task.loss_names();
+    for (const TaskSheet& split : task_sheets()) {
+      if (split.splits == task.name) {
+        names.insert(names.end(), split.losses.begin(), split.losses.end());
+      }
+    }
+    const auto named = [&](const std::string& name) { return std::find(names.begin(), names.end(), name) != names.end(); };
+    const auto measured = [&](const FigureSheet& figure) { return run.figures.count(figure.name) > 0; };
+    const bool there = run.facts.tasks.empty() ? task.on || std::any_of(task.figures.begin(), task.figures.end(), measured)
                                                : std::any_of(run.facts.tasks.begin(), run.facts.tasks.end(), named);
     if (there) {
       tasks.push_back(task);
@@ -63,11 +58,17 @@ double mean_figure(const std::vector<RunRecord>& runs, const std::string& name) 
   return example::mean(numbers(values));
 }
 
+bool is_better_low(const std::string& name) {
+  const std::vector<FigureSheet> figures = figure_sheets();
+  return std::any_of(figures.begin(), figures.end(),
+                     [&name](const FigureSheet& figure) { return figure.name == name && figure.lower_is_better; });
+}
+
 /// The run's figures beside others; nothing where one of them is not there.
 std::vector<ComparedMetric> beside(const RunRecord& run, const std::vector<std::string>& names, const Figures& others) {
   std::vector<ComparedMetric> metrics;
   for (const std::string& name : names) {
-    const ComparedMetric metric{figure_of(run.figures, name), figure_of(others, name)};
+    const ComparedMetric metric{figure_of(run.figures, name), figure_of(others, name), is_better_low(name)};
     if (!std::isfinite(metric.value) || !std::isfinite(metric.baseline)) {
       return {};
     }
@@ -77,14 +78,14 @@ std::vector<ComparedMetric> beside(const RunRecord& run, const std::vector<std::
 }
 
 /// Compares a group's runs with single-task runs' figures.
-void compare_with_single(RunGroup& group, const std::vector<JudgedTask>& tasks, const Figures& single) {
+void compare_with_single(RunGroup& group, const std::vector<TaskSheet>& tasks, const Figures& single) {
   std::string zero;
-  for (const JudgedTask& task : tasks) {
-    for (const std::string& name : task.figures) {
-      if (std::isnan(figure_of(single, name))) {
-        group.missing_for_delta = std::string("runs of ") + task.option + " with " + name;
-      } else if (figure_of(single, name) == 0) {
-        zero = name;
+  for (const TaskSheet& task : tasks) {
+    for (const FigureSheet& figure : task.figures) {
+      if (std::isnan(figure_of(single, figure.name))) {
+        group.missing_for_delta = "runs of --single-" + task.name + " with " + figure.name;
+      } else if (figure_of(single, figure.name) == 0) {
+        zero = figure.name;
       }
     }
   }
@@ -160,9 +161,7 @@ Spread RunGroup::median_of(const std::string& quantity) const {
   return spread(runs, [&](const RunRecord& run) { return run.median_of(quantity); });
 }
 
-std::vector<RunGroup> compare(std::vector<RunRecord> runs, const std::vector<RunRecord>& detection,
-                              const std::vector<RunRecord>& segmentation, const ComparisonOptions& options,
-                              const std::vector<RunRecord>& foreground) {
+std::vector<RunGroup> compare(std::vector<RunRecord> runs, const SingleTaskRuns& single_runs, const ComparisonOptions& options) {
   if (!(options.delta_divisor >= 0) || !(options.lambda_divisor >= 0)) {
     throw std::invalid_argument("a divisor of Delta_MTL or Lambda_MTL is negative; 0 stands for the tasks, or the metrics");
   }
@@ -175,10 +174,15 @@ std::vector<RunGroup> compare(std::vector<RunRecord> runs, const std::vector<Run
     }
     group->runs.push_back(std::move(run));
   }
-  const Figures single = {{"mAP", mean_figure(detection, "mAP")},
-                          {"NDS", mean_figure(detection, "NDS")},
-                          {"mIoU", mean_figure(segmentation, "mIoU")},
-                          {"foreground_mIoU", mean_figure(foreground, "foreground_mIoU")}};
+  Figures single;
+  bool any_single = false;
+  for (const TaskSheet& task : head_sheets()) {
+    const auto of_task = single_runs.find(task.name);
+    for (const FigureSheet& figure : task.figures) {
+      single[figure.name] = of_task == single_runs.end() ? not_there : mean_figure(of_task->second, figure.name);
+    }
+    any_single = any_single || (of_task != single_runs.end() && !of_task->second.empty());
+  }
   Figures baseline;
   if (!options.baseline.empty()) {
     const auto found =
@@ -191,21 +195,23 @@ std::vector<RunGroup> compare(std::vector<RunRecord> runs, const std::vector<Run
     }
   }
   for (RunGroup& group : groups) {
-    const std::vector<JudgedTask> tasks = tasks_of(group.runs.front());
+    const std::vector<TaskSheet> tasks = tasks_of(group.runs.front());
     for (const RunRecord& run : group.runs) {
       if (run.facts.tasks != group.runs.front().facts.tasks) {
         throw std::invalid_argument("the runs of '" + group.name + "' have different tasks (" + run.folder.string() +
                                     "); name them apart, as NAME=FOLDER");
       }
     }
-    for (const JudgedTask& task : tasks) {
-      group.compared.insert(group.compared.end(), task.figures.begin(), task.figures.end());
+    for (const TaskSheet& task : tasks) {
+      for (const FigureSheet& figure : task.figures) {
+        group.compared.push_back(figure.name);
+      }
     }
     group.delta_divisor = options.delta_divisor > 0 ? options.delta_divisor : static_cast<double>(tasks.size());
     group.lambda_divisor = options.lambda_divisor > 0 ? options.lambda_divisor : static_cast<double>(group.compared.size());
     compare_with_single(group, tasks, single);
     compare_with_baseline(group, baseline);
-    if (detection.empty() && segmentation.empty() && foreground.empty()) {
+    if (!any_single) {
       group.missing_for_delta.clear();
     }
     if (options.baseline.empty()) {

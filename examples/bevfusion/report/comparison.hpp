@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -49,15 +50,16 @@ struct RunGroup {
   Spread lambdas() const { return {lambda_mtl}; }
 };
 
+/// Runs of a network for one task alone, by the task's name.
+using SingleTaskRuns = std::map<std::string, std::vector<RunRecord>>;
+
 /// Groups runs by name, in the order they are first given, and compares them: Delta_MTL of the figures of a run's tasks (mAP and
-/// NDS of detection, mIoU of segmentation, foreground mIoU) against the means of the single-task runs, Lambda_MTL of the same
-/// against the means of the baseline's runs. A figure of a task is never left out of them: where it is missing, so are they. A
-/// run of one task has no Delta_MTL.
-/// @param detection, segmentation, foreground  single-task runs; none of a task that a run has: no Delta_MTL
+/// NDS of detection, mIoU of segmentation, and so on) against the means of the single-task runs, Lambda_MTL of the same against
+/// the means of the baseline's runs. A figure of a task is never left out of them: where it is missing, so are they. A run of one
+/// task has no Delta_MTL.
+/// @param single  none of a task that a run has: no Delta_MTL
 /// @throws std::invalid_argument for an unknown baseline, a negative divisor, or runs of one name with different tasks
-std::vector<RunGroup> compare(std::vector<RunRecord> runs, const std::vector<RunRecord>& detection,
-                              const std::vector<RunRecord>& segmentation, const ComparisonOptions& options,
-                              const std::vector<RunRecord>& foreground = {});
+std::vector<RunGroup> compare(std::vector<RunRecord> runs, const SingleTaskRuns& single, const ComparisonOptions& options);
 
 /// The groups' divisors of Delta_MTL or Lambda_MTL as text: "2", or, where they differ, "2 (sum), 3 (three_tasks)".
 std::string divisor_text(const std::vector<RunGroup>& groups, double RunGroup::*divisor);

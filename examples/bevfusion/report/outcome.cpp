@@ -8,13 +8,11 @@
 #include <map>
 #include <utility>
 
+#include "bevfusion/tasks/task_sheet.hpp"
 #include "support/statistics.hpp"
 
 namespace bevfusion {
 namespace {
-
-constexpr std::pair<const char*, const char*> told[] = {
-    {"mAP", "mAP"}, {"NDS", "NDS"}, {"mIoU", "mIoU"}, {"foreground_mIoU", "foreground mIoU"}};
 
 /// The runs' values by their seeds; empty where a seed is not known or stands twice.
 std::map<std::string, double> by_seed(const RunGroup& group, const std::vector<double>& values) {
@@ -60,7 +58,7 @@ std::string counted(std::size_t count, const char* one, const char* many) {
 }
 
 /// "mAP is higher by 0.0120 (95 % interval +0.0020 to +0.0220)".
-std::string clause(const char* title, const Difference& difference) {
+std::string clause(const std::string& title, const Difference& difference) {
   char size[48];
   std::snprintf(size, sizeof size, "%.4f", std::abs(difference.value));
   const std::string direction = difference.value > 0 ? "higher" : "lower";
@@ -71,7 +69,7 @@ std::string clause(const char* title, const Difference& difference) {
   const std::string interval = " (95 % interval " + signed_number(difference.value - difference.half_width) + " to " +
                                signed_number(difference.value + difference.half_width) + ")";
   return difference.is_clear() ? title + by + interval
-                               : title + std::string(" is not clearly different: ") + signed_number(difference.value) + interval;
+                               : title + " is not clearly different: " + signed_number(difference.value) + interval;
 }
 
 std::string certainty(const std::string& run, const std::string& baseline, const Difference& difference) {
@@ -150,10 +148,10 @@ std::vector<std::string> outcome_sentences(const std::vector<RunGroup>& groups, 
   for (const RunGroup& group : groups) {
     std::string text;
     std::string seeds;
-    for (const auto& [figure, title] : told) {
-      const Difference difference = difference_of(group, others, figure);
+    for (const FigureSheet& figure : figure_sheets()) {
+      const Difference difference = difference_of(group, others, figure.name);
       if (&group != &others && std::isfinite(difference.value)) {
-        text += (text.empty() ? "" : "; ") + clause(title, difference);
+        text += (text.empty() ? "" : "; ") + clause(figure.title, difference);
         seeds = certainty(group.name, others.name, difference);
       }
     }

@@ -11,6 +11,7 @@
 #include "bevfusion/report/provenance_tables.hpp"
 #include "bevfusion/report/report_plots.hpp"
 #include "bevfusion/report/report_tables.hpp"
+#include "bevfusion/tasks/task_sheet.hpp"
 #include "support/page.hpp"
 #include "support/svg.hpp"
 
@@ -77,19 +78,17 @@ void what_came_out(example::Page& page, const std::vector<RunGroup>& groups, int
 
 void figures(example::Page& page, const PlottedGroups& plotted) {
   std::vector<std::string> plots;
-  for (const std::string figure : {"mAP", "NDS", "mIoU", "foreground_mIoU"}) {
-    if (has_course(plotted, figure)) {
-      plots.push_back(plot_over_epochs(plotted, figure == "foreground_mIoU" ? "foreground mIoU" : figure, "", evaluated(figure),
-                                       /*may_be_logarithmic=*/false));
+  for (const FigureSheet& figure : figure_sheets()) {
+    if (has_course(plotted, figure.name)) {
+      plots.push_back(plot_over_epochs(plotted, figure.title, "", evaluated(figure.name), /*may_be_logarithmic=*/false));
     }
   }
   section(page, "On the way", "Evaluations during training. Bands go from the lowest to the highest run of a name.", plots);
-  section(page, "Detection by class", "AP is the mean over nuScenes' four matching distances.", class_ap_table(plotted.groups));
-  section(page, "True-positive errors", "nuScenes' five, the mean over the classes that have them; small is good.",
-          error_table(plotted.groups));
-  section(page, "Map by class", "IoU at the threshold of 0.35 ... 0.65 that served the class best, which is named after it.",
-          map_iou_table(plotted.groups));
-  section(page, "Foreground by mask", "", foreground_iou_table(plotted.groups));
+  for (const TaskSheet& task : task_sheets()) {
+    for (const DetailSheet& detail : task.details) {
+      section(page, detail.heading, detail.text, detail_table(plotted.groups, detail));
+    }
+  }
   const TableRows missing = without_empty_columns(missing_rows(plotted.groups));
   section(page, "Without a sensor", "The map of the sensor is replaced by zeros before the fuser.", StyledTable(missing));
 }

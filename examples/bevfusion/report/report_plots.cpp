@@ -8,6 +8,7 @@
 #include <set>
 #include <utility>
 
+#include "bevfusion/tasks/task_sheet.hpp"
 #include "support/svg.hpp"
 
 namespace bevfusion {
@@ -210,17 +211,17 @@ std::vector<std::string> ratio_plots(const PlottedGroups& plotted) {
 
 std::vector<std::string> lead_plots(const PlottedGroups& plotted) {
   struct Lead {
-    const char *quantity, *title, *unit;
+    std::string quantity, title, unit;
     bool ratio;
   };
-  constexpr Lead leads[] = {{"norm_ratio", "task gradients: detection / segmentation", "ratio of norms", true},
-                            {"branch_norm_ratio", "fusion gradients: LiDAR / camera", "ratio of norms", true},
-                            {"gate_ratio", "gates: camera / LiDAR", "w_img / w_lid", true},
-                            {"branch_norms/lidar", "fusion gradient of the LiDAR", "norm", false},
-                            {"branch_norms/camera", "fusion gradient of the camera", "norm", false},
-                            {"norms/detection", "gradient of detection", "norm", false},
-                            {"norms/segmentation", "gradient of segmentation", "norm", false},
-                            {"norms/foreground", "gradient of foreground", "norm", false}};
+  std::vector<Lead> leads = {{"norm_ratio", "task gradients: detection / segmentation", "ratio of norms", true},
+                             {"branch_norm_ratio", "fusion gradients: LiDAR / camera", "ratio of norms", true},
+                             {"gate_ratio", "gates: camera / LiDAR", "w_img / w_lid", true},
+                             {"branch_norms/lidar", "fusion gradient of the LiDAR", "norm", false},
+                             {"branch_norms/camera", "fusion gradient of the camera", "norm", false}};
+  for (const TaskSheet& task : head_sheets()) {
+    leads.push_back({"norms/" + task.name, "gradient of " + task.name, "norm", false});
+  }
   std::vector<std::string> plots;
   for (const Lead& lead : leads) {
     if (plotted.have(lead.quantity)) {

@@ -5,12 +5,12 @@
 #include <cmath>
 #include <set>
 
+#include "bevfusion/tasks/task_sheet.hpp"
 #include "support/csv.hpp"
 
 namespace bevfusion {
 namespace {
 
-constexpr const char* figure_names[] = {"mAP", "NDS", "mIoU", "foreground_mIoU"};
 constexpr const char* gradient_names[] = {"gamma_task", "gamma_task_weighted", "gamma_modal", "conflict_share", "cosine",
                                           "seconds"};
 
@@ -28,6 +28,14 @@ Spread waiting(const RunGroup& group) {
     waited.values[i] = 100 * waited.values[i] / seconds.values[i];
   }
   return waited;
+}
+
+/// A head of columns that ends in one for each figure.
+std::vector<std::string> with_titles(std::vector<std::string> head) {
+  for (const FigureSheet& figure : figure_sheets()) {
+    head.push_back(figure.title);
+  }
+  return head;
 }
 
 std::string median_and_mean(const RunGroup& group, const std::string& quantity) {
@@ -56,11 +64,12 @@ nlohmann::ordered_json json_of(const Figures& figures) {
 }  // namespace
 
 TableRows result_rows(const std::vector<RunGroup>& groups) {
-  TableRows rows{{"run", "runs", "mAP", "NDS", "mIoU", "foreground mIoU", "Δ_MTL, % (low is good)", "Λ_MTL, points"}};
+  TableRows rows{with_titles({"run", "runs"})};
+  rows[0].insert(rows[0].end(), {"Δ_MTL, % (low is good)", "Λ_MTL, points"});
   for (const RunGroup& group : groups) {
     std::vector<std::string> row = {group.name, std::to_string(group.runs.size())};
-    for (const char* name : figure_names) {
-      row.push_back(group.figure(name).text(4));
+    for (const FigureSheet& figure : figure_sheets()) {
+      row.push_back(group.figure(figure.name).text(4));
     }
     row.push_back(times(group.deltas(), 100).text(2));
     row.push_back(times(group.lambdas(), 100).text(2));
@@ -81,21 +90,21 @@ TableRows gradient_rows(const std::vector<RunGroup>& groups) {
 }
 
 TableRows missing_rows(const std::vector<RunGroup>& groups) {
-  TableRows rows{{"run", "sensors", "mAP", "NDS", "mIoU", "foreground mIoU"}};
+  TableRows rows{with_titles({"run", "sensors"})};
   for (const RunGroup& group : groups) {
     const std::set<std::string> sensors = sensors_of(group);
     if (sensors.empty()) {
       continue;
     }
     std::vector<std::string> all = {group.name, "all"};
-    for (const char* name : figure_names) {
-      all.push_back(group.figure(name).text(4));
+    for (const FigureSheet& figure : figure_sheets()) {
+      all.push_back(group.figure(figure.name).text(4));
     }
     rows.push_back(all);
     for (const std::string& sensor : sensors) {
       std::vector<std::string> row = {group.name, "no " + sensor};
-      for (const char* name : figure_names) {
-        row.push_back(group.missing(sensor, name).text(4));
+      for (const FigureSheet& figure : figure_sheets()) {
+        row.push_back(group.missing(sensor, figure.name).text(4));
       }
       rows.push_back(row);
     }
@@ -108,8 +117,8 @@ std::vector<std::string> csv_lines(const std::vector<RunGroup>& groups) {
   head << "group"
        << "folder"
        << "parameters";
-  for (const char* name : figure_names) {
-    head << name;
+  for (const FigureSheet& figure : figure_sheets()) {
+    head << figure.name;
   }
   head << "delta_mtl"
        << "lambda_mtl";
@@ -122,8 +131,8 @@ std::vector<std::string> csv_lines(const std::vector<RunGroup>& groups) {
       const RunRecord& run = group.runs[r];
       example::CsvLine line;
       line << group.name << run.folder.string() << run.parameters;
-      for (const char* name : figure_names) {
-        line << group.figure(name).values[r];
+      for (const FigureSheet& figure : figure_sheets()) {
+        line << group.figure(figure.name).values[r];
       }
       line << group.delta_mtl[r] << group.lambda_mtl[r];
       for (const char* name : gradient_names) {
@@ -153,8 +162,8 @@ nlohmann::ordered_json report_json(const std::vector<RunGroup>& groups, const Co
                      {"delta_divisor", group.delta_divisor},
                      {"lambda_divisor", group.lambda_divisor},
                      {"runs", Json::array()}};
-    for (const char* name : figure_names) {
-      of_group[name] = {{"mean", group.figure(name).mean()}, {"deviation", group.figure(name).deviation()}};
+    for (const FigureSheet& figure : figure_sheets()) {
+      of_group[figure.name] = {{"mean", group.figure(figure.name).mean()}, {"deviation", group.figure(figure.name).deviation()}};
     }
     of_group["delta_mtl"] = {{"mean", group.deltas().mean()}, {"deviation", group.deltas().deviation()}};
     of_group["lambda_mtl"] = {{"mean", group.lambdas().mean()}, {"deviation", group.lambdas().deviation()}};

@@ -12,7 +12,7 @@ namespace bevfusion {
 
 using TableRows = std::vector<std::vector<std::string>>;
 
-/// A row a group: runs, mAP, NDS, mIoU, foreground mIoU, Delta_MTL in percent, Lambda_MTL in points (hundredths).
+/// A row a group: runs, the figures of the tasks, Delta_MTL in percent, Lambda_MTL in points (hundredths).
 TableRows result_rows(const std::vector<RunGroup>& groups);
 
 /// A row a group, over all steps: gamma_task and its weighted value, gamma_modal (median and mean each), conflict share, cosine,

@@ -11,26 +11,19 @@
 #include <regex>
 #include <stdexcept>
 
+#include "bevfusion/tasks/task_sheet.hpp"
+
 namespace bevfusion {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-NamedNumbers numbers_in(const Json& object) {
+/// A number of every member that has one.
+/// @param key  of the number in the member; the member is the number where empty
+NamedNumbers numbers_in(const Json& object, const std::string& key) {
   NamedNumbers out;
-  for (const auto& [name, value] : object.items()) {
-    if (value.is_number()) {
-      out.emplace_back(name, value.get<double>());
-    }
-  }
-  return out;
-}
-
-/// One figure of every class of `masks`.
-NamedNumbers of_masks(const Json& masks, const char* figure) {
-  NamedNumbers out;
-  for (const auto& [name, of_class] : masks.items()) {
-    const Json value = of_class.value(figure, Json());
+  for (const auto& [name, member] : object.items()) {
+    const Json value = key.empty() ? member : member.value(key, Json());
     if (value.is_number()) {
       out.emplace_back(name, value.get<double>());
     }
@@ -72,15 +65,19 @@ double number_of(const NamedNumbers& numbers, const std::string& name) {
 
 EvaluationDetails evaluation_details(const Json& evaluation) {
   EvaluationDetails out;
-  const Json detection = evaluation.value("detection", Json::object());
-  out.class_ap = numbers_in(detection.value("mean_dist_aps", Json::object()));
-  out.errors = numbers_in(detection.value("tp_errors", Json::object()));
-  const Json map = evaluation.value("segmentation", Json::object());
-  out.map_iou = of_masks(map, "IoU");
-  out.map_threshold = of_masks(map, "threshold");
-  const Json foreground = evaluation.value("foreground", Json::object());
-  out.foreground_iou = of_masks(foreground, "IoU");
-  out.foreground_threshold = of_masks(foreground, "threshold");
+  for (const TaskSheet& task : task_sheets()) {
+    for (const DetailSheet& detail : task.details) {
+      Json object = evaluation;
+      for (const std::string& step : detail.path) {
+        object = Json(object.value(step, Json::object()));
+      }
+      Detail& found = out.tables[detail.heading];
+      found.values = numbers_in(object, detail.value);
+      if (!detail.threshold.empty()) {
+        found.thresholds = numbers_in(object, detail.threshold);
+      }
+    }
+  }
   out.split = evaluation.value("split", std::string());
   out.samples = evaluation.value("samples", 0.0);
   return out;

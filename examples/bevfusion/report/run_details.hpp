@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,16 +17,17 @@ using NamedNumbers = std::vector<std::pair<std::string, double>>;
 /// The value of a name; NaN where there is none.
 double number_of(const NamedNumbers& numbers, const std::string& name);
 
+/// Figures by class, and the thresholds that they were found at, where they have such.
+struct Detail {
+  NamedNumbers values;
+  NamedNumbers thresholds;
+};
+
 /// What an evaluation says beside its headline.
 struct EvaluationDetails {
-  NamedNumbers class_ap;        ///< AP by class, the mean over the matching distances
-  NamedNumbers errors;          ///< nuScenes' five true-positive errors: trans_err, scale_err, orient_err, vel_err, attr_err
-  NamedNumbers map_iou;         ///< IoU by map class, at its threshold
-  NamedNumbers map_threshold;   ///< the one that the protocol picked
-  NamedNumbers foreground_iou;  ///< the same of foreground masks
-  NamedNumbers foreground_threshold;  ///< likewise
-  std::string split;                  ///< where the evaluation names it
-  double samples = 0;                 ///< 0: not said
+  std::map<std::string, Detail> tables;  ///< by the headings of the tasks' sheets
+  std::string split;                     ///< where the evaluation names it
+  double samples = 0;                    ///< 0: not said
 };
 
 /// @param evaluation  what evaluation.json holds

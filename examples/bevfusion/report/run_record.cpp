@@ -9,12 +9,13 @@
 
 #include <nlohmann/json.hpp>
 
+#include "bevfusion/tasks/task_sheet.hpp"
+
 namespace bevfusion {
 namespace {
 
 using Json = nlohmann::json;
 
-constexpr const char* figure_names[] = {"mAP", "NDS", "mIoU", "foreground_mIoU"};
 constexpr const char* step_names[] = {"loss",       "learning_rate", "gradient_norm",    "seconds",
                                       "waited",     "cosine",        "conflict_share",   "gamma_task_weighted",
                                       "gamma_task", "gamma_modal",   "gamma_task_spread"};
@@ -32,9 +33,9 @@ constexpr RatioOfNames ratios[] = {{"norm_ratio", "norms", "detection", "segment
 
 Figures figures_in(const Json& json) {
   Figures figures;
-  for (const char* name : figure_names) {
-    if (json.contains(name) && json[name].is_number()) {
-      figures[name] = json[name].get<double>();
+  for (const FigureSheet& figure : figure_sheets()) {
+    if (json.contains(figure.name) && json[figure.name].is_number()) {
+      figures[figure.name] = json[figure.name].get<double>();
     }
   }
   return figures;

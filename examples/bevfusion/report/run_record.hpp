@@ -12,7 +12,8 @@
 
 namespace bevfusion {
 
-/// Figures of an evaluation by name: mAP, NDS, mIoU, foreground_mIoU; those alone that the network has and that are numbers.
+/// Figures of an evaluation by name, those of the tasks' sheets: mAP, NDS, mIoU, ...; those alone that the network has and that
+/// are numbers.
 using Figures = std::map<std::string, double>;
 
 /// A quantity that was logged step by step.

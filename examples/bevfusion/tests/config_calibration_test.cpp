@@ -17,15 +17,15 @@ using namespace bevfusion;
 TEST_CASE("a run's tasks and their static weights follow from its parts", "[bevfusion][config]") {
   using Names = std::vector<std::string>;
   RunConfig config = run_of_size("tiny");
-  config.losses.segmentation_weight = 5;
+  config.losses.weights["segmentation"] = 5;
   CHECK(task_names(config) == Names{"detection", "segmentation"});
   CHECK(task_weights(config) == std::vector<double>{1, 5});
-  config.model.parts.foreground = true;
+  config.model.parts.tasks["foreground"] = true;
   config.losses.tasks = "split_detection";
-  config.losses.detection_weight = 2;
+  config.losses.weights["detection"] = 2;
   CHECK(task_names(config) == Names{"box", "classification", "velocity", "segmentation", "foreground"});
   CHECK(task_weights(config) == std::vector<double>{2, 2, 2, 5, 1});
-  config.model.parts.detection = false;
+  config.model.parts.tasks["detection"] = false;
   CHECK(task_names(config) == Names{"segmentation", "foreground"});
 }
 
@@ -49,7 +49,7 @@ Gradients gradients_under(const RunConfig& config) {
 TEST_CASE("static weights stand before the rule", "[bevfusion][config]") {
   RunConfig config = run_of_size("tiny");
   config.calibration.gate = "none";
-  config.losses.segmentation_weight = 5;
+  config.losses.weights["segmentation"] = 5;
   // Plain sum of L_1 + 5 L_2: dL/dw = 1 + 5 x 3, heads 1 and 15.
   config.calibration.rule = "uniform";
   const Gradients uniform = gradients_under(config);
@@ -61,12 +61,12 @@ TEST_CASE("static weights stand before the rule", "[bevfusion][config]") {
   config.calibration.rule = "imtl_g";
   CHECK(gradients_under(config).first == Approx(15.0 / 16));
   CHECK(gradients_under(config).second == Approx(15.0 / 16));
-  config.losses.segmentation_weight = 1;
+  config.losses.weights["segmentation"] = 1;
   CHECK(gradients_under(config).first == Approx(3.0 / 4));
   CHECK(gradients_under(config).second == Approx(3.0 / 4));
   // Projections are published for shared parameters alone; there is no conflict here.
   config.calibration.rule = "pcgrad";
-  config.losses.segmentation_weight = 5;
+  config.losses.weights["segmentation"] = 5;
   CHECK(gradients_under(config).shared == Approx(16));
 }
 

@@ -39,7 +39,7 @@ std::string missing_in(const std::string& text, const std::vector<std::string>& 
 TEST_CASE("choices that others leave without a meaning are refused with a way out", "[bevfusion][config]") {
   const auto accepted = [](const auto& change) { return verdict("tiny", change).empty(); };
   REQUIRE(accepted([](RunConfig&) {}));
-  const auto alone = [](RunConfig& c) { c.model.parts.segmentation = false, c.calibration.gate = "none"; };
+  const auto alone = [](RunConfig& c) { c.model.parts.tasks["segmentation"] = false, c.calibration.gate = "none"; };
   CHECK(missing_in(verdict("tiny", alone), {"calibration.rule is imtl_g", "one task", "none"}) == "");
   CHECK(accepted([&](RunConfig& c) { alone(c), c.calibration.rule = "none"; }));
   CHECK(missing_in(verdict("tiny", [&](RunConfig& c) { alone(c), c.calibration.rule = "none", c.model.separate_towers = true; }),
@@ -123,7 +123,7 @@ TEST_CASE("the speed that tells attributes apart is the label's, unless a run na
 
 TEST_CASE("objects are pasted where pictures would not belie them", "[bevfusion][config]") {
   const auto lidar_only = [](RunConfig& c) {
-    c.model.parts.camera = c.model.parts.segmentation = false;
+    c.model.parts.camera = c.model.parts.tasks["segmentation"] = false;
     c.calibration.rule = c.calibration.gate = "none";
     c.loading.paste.on = true;
   };
@@ -138,7 +138,7 @@ TEST_CASE("objects are pasted where pictures would not belie them", "[bevfusion]
                    {"loading.paste.without"}) == "");
   CHECK(missing_in(verdict("tiny",
                            [](RunConfig& c) {
-                             c.model.parts.detection = false;
+                             c.model.parts.tasks["detection"] = false;
                              c.calibration.rule = c.calibration.gate = "none";
                              c.data.sampling = "class_balanced";
                            }),

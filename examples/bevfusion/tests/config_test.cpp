@@ -178,7 +178,8 @@ TEST_CASE("no member of a config is without a field", "[bevfusion][config]") {
     return count;
   };
   // Members that are structs themselves, and members that are filled in, are none of a section's fields.
-  CHECK(members<ModelParts>() == fields("model.parts"));
+  // A switch for each task but those that only split another's loss.
+  CHECK(members<ModelParts>() - 1 + head_sheets().size() == fields("model.parts"));
   CHECK(members<VoxelGrid>() == fields("model.voxels"));
   CHECK(members<VoxelNetOptions>() == fields("model.voxel_net"));
   CHECK(members<PillarOptions>() == fields("model.pillars"));
@@ -200,8 +201,8 @@ TEST_CASE("no member of a config is without a field", "[bevfusion][config]") {
   CHECK(members<BevAugmentationOptions>() == fields("loading.bev"));
   CHECK(members<MaskOptions>() == fields("loading.masks"));
   CHECK(members<TrainingConfig>() == fields("training"));
-  CHECK(members<LossConfig>() == fields("losses") + 2);                      // two structs
-  CHECK(members<DetectionLossOptions>() == fields("losses.detection") + 4);  // four structs
+  CHECK(members<LossConfig>() - 1 + head_sheets().size() == fields("losses") + 2);  // a weight for each task; two structs
+  CHECK(members<DetectionLossOptions>() == fields("losses.detection") + 4);         // four structs
   CHECK(members<CodeWeights>() == fields("losses.detection.code"));
   CHECK(members<FocalOptions>() == fields("losses.detection.focal"));
   CHECK(members<MatchingWeights>() == fields("losses.detection.matching"));
@@ -276,6 +277,14 @@ TEST_CASE("a run's config has all fields, or is damaged", "[bevfusion][config]")
   CHECK(lacking(read(""), {(folder / "config.toml").string(), "lacks size, ", "more fields"}) == "");
   CHECK(lacking(read(whole.substr(0, whole.find("[init]"))), {"lacks init.lidar, "}) == "");
   CHECK(lacking(read(whole.substr(0, whole.rfind("camera_names"))), {"lacks init.camera_names."}) == "");
+  // A run of before a task was there names none of its fields; where some are there, the others were lost.
+  const auto without = [](std::string text, const std::string& line) {
+    const std::size_t at = text.find("\n" + line);
+    return text.erase(at, text.find('\n', at + 1) - at);
+  };
+  const std::string no_switch = without(whole, "foreground = ");
+  CHECK(lacking(read(no_switch), {"lacks model.parts.foreground."}) == "");
+  CHECK(read(without(no_switch, "foreground_weight = ")) == "");
   fs::remove_all(folder);
   CHECK(lacking(refusal([&folder] { read_run_config(folder); }), {folder.string(), "no config.toml"}) == "");
 }
@@ -294,7 +303,7 @@ TEST_CASE("the command line goes before the file, and both before the size's def
   CHECK(differences(parsed({"--size", "small"}), expected).empty());
   expected.training.epochs = 5;
   expected.training.batch = 2;
-  expected.model.parts.foreground = true;
+  expected.model.parts.tasks["foreground"] = true;
   CHECK(differences(parsed({"--config", path, "--epochs", "5"}), expected).empty());
   CHECK(differences(parsed({"--training.epochs=5", "--config", path}), expected).empty());
 
@@ -376,7 +385,7 @@ TEST_CASE("what makes no run is refused in words", "[bevfusion][config]") {
   CHECK(lacking(says("full", [](RunConfig& c) { c.model.swin.heads = {3, 6, 12}; }), {"four stages"}) == "");
   CHECK(lacking(says("full",
                      [](RunConfig& c) {
-                       c.model.parts.foreground = true;
+                       c.model.parts.tasks["foreground"] = true;
                        c.model.foreground_masks = 2;
                      }),
                 {"1, 3 or 10"}) == "");
@@ -387,8 +396,9 @@ TEST_CASE("what makes no run is refused in words", "[bevfusion][config]") {
   CHECK(lacking(says("tiny", [](RunConfig& c) { c.losses.tasks = "split_detection"; }), {"all_shared"}) == "");
   CHECK(lacking(says("tiny", [](RunConfig& c) { c.calibration.rule = "wpcgrad", c.calibration.priorities = "seg_to_vel"; }),
                 {"velocity"}) == "");
-  CHECK(lacking(says("tiny", [](RunConfig& c) { c.model.parts.segmentation = false, c.data.labels = "disjoint_normal"; }),
-                {"data.labels"}) == "");
+  CHECK(
+      lacking(says("tiny", [](RunConfig& c) { c.model.parts.tasks["segmentation"] = false, c.data.labels = "disjoint_normal"; }),
+              {"data.labels"}) == "");
 }
 
 TEST_CASE("the config files are the sizes' defaults, and the short ones change what they say", "[bevfusion][config]") {

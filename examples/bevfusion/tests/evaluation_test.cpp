@@ -16,6 +16,8 @@
 #include "bevfusion/model/batch.hpp"
 #include "bevfusion/nuscenes/key_frame.hpp"
 #include "bevfusion/synth/generate.hpp"
+#include "bevfusion/tasks/detection_figures.hpp"
+#include "bevfusion/tasks/mask_figures.hpp"
 #include "bevfusion/tests/support/data_folders.hpp"
 #include "support/catch.hpp"
 
@@ -93,20 +95,27 @@ RunConfig tiny_run() {
   RunConfig config;
   config.size = "tiny";
   config.model = tiny_model();
-  config.model.parts.foreground = true;
+  config.model.parts.tasks["foreground"] = true;
   config.loading = loading_options(config.model);
   config.loading.sweeps = 2;
   config.training.batch = 2;
   return config;
 }
 
+const DetectionSummary& boxes_in(const EvaluationFigures& figures) {
+  return figures.of<DetectionFigures>("detection")->summary();
+}
+const MaskFigures& masks_in(const EvaluationFigures& figures, const std::string& task) { return *figures.of<MaskFigures>(task); }
+
 bool same(const EvaluationFigures& a, const EvaluationFigures& b) {
-  bool equal = a.map_names == b.map_names && a.detection->mean_ap == b.detection->mean_ap &&
-               a.detection->nd_score == b.detection->nd_score;
-  for (std::size_t c = 0; c < a.segmentation->classes(); ++c) {
-    for (std::size_t t = 0; t < a.segmentation->thresholds().size(); ++t) {
-      const CellCounts of_a = a.segmentation->counts(c, t);
-      const CellCounts of_b = b.segmentation->counts(c, t);
+  const MaskFigures& map_a = masks_in(a, "segmentation");
+  const MaskFigures& map_b = masks_in(b, "segmentation");
+  bool equal = map_a.names() == map_b.names() && boxes_in(a).mean_ap == boxes_in(b).mean_ap &&
+               boxes_in(a).nd_score == boxes_in(b).nd_score;
+  for (std::size_t c = 0; c < map_a.protocol().classes(); ++c) {
+    for (std::size_t t = 0; t < map_a.protocol().thresholds().size(); ++t) {
+      const CellCounts of_a = map_a.protocol().counts(c, t);
+      const CellCounts of_b = map_b.protocol().counts(c, t);
       equal = equal && of_a.true_positives == of_b.true_positives && of_a.false_positives == of_b.false_positives;
     }
   }
@@ -237,12 +246,14 @@ TEST_CASE("an untrained network is evaluated, and left as it was", "[bevfusion][
   CHECK(network->is_training());
   CHECK(network->towers()[0]->is_training());
   CHECK_FALSE(frozen->is_training());
-  REQUIRE((figures.detection && figures.segmentation && figures.foreground));
-  CHECK(figures.foreground->classes() == 3);
-  CHECK((figures.detection->nd_score >= 0 && figures.detection->nd_score <= 1));
-  CHECK((figures.segmentation->mean_iou() >= 0 && figures.segmentation->mean_iou() <= 1));
+  REQUIRE((figures.of<DetectionFigures>("detection") && figures.of<MaskFigures>("segmentation") &&
+           figures.of<MaskFigures>("foreground")));
+  CHECK(masks_in(figures, "foreground").protocol().classes() == 3);
+  CHECK((boxes_in(figures).nd_score >= 0 && boxes_in(figures).nd_score <= 1));
+  CHECK((masks_in(figures, "segmentation").protocol().mean_iou() >= 0 &&
+         masks_in(figures, "segmentation").protocol().mean_iou() <= 1));
   // Every cell of every labelled class is counted once: 3 samples of 50 x 50.
-  const CellCounts counts = figures.segmentation_below->counts(0, 0);
+  const CellCounts counts = masks_in(figures, "segmentation").below().counts(0, 0);
   CHECK(counts.true_positives + counts.false_positives + counts.false_negatives <= 3 * 2500);
   CHECK(counts.true_positives + counts.false_negatives > 0);
 
@@ -277,7 +288,8 @@ TEST_CASE("an untrained network is evaluated, and left as it was", "[bevfusion][
   SECTION("boxes beyond the run's limits are not predicted") {
     const auto boxes = [&] {
       std::size_t count = 0;
-      predict(network, set.tables, set.rows, config, {}, [&](const SamplePrediction& one) { count += one.boxes.size(); });
+      predict(network, set.tables, set.rows, config, {},
+              [&](const SamplePrediction& one) { count += one.of<std::vector<ScoredBox>>("detection")->size(); });
       return count;
     };
     CHECK(boxes() > 0);
@@ -294,9 +306,11 @@ TEST_CASE("an untrained network is evaluated, and left as it was", "[bevfusion][
           seen.push_back(box);
         }
       }
-      REQUIRE(one.foreground_truth.sizes() == one.foreground.sizes());
-      CHECK(torch::equal(one.foreground_truth, foreground_target({seen}, 3, config.model.segmentation.mask)[0]));
-      CHECK(one.foreground_truth.sum().item<double>() > 0);
+      const auto* said = one.of<MaskPrediction>("foreground");
+      REQUIRE(said != nullptr);
+      REQUIRE(said->truth.sizes() == said->probability.sizes());
+      CHECK(torch::equal(said->truth, foreground_target({seen}, 3, config.model.segmentation.mask)[0]));
+      CHECK(said->truth.sum().item<double>() > 0);
     });
   }
   SECTION("outputs that are no numbers count as nothing found") {
@@ -306,8 +320,8 @@ TEST_CASE("an untrained network is evaluated, and left as it was", "[bevfusion][
     }
     const EvaluationFigures astray = evaluate(network, set.tables, set.rows, config);
     CHECK(astray.not_finite == 3);
-    CHECK(astray.detection->mean_ap == 0);
-    CHECK(astray.segmentation->mean_iou() == 0);
+    CHECK(boxes_in(astray).mean_ap == 0);
+    CHECK(masks_in(astray, "segmentation").protocol().mean_iou() == 0);
   }
 }
 
@@ -315,11 +329,11 @@ TEST_CASE("without a map nothing is labelled, and mIoU is no number", "[bevfusio
   const SmallSet set(1, 1);
   std::filesystem::remove_all(set.tables.root / "maps");
   RunConfig config = tiny_run();
-  config.model.parts.detection = false;
+  config.model.parts.tasks["detection"] = false;
   Network network(config.model);
   const EvaluationFigures figures = evaluate(network, set.tables, set.rows, config);
-  CHECK_FALSE(figures.detection);
-  CHECK(std::isnan(figures.segmentation->mean_iou()));
+  CHECK(figures.of<DetectionFigures>("detection") == nullptr);
+  CHECK(std::isnan(masks_in(figures, "segmentation").protocol().mean_iou()));
   const auto json = nlohmann::ordered_json::parse(figures_json(figures, {"lidar"}).dump());
   CHECK(json.at("mIoU").is_null());
   CHECK(json.at("without") == nlohmann::ordered_json::array({"lidar"}));
@@ -334,6 +348,6 @@ TEST_CASE("no samples are no crash", "[bevfusion][evaluation]") {
   Network network(config.model);
   const EvaluationFigures figures = evaluate(network, set.tables, {}, config);
   CHECK(figures.samples == 0);
-  CHECK(figures.detection->mean_ap == 0);
-  CHECK(std::isnan(figures.segmentation->mean_iou()));
+  CHECK(boxes_in(figures).mean_ap == 0);
+  CHECK(std::isnan(masks_in(figures, "segmentation").protocol().mean_iou()));
 }

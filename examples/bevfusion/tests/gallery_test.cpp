@@ -12,11 +12,13 @@
 #include <png.h>
 #include <torch/torch.h>
 
+#include "bevfusion/evaluation/decode.hpp"
 #include "bevfusion/evaluation/gallery.hpp"
 #include "bevfusion/model/batch.hpp"
 #include "bevfusion/nuscenes/key_frame.hpp"
 #include "bevfusion/pictures/picture_colours.hpp"
 #include "bevfusion/synth/generate.hpp"
+#include "bevfusion/tasks/mask_figures.hpp"
 #include "bevfusion/tests/support/data_folders.hpp"
 #include "support/catch.hpp"
 
@@ -84,7 +86,7 @@ class Scene {
     generate(options);
     tables = read_tables(options.out, options.version);
     config.model = tiny_model();
-    config.model.parts.foreground = true;
+    config.model.parts.tasks["foreground"] = true;
     config.loading = loading_options(config.model);
     out = folder_.path() / "out";
     fs::create_directories(out);
@@ -94,15 +96,26 @@ class Scene {
   SamplePrediction prediction() const {
     const auto cells = static_cast<std::int64_t>(config.loading.grid.cells);
     const auto classes = static_cast<std::int64_t>(config.loading.map_labels.size());
-    const auto fine = config.model.segmentation.mask.cells;
     SamplePrediction one;
     one.sample = 1;
     one.truth = key_frame_of(tables, 1).boxes;
     one.masks = torch::zeros({classes, cells, cells});
     one.labelled = torch::ones({classes}, torch::kBool);
-    one.segmentation = torch::zeros({classes, cells, cells});
-    one.foreground = torch::zeros({config.model.foreground_masks, fine, fine});
+    one.said["detection"] = std::vector<ScoredBox>();
+    one.said["segmentation"] = MaskPrediction{torch::zeros({classes, cells, cells}), one.masks, one.labelled};
+    one.said["foreground"] = foreground_of(one.truth, 0);
     return one;
+  }
+
+  /// The foreground of these boxes, and one probability found everywhere in the first mask.
+  MaskPrediction foreground_of(const std::vector<Box3D>& boxes, double probability) const {
+    const auto fine = config.model.segmentation.mask.cells;
+    const torch::Tensor logits = torch::full({1, config.model.foreground_masks, fine, fine}, -50.0);
+    logits[0][0].fill_(std::log(probability / (1 - probability)));
+    Batch batch;
+    batch.boxes = {boxes};
+    bool finite = true;
+    return std::any_cast<MaskPrediction>(kinds().tasks.at("foreground")->prediction(logits, 0, batch, config, finite));
   }
 
   GalleryOptions options() const {
@@ -110,8 +123,8 @@ class Scene {
     options.out = out;
     options.title = "what is found";
     options.width = side;
-    options.thresholds.map = {{0.35F, true}, {0.45F, true}, {0.5F, false}};
-    options.thresholds.foreground = {{0.40F, true}};
+    options.thresholds["segmentation"] = {{0.35F, true}, {0.45F, true}, {0.5F, false}};
+    options.thresholds["foreground"] = {{0.40F, true}};
     return options;
   }
 
@@ -153,20 +166,23 @@ TEST_CASE("thresholds are those that the evaluation picked", "[bevfusion][galler
   std::ofstream(file)
       << R"({"segmentation": {"road": {"IoU": 0.5, "threshold": 0.35}, "divider": {"IoU": null, "threshold": null}},
     "foreground": {"objects": {"threshold": 0.4}}})";
-  const MaskThresholds picked = picked_thresholds(file, {"divider", "road", "walkway"}, {"objects"});
-  CHECK(picked.map[1].value == 0.35F);  // the very number that the evaluation compares with
-  CHECK(picked.map[1].picked);
-  CHECK(picked.foreground[0].value == 0.4F);
+  const MaskThresholds picked =
+      picked_thresholds(file, {{"segmentation", {"divider", "road", "walkway"}}, {"foreground", {"objects"}}});
+  const std::vector<MaskThreshold>& map = picked.at("segmentation");
+  CHECK(map[1].value == 0.35F);  // the very number that the evaluation compares with
+  CHECK(map[1].picked);
+  CHECK(picked.at("foreground")[0].value == 0.4F);
   for (const std::size_t unlabelled : {0, 2}) {
-    CHECK(picked.map[unlabelled].value == 0.5F);
-    CHECK_FALSE(picked.map[unlabelled].picked);
+    CHECK(map[unlabelled].value == 0.5F);
+    CHECK_FALSE(map[unlabelled].picked);
   }
-  CHECK_FALSE(picked_thresholds(folder.path() / "absent.json", {"road"}, {}).map[0].picked);
-  CHECK(same_thresholds(0.2F, 2, 1).map[1].value == 0.2F);
+  CHECK_FALSE(picked_thresholds(folder.path() / "absent.json", {{"segmentation", {"road"}}}).at("segmentation")[0].picked);
+  CHECK(same_thresholds(0.2F, {{"segmentation", {"road", "rail"}}, {"foreground", {"objects"}}}).at("segmentation")[1].value ==
+        0.2F);
   std::ofstream(file) << R"({"segmentation": )";
   std::string refusal;
   try {
-    picked_thresholds(file, {"road"}, {});
+    picked_thresholds(file, {{"segmentation", {"road"}}});
   } catch (const std::runtime_error& error) {
     refusal = error.what();
   }
@@ -178,9 +194,10 @@ TEST_CASE("cells are painted from their class's threshold, in the legend's colou
   const Scene scene;
   const MapLabels& map = scene.config.loading.map_labels;
   SamplePrediction one = scene.prediction();
-  one.segmentation[0].fill_(0.35F);    // just reaches it
-  one.segmentation[1].fill_(0.4499F);  // just does not
-  one.segmentation[3].fill_(0.9F);
+  const torch::Tensor probability = one.of<MaskPrediction>("segmentation")->probability;
+  probability[0].fill_(0.35F);    // just reaches it
+  probability[1].fill_(0.4499F);  // just does not
+  probability[3].fill_(0.9F);
   one.labelled[3] = false;  // so it enters no figure
   const Image bev = scene.drawn(one, "_bev");
   CHECK(bev.width == 2 * side + gap);
@@ -199,10 +216,11 @@ TEST_CASE("boxes have their classes' colours; what no figure counts is grey", "[
   const Scene scene;
   SamplePrediction one = scene.prediction();
   one.truth.clear();
-  one.boxes = {found_at(12, 20, DetectionClass::bus), found_at(-12, 20, DetectionClass::bicycle),
-               found_at(12, -20, DetectionClass::barrier),        // 23 m, evaluated to 30 m
-               found_at(22, 22, DetectionClass::traffic_cone),    // 31 m, beyond its 30 m
-               found_at(-12, -20, DetectionClass::truck, 0.05)};  // not sure enough
+  one.said["detection"] =
+      std::vector<ScoredBox>{found_at(12, 20, DetectionClass::bus), found_at(-12, 20, DetectionClass::bicycle),
+                             found_at(12, -20, DetectionClass::barrier),        // 23 m, evaluated to 30 m
+                             found_at(22, 22, DetectionClass::traffic_cone),    // 31 m, beyond its 30 m
+                             found_at(-12, -20, DetectionClass::truck, 0.05)};  // not sure enough
   const Image bev = scene.drawn(one, "_bev");
   const DetectionLabels& labels = scene.config.loading.box_labels;
   const auto colour = [&](DetectionClass label) { return labels.at(index_of(label)).colour; };
@@ -249,7 +267,7 @@ TEST_CASE("foreground is shown at its threshold, beside the footprints that its 
   Box3D car = found_at(10, 10.2, DetectionClass::car).box;
   car.lidar_points = 5;
   one.truth = {car};
-  one.foreground[0].fill_(0.41F);
+  one.said["foreground"] = scene.foreground_of(one.truth, 0.41);
   const Image picture = scene.drawn(one, "_foreground");
   const MapLabels masks = foreground_as_map(groups_of(scene.config.loading.box_labels), scene.config.loading.box_labels);
   const std::size_t found = left_of(picture, map_colour(masks[0]));

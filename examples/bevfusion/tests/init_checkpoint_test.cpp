@@ -19,7 +19,7 @@ TEST_CASE("a checkpoint of this program is read under the network's names", "[be
   const TemporaryFolder folder;
   const std::filesystem::path file = folder.path() / "checkpoint.pt";
   bevfusion::ModelConfig config = bevfusion::tiny_model();
-  config.parts.camera = config.parts.segmentation = false;
+  config.parts.camera = config.parts.tasks["segmentation"] = false;
   torch::manual_seed(41);
   bevfusion::Network trained(config);
   bevfusion::save_checkpoint(file, trained, {}, {}, torch::kCPU);

@@ -9,6 +9,7 @@
 #include "bevfusion/losses/detection_loss.hpp"
 #include "bevfusion/losses/segmentation_loss.hpp"
 #include "bevfusion/model/batch.hpp"
+#include "bevfusion/model/bev_fusion.hpp"
 #include "bevfusion/nuscenes/tables.hpp"
 #include "bevfusion/tests/support/data_folders.hpp"
 #include "support/catch.hpp"
@@ -20,9 +21,10 @@ std::pair<double, double> train_step(bevfusion::BevFusion& model, fuller::Calibr
                                      double learning_rate) {
   const auto maps = calibration.gate(model->branches(batch.input), model->fusion_weight());
   const auto z = calibration.fork(model->fuse(maps), {model->last_shared()});
-  const auto detection =
-      bevfusion::detection_loss(model->detect(z[0]), batch.boxes, bevfusion::BoxCoder{model->config().bev_grid()});
-  const torch::Tensor segmentation = bevfusion::segmentation_loss(model->segment(z[1]), batch.masks, batch.labelled);
+  const auto detection = bevfusion::detection_loss(model->say_as<bevfusion::Detections>("detection", z[0]), batch.boxes,
+                                                   bevfusion::BoxCoder{model->config().bev_grid()});
+  const torch::Tensor segmentation =
+      bevfusion::segmentation_loss(model->say_as<torch::Tensor>("segmentation", z[1]), batch.masks, batch.labelled);
   torch::optim::SGD optimizer(model->parameters(), learning_rate);
   optimizer.zero_grad();
   calibration.sum({detection.total, segmentation}).backward();

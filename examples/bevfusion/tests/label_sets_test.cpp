@@ -17,6 +17,7 @@
 #include "bevfusion/model/labels.hpp"
 #include "bevfusion/pictures/bev_picture.hpp"
 #include "bevfusion/synth/generate.hpp"
+#include "bevfusion/tasks/mask_figures.hpp"
 #include "bevfusion/tests/support/data_folders.hpp"
 #include "bevfusion/training/task_losses.hpp"
 #include "bevfusion/training/trainer.hpp"
@@ -208,9 +209,9 @@ TEST_CASE("a network learns labels that the program does not know", "[bevfusion]
   BevFusion tower = network->towers().front();
   const torch::Tensor shared = tower->fuse(tower->branches(batch.batch.input));
   const Outputs said = labelled_outputs(tower, {shared}, batch);
-  CHECK(said.segmentation.sizes() == at::IntArrayRef({2, 3, 50, 50}));
-  REQUIRE(said.detections);
-  CHECK(said.detections->heat_map.size(1) == 2);
+  CHECK(std::any_cast<torch::Tensor>(said.at("segmentation")).sizes() == at::IntArrayRef({2, 3, 50, 50}));
+  REQUIRE(said.count("detection") == 1);
+  CHECK(std::any_cast<Detections>(said.at("detection")).heat_map.size(1) == 2);
   const std::vector<torch::Tensor> losses = task_losses(tower, said, batch, config);
   REQUIRE(losses.size() == 2);
   CHECK(losses[0].item<double>() > 0);
@@ -233,12 +234,13 @@ TEST_CASE("a network learns labels that the program does not know", "[bevfusion]
   CHECK(changed > after.size() / 2);
 
   const EvaluationFigures figures = evaluate(network, data().tables, data().rows, config);
-  CHECK(figures.map_names == std::vector<std::string>{"road", "rail", "pavement"});
+  const MaskFigures& map = *figures.of<MaskFigures>("segmentation");
+  CHECK(map.names() == std::vector<std::string>{"road", "rail", "pavement"});
   const std::vector<MapMasks> truth = masks_of(config.loading);
   for (std::size_t c = 0; c < 3; ++c) {
     std::int64_t cells = 0;
-    for (const MapMasks& masks : truth) cells += ones(plane(masks, figures.map_names[c]));
-    const CellCounts counts = figures.segmentation->counts(c, 0);
+    for (const MapMasks& masks : truth) cells += ones(plane(masks, map.names()[c]));
+    const CellCounts counts = map.protocol().counts(c, 0);
     CHECK(static_cast<std::int64_t>(counts.true_positives + counts.false_negatives) == cells);
   }
   const auto json = figures_json(figures, {});

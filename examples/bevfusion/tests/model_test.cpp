@@ -64,10 +64,11 @@ TEST_CASE("one calibrated step of the tiny model trains every parameter", "[bevf
   calibration.modalities(fuller::ModalityGate(), model->modalities());
   const auto maps = calibration.gate(model->branches(input), model->fusion_weight());
   const auto z = calibration.fork(model->fuse(maps), {model->last_shared()});
-  const auto detection =
-      bevfusion::detection_loss(model->detect(z[0]), {{car, walker}, {}}, bevfusion::BoxCoder{config.bev_grid()});
+  const auto detection = bevfusion::detection_loss(model->say_as<bevfusion::Detections>("detection", z[0]), {{car, walker}, {}},
+                                                   bevfusion::BoxCoder{config.bev_grid()});
   const torch::Tensor masks = (torch::rand({2, 6, 50, 50}) < 0.2).to(torch::kFloat);
-  const torch::Tensor segmentation = bevfusion::segmentation_loss(model->segment(z[1]), masks, torch::ones({2, 6}));
+  const torch::Tensor segmentation =
+      bevfusion::segmentation_loss(model->say_as<torch::Tensor>("segmentation", z[1]), masks, torch::ones({2, 6}));
   const torch::Tensor loss = calibration.sum({detection.total, segmentation});
   REQUIRE(std::isfinite(loss.item<double>()));
   loss.backward();

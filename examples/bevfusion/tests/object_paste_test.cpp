@@ -21,7 +21,7 @@ using bevfusion::testing::TinyData;
 /// A LiDAR-only run that pastes.
 RunConfig pasting_config() {
   RunConfig config = bevfusion::testing::tiny_config();
-  config.model.parts.camera = config.model.parts.segmentation = false;
+  config.model.parts.camera = config.model.parts.tasks["segmentation"] = false;
   config.calibration.rule = config.calibration.gate = "none";
   config.loading.augment = false;
   config.loading.paste.on = true;

@@ -51,8 +51,8 @@ TEST_CASE("heads have the dropout and the bias that they are given", "[bevfusion
     bevfusion::BevFusion model(of);
     model->train();
     const auto said = [&] {
-      const bevfusion::Detections detections = model->detect(z);
-      return torch::cat({detections.class_logits.flatten(), model->segment(z).flatten()});
+      const bevfusion::Detections detections = model->say_as<bevfusion::Detections>("detection", z);
+      return torch::cat({detections.class_logits.flatten(), model->say_as<torch::Tensor>("segmentation", z).flatten()});
     };
     return torch::equal(said(), said());
   };
@@ -76,13 +76,22 @@ TEST_CASE("heads have the dropout and the bias that they are given", "[bevfusion
   CHECK(biases_of(-2.19) == 0);
 }
 
+/// The loss of what a model's head said of one sample's boxes.
+bevfusion::DetectionLosses detection_loss(const bevfusion::BevFusion& model, const bevfusion::Detections& said,
+                                          const std::vector<std::vector<bevfusion::Box3D>>& truth,
+                                          const bevfusion::DetectionLossOptions& options) {
+  const auto& head = bevfusion::head_as<bevfusion::DetectionHead>(model->head("detection"));
+  return head.loss(said, truth, bevfusion::BoxCoder{model->config().bev_grid()}, options);
+}
+
 TEST_CASE("each entry of a box's code counts as much as asked for", "[bevfusion][losses]") {
   torch::manual_seed(6);
   const bevfusion::ModelConfig config = bevfusion::tiny_model();
   bevfusion::BevFusion model(config);
   model->eval();
   const torch::NoGradGuard no_grad;
-  const bevfusion::Detections said = model->detect(model->fuse(model->branches(bevfusion::testing::random_input(config, 1))));
+  const bevfusion::Detections said = model->say_as<bevfusion::Detections>(
+      "detection", model->fuse(model->branches(bevfusion::testing::random_input(config, 1))));
   bevfusion::Box3D car;
   car.center = {5.0, -8.0, -1.0};
   car.size = {1.9, 4.6, 1.7};
@@ -92,7 +101,7 @@ TEST_CASE("each entry of a box's code counts as much as asked for", "[bevfusion]
   const auto losses = [&](Weights code) {
     bevfusion::DetectionLossOptions options;
     options.code = code;
-    return model->detection_loss(said, {{car}}, options);
+    return detection_loss(model, said, {{car}}, options);
   };
   const auto number = [](const torch::Tensor& loss) { return loss.item<double>(); };
   const auto standard = losses({});
@@ -126,8 +135,10 @@ TEST_CASE("the defaults are the numbers that were published, bit for bit", "[bev
     bevfusion::BevFusion model(config);
     model->train();
     const torch::Tensor z = model->fuse(model->branches(bevfusion::testing::random_input(config, 1)));
-    const bevfusion::DetectionLosses losses = model->detection_loss(model->detect(z), {{car}}, options);
-    return torch::cat({losses.total.view({1}), losses.velocity.view({1}), model->segment(z).flatten()});
+    const bevfusion::DetectionLosses losses =
+        detection_loss(model, model->say_as<bevfusion::Detections>("detection", z), {{car}}, options);
+    return torch::cat(
+        {losses.total.view({1}), losses.velocity.view({1}), model->say_as<torch::Tensor>("segmentation", z).flatten()});
   };
   bevfusion::DetectionLossOptions options;
   options.code = {1, 1, 1, 1, 0.2};

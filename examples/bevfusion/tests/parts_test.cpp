@@ -22,7 +22,7 @@ std::int64_t count(const std::vector<torch::Tensor>& parameters) {
 
 TEST_CASE("towers share nothing", "[bevfusion][model]") {
   bevfusion::ModelConfig config = bevfusion::tiny_model();
-  config.parts.foreground = true;
+  config.parts.tasks["foreground"] = true;
   const std::int64_t shared = count(bevfusion::Network(config)->parameters());
   config.separate_towers = true;
   bevfusion::Network network(config);
@@ -37,13 +37,13 @@ TEST_CASE("towers share nothing", "[bevfusion][model]") {
   }
   CHECK(of_towers == count(network->parameters()));
   // Each tower has a trunk of its own and one of the three heads: two trunks more than the shared network.
-  config.parts.detection = config.parts.segmentation = config.parts.foreground = false;
+  config.parts.tasks["detection"] = config.parts.tasks["segmentation"] = config.parts.tasks["foreground"] = false;
   CHECK(of_towers == shared + 2 * count(bevfusion::BevFusion(config)->parameters()));
 }
 
 TEST_CASE("tasks may have a BEV backbone each behind one fuser", "[bevfusion][model]") {
   bevfusion::ModelConfig config = bevfusion::tiny_model();
-  config.parts.foreground = true;
+  config.parts.tasks["foreground"] = true;
   const std::int64_t shared = count(bevfusion::BevFusion(config)->parameters());
   config.separate_bev = true;
   torch::manual_seed(15);
@@ -59,14 +59,16 @@ TEST_CASE("tasks may have a BEV backbone each behind one fuser", "[bevfusion][mo
   const torch::Tensor z = model->fuse(model->branches(input));
   CHECK(z.size(1) == config.fused);  // the fuser's map
   CHECK(model->last_shared().is_same(model->fusion_weight()));
-  const torch::Tensor before = model->segment_foreground(z);
+  const torch::Tensor before = model->say_as<torch::Tensor>("foreground", z);
   for (torch::Tensor& parameter : model->named_children()["segmentation_bev"]->parameters()) {
     parameter.zero_();
   }
-  CHECK(torch::equal(model->segment_foreground(z), before));
+  CHECK(torch::equal(model->say_as<torch::Tensor>("foreground", z), before));
   bevfusion::Network network(config);
-  CHECK(network->forward(input).detections.has_value());
+  CHECK(network->forward(input).count("detection") == 1);
 }
+
+torch::Tensor map_of(const bevfusion::Outputs& outputs) { return std::any_cast<torch::Tensor>(outputs.at("segmentation")); }
 
 TEST_CASE("leaving a modality out is a map of zeros", "[bevfusion][model]") {
   torch::manual_seed(11);
@@ -77,10 +79,10 @@ TEST_CASE("leaving a modality out is a map of zeros", "[bevfusion][model]") {
   const auto input = random_input(config, 1);
   bevfusion::BevFusion model = network->towers().front();
   const auto maps = model->branches(input);
-  const torch::Tensor expected = model->segment(model->fuse({maps[0], torch::zeros_like(maps[1])}));
+  const torch::Tensor expected = model->say_as<torch::Tensor>("segmentation", model->fuse({maps[0], torch::zeros_like(maps[1])}));
   const bevfusion::Outputs without = network->forward(input, {"camera"});
-  CHECK(torch::equal(without.segmentation, expected));
-  CHECK_FALSE(torch::equal(without.segmentation, network->forward(input).segmentation));
+  CHECK(torch::equal(map_of(without), expected));
+  CHECK_FALSE(torch::equal(map_of(without), map_of(network->forward(input))));
   CHECK_THROWS_AS(network->forward(input, {"radar"}), std::invalid_argument);
 }
 
@@ -105,7 +107,7 @@ TEST_CASE("pillars serve as LiDAR branch at every size", "[bevfusion][model]") {
   bevfusion::ModelConfig config = bevfusion::tiny_model();
   config.lidar_backbone = "pillars";
   bevfusion::Network network(config);
-  CHECK(network->forward(random_input(config, 2)).segmentation.sizes() == at::IntArrayRef({2, 6, 50, 50}));
+  CHECK(map_of(network->forward(random_input(config, 2))).sizes() == at::IntArrayRef({2, 6, 50, 50}));
   for (bevfusion::ModelConfig larger : {bevfusion::small_model(), bevfusion::full_model()}) {
     larger.lidar_backbone = "pillars";
     larger.parts.camera = false;
@@ -168,8 +170,8 @@ TEST_CASE("label sets come from the config", "[bevfusion][model]") {
   bevfusion::BevFusion model(config);
   const auto input = random_input(config, 1);
   const torch::Tensor shared = model->fuse(model->branches(input));
-  CHECK(model->segment(shared).size(1) == 2);
-  const bevfusion::Detections said = model->detect(shared);
+  CHECK(model->say_as<torch::Tensor>("segmentation", shared).size(1) == 2);
+  const bevfusion::Detections said = model->say_as<bevfusion::Detections>("detection", shared);
   REQUIRE(said.class_logits.size(1) == 2);
   CHECK(said.label_of(0) == DetectionClass::pedestrian);
 
@@ -182,9 +184,12 @@ TEST_CASE("label sets come from the config", "[bevfusion][model]") {
   const torch::Tensor target = bevfusion::heat_map_target({{walker}}, 2, config.bev_grid(), {}, said.labels);
   CHECK(target[0][0].max().item<float>() == 1.0F);
   CHECK(target[0][1].max().item<float>() == 0.0F);
+  const auto detection_loss = [&](const std::vector<std::vector<bevfusion::Box3D>>& truth) {
+    const auto& head = bevfusion::head_as<bevfusion::DetectionHead>(model->head("detection"));
+    return head.loss(said, truth, bevfusion::BoxCoder{config.bev_grid()}, {});
+  };
   // A bus has no output here: with it or without, the loss is the same.
-  CHECK(model->detection_loss(said, {{walker, bus}}).total.item<double>() ==
-        model->detection_loss(said, {{walker}}).total.item<double>());
+  CHECK(detection_loss({{walker, bus}}).total.item<double>() == detection_loss({{walker}}).total.item<double>());
 
   bevfusion::TrainingSample sample;
   sample.masks = bevfusion::MapMasks(bevfusion::loading_options(config).map_labels, 2);

@@ -40,11 +40,23 @@ std::vector<RunGroup> groups_of(const std::vector<double>& calibrated, const std
   for (std::size_t i = 0; i < summed.size(); ++i) {
     runs.push_back(run_of("sum", summed[i], seeds ? std::to_string(i) : ""));
   }
-  return compare(runs, {}, {}, {});
+  return compare(runs, {}, {});
 }
 
 std::string sentence(const std::vector<double>& calibrated, const std::vector<double>& summed, bool seeds = true) {
   return outcome_sentences(groups_of(calibrated, summed, seeds), 1).front();
+}
+
+/// The table that a task's sheet puts under a heading.
+StyledTable table_of(const std::vector<RunGroup>& groups, const std::string& heading) {
+  for (const TaskSheet& task : task_sheets()) {
+    for (const DetailSheet& detail : task.details) {
+      if (detail.heading == heading) {
+        return detail_table(groups, detail);
+      }
+    }
+  }
+  throw std::logic_error("no sheet has a table " + heading);
 }
 
 bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
@@ -134,20 +146,20 @@ TEST_CASE("classes, errors and thresholds come from evaluation.json", "[bevfusio
     "detection": {"mean_dist_aps": {"truck": 0.25, "car": 0.5}, "tp_errors": {"trans_err": 0.4, "vel_err": null}},
     "segmentation": {"walkway": {"IoU": 0.61, "threshold": 0.35}, "divider": {"IoU": null, "threshold": null}}})");
   const EvaluationDetails details = evaluation_details(evaluation);
-  CHECK(details.class_ap == NamedNumbers{{"truck", 0.25}, {"car", 0.5}});  // in the file's order
-  CHECK(number_of(details.errors, "trans_err") == 0.4);
-  CHECK(std::isnan(number_of(details.errors, "vel_err")));
+  CHECK(details.tables.at("Detection by class").values == NamedNumbers{{"truck", 0.25}, {"car", 0.5}});  // in the file's order
+  CHECK(number_of(details.tables.at("True-positive errors").values, "trans_err") == 0.4);
+  CHECK(std::isnan(number_of(details.tables.at("True-positive errors").values, "vel_err")));
   auto groups = groups_of({0.3, 0.4}, {0.2}, false);
   groups[0].runs[0].details = groups[0].runs[1].details = details;
-  groups[0].runs[1].details.map_threshold = {{"walkway", 0.45}};
-  groups[1].runs[0].details.class_ap = {{"car", 0.75}};
-  const StyledTable classes = class_ap_table(groups);
+  groups[0].runs[1].details.tables["Map by class"].thresholds = {{"walkway", 0.45}};
+  groups[1].runs[0].details.tables["Detection by class"].values = {{"car", 0.75}};
+  const StyledTable classes = table_of(groups, "Detection by class");
   CHECK(classes.rows ==
         TableRows{{"AP of", "fuller", "sum"}, {"truck", "0.250 ± 0.000", "-"}, {"car", "0.500 ± 0.000", "0.750"}});
   CHECK(classes.bold[2] == std::vector<bool>{false, false, true});
-  CHECK(map_iou_table(groups).rows[1] == std::vector<std::string>{"walkway", "0.610 ± 0.000 at 0.35, 0.45", "-"});
-  CHECK(error_table(groups).rows[1][1] == "0.400 ± 0.000");
-  CHECK(foreground_iou_table(groups).rows.size() == 1);
+  CHECK(table_of(groups, "Map by class").rows[1] == std::vector<std::string>{"walkway", "0.610 ± 0.000 at 0.35, 0.45", "-"});
+  CHECK(table_of(groups, "True-positive errors").rows[1][1] == "0.400 ± 0.000");
+  CHECK(table_of(groups, "Foreground by mask").rows.size() == 1);
 }
 
 TEST_CASE("configs are read and compared", "[bevfusion][report]") {
@@ -194,12 +206,12 @@ TEST_CASE("a run that goes on is told from one that logs every so many steps", "
   RunRecord run = run_of("run", 0.3);
   run.facts.steps = 504;
   run.facts.last_step = 504;
-  CHECK(cautions(compare({run}, {}, {}, {})).empty());
+  CHECK(cautions(compare({run}, {}, {})).empty());
   run.facts.last_step = 500;
-  REQUIRE(cautions(compare({run}, {}, {}, {})).size() == 1);
-  CHECK(has(cautions(compare({run}, {}, {}, {}))[0], "step 500 of 504"));
+  REQUIRE(cautions(compare({run}, {}, {})).size() == 1);
+  CHECK(has(cautions(compare({run}, {}, {}))[0], "step 500 of 504"));
   run.config = {{"training.log_every", "10"}};
-  CHECK(cautions(compare({run}, {}, {}, {})).empty());
+  CHECK(cautions(compare({run}, {}, {})).empty());
 
   const bevfusion::testing::TemporaryFolder folder;
   write(folder.path() / "run" / "log.jsonl",
@@ -237,7 +249,7 @@ TEST_CASE("a page of seeds has bands, links, directions and no stray marks", "[b
   CHECK(runs[0].median_of("branch_norm_ratio") == 0.25);  // 2 / 8
   CHECK(runs[0].median_of("gate_ratio") == 2);
   CHECK(runs[0].training_seconds() == 2);
-  write_page(folder.path() / "index.html", compare(runs, {}, {}, {}), {});
+  write_page(folder.path() / "index.html", compare(runs, {}, {}), {});
   const std::string page = text_of(folder.path() / "index.html");
   CHECK(has(page, "fuller against *sum &amp; co: mAP is higher by 0.1000"));
   CHECK(has(page, "<td class=\"best\">0.3050 ± 0.0071</td>"));

@@ -118,7 +118,7 @@ TEST_CASE("runs are compared as FULLER compares them", "[bevfusion][report]") {
                                        read_run("other=" + run_with(at("fuller-2"), R"("mAP":0.4,"NDS":0.5)"))};
   ComparisonOptions options;
   options.baseline = "sum";
-  const auto groups = compare(runs, {detection}, {segmentation}, options);
+  const auto groups = compare(runs, {{"detection", {detection}}, {"segmentation", {segmentation}}}, options);
   REQUIRE(groups.size() == 3);
   CHECK(groups[0].name == "fuller");
   REQUIRE(groups[0].runs.size() == 2);
@@ -138,11 +138,12 @@ TEST_CASE("runs are compared as FULLER compares them", "[bevfusion][report]") {
 
   ComparisonOptions by_metrics = options;
   by_metrics.delta_divisor = 3;
-  CHECK(compare(runs, {detection}, {segmentation}, by_metrics)[0].delta_mtl[0] == Approx(0.05 / 3));
-  CHECK(std::isnan(compare(runs, {}, {}, {})[0].delta_mtl[0]));
-  CHECK(std::isnan(compare(runs, {}, {}, {})[0].lambda_mtl[0]));
+  CHECK(compare(runs, {{"detection", {detection}}, {"segmentation", {segmentation}}}, by_metrics)[0].delta_mtl[0] ==
+        Approx(0.05 / 3));
+  CHECK(std::isnan(compare(runs, {}, {})[0].delta_mtl[0]));
+  CHECK(std::isnan(compare(runs, {}, {})[0].lambda_mtl[0]));
   options.baseline = "nobody";
-  CHECK(refusal([&] { compare(runs, {}, {}, options); }).find("nobody") != std::string::npos);
+  CHECK(refusal([&] { compare(runs, {}, options); }).find("nobody") != std::string::npos);
   options.baseline = "sum";
 
   SECTION("tables") {
@@ -196,7 +197,8 @@ TEST_CASE("foreground segmentation counts as the third task that it is", "[bevfu
   RunRecord fuller = run_of("fuller", three, {{"mAP", 0.586}, {"NDS", 0.646}, {"mIoU", 0.571}, {"foreground_mIoU", 0.620}});
   ComparisonOptions options;
   options.baseline = "sum";
-  const auto groups = compare({sum, fuller}, {detection}, {segmentation}, options, {foreground});
+  const auto groups = compare(
+      {sum, fuller}, {{"detection", {detection}}, {"segmentation", {segmentation}}, {"foreground", {foreground}}}, options);
   CHECK(groups[0].compared == std::vector<std::string>{"mAP", "NDS", "mIoU", "foreground_mIoU"});
   CHECK(groups[0].delta_divisor == 3);
   CHECK(groups[0].lambda_divisor == 4);
@@ -208,18 +210,20 @@ TEST_CASE("foreground segmentation counts as the third task that it is", "[bevfu
 
   // A worse foreground shows in both.
   fuller.figures["foreground_mIoU"] = 0.008;
-  const auto worse = compare({sum, fuller}, {detection}, {segmentation}, options, {foreground});
+  const auto worse = compare(
+      {sum, fuller}, {{"detection", {detection}}, {"segmentation", {segmentation}}, {"foreground", {foreground}}}, options);
   CHECK(worse[1].delta_mtl[0] - groups[1].delta_mtl[0] == Approx(0.612 / 0.638 / 3));
   CHECK(worse[1].lambda_mtl[0] - groups[1].lambda_mtl[0] == Approx(-0.612 / 4));
 
   // It is not left out where there is nothing to compare it with; what is missing is said.
-  const auto without = compare({sum, fuller}, {detection}, {segmentation}, options);
+  const auto without = compare({sum, fuller}, {{"detection", {detection}}, {"segmentation", {segmentation}}}, options);
   CHECK(std::isnan(without[1].delta_mtl[0]));
   CHECK(without[1].missing_for_delta.find("--single-foreground") != std::string::npos);
   const RunRecord two = run_of("two", {"detection", "segmentation"}, {{"mAP", 0.6}, {"NDS", 0.6}, {"mIoU", 0.6}});
   ComparisonOptions from_two;
   from_two.baseline = "two";
-  const auto mixed = compare({two, sum}, {detection}, {segmentation}, from_two, {foreground});
+  const auto mixed =
+      compare({two, sum}, {{"detection", {detection}}, {"segmentation", {segmentation}}, {"foreground", {foreground}}}, from_two);
   CHECK(mixed[0].delta_divisor == 2);
   CHECK(mixed[1].delta_divisor == 3);
   CHECK(divisor_text(mixed, &RunGroup::delta_divisor) == "2 (two), 3 (sum)");
@@ -230,13 +234,13 @@ TEST_CASE("foreground segmentation counts as the third task that it is", "[bevfu
   // Detection's parts are one task, and one task alone has no multi-task drop.
   const RunRecord split =
       run_of("split", {"box", "classification", "velocity", "segmentation"}, {{"mAP", 0.6}, {"NDS", 0.6}, {"mIoU", 0.6}});
-  CHECK(compare({split}, {detection}, {segmentation}, {})[0].delta_divisor == 2);
-  CHECK(std::isnan(compare({detection}, {detection}, {segmentation}, {})[0].delta_mtl[0]));
+  CHECK(compare({split}, {{"detection", {detection}}, {"segmentation", {segmentation}}}, {})[0].delta_divisor == 2);
+  CHECK(std::isnan(compare({detection}, {{"detection", {detection}}, {"segmentation", {segmentation}}}, {})[0].delta_mtl[0]));
   RunRecord other = sum;
   other.facts.tasks.pop_back();
-  CHECK(refusal([&] { compare({sum, other}, {}, {}, options); }).find("different tasks") != std::string::npos);
+  CHECK(refusal([&] { compare({sum, other}, {}, options); }).find("different tasks") != std::string::npos);
   options.delta_divisor = -1;
-  CHECK(refusal([&] { compare({sum}, {}, {}, options); }).find("negative") != std::string::npos);
+  CHECK(refusal([&] { compare({sum}, {}, options); }).find("negative") != std::string::npos);
 }
 
 TEST_CASE("a single-task figure of 0 has no relative drop", "[bevfusion][report]") {
@@ -245,5 +249,5 @@ TEST_CASE("a single-task figure of 0 has no relative drop", "[bevfusion][report]
   run.figures = {{"mAP", 0.1}, {"NDS", 0.1}, {"mIoU", 0.1}};
   RunRecord nothing = run;
   nothing.figures["mAP"] = 0;
-  CHECK(std::isnan(compare({run}, {nothing}, {run}, {})[0].delta_mtl[0]));
+  CHECK(std::isnan(compare({run}, {{"detection", {nothing}}, {"segmentation", {run}}}, {})[0].delta_mtl[0]));
 }

@@ -103,7 +103,7 @@ TEST_CASE("a checkpoint of something else is refused in words", "[bevfusion][tra
   wider.model.fused = 48;
   CHECK(refusal(wider).find("fuser") != std::string::npos);
   bevfusion::RunConfig one_task = config;
-  one_task.model.parts.segmentation = false;
+  one_task.model.parts.tasks["segmentation"] = false;
   CHECK(refusal(one_task).find("another network") != std::string::npos);
   // Cut short, and not of this kind at all.
   fs::resize_file(folder.path() / "checkpoint.pt", fs::file_size(folder.path() / "checkpoint.pt") / 2);

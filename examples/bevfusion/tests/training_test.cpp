@@ -34,7 +34,7 @@ std::vector<torch::Tensor> gradients_of(bevfusion::BevFusion& tower) {
 
 TEST_CASE("a task without labels in the batch has no loss, and its samples no part in it", "[bevfusion][training]") {
   bevfusion::RunConfig config = tiny_config();
-  config.model.parts.foreground = true;
+  config.model.parts.tasks["foreground"] = true;
   bevfusion::Network network = bevfusion::make_network(config);
   network->eval();
   bevfusion::BevFusion tower = network->towers().front();

@@ -12,12 +12,12 @@
 namespace bevfusion {
 
 /// Runs the heads of the tasks that the batch has labels of.
-/// @param shared  the shared representation for each head of the tower (detection, segmentation, foreground), or one for all
+/// @param shared  the shared representation for each task of the tower, or one for all
 Outputs labelled_outputs(BevFusion& tower, const std::vector<torch::Tensor>& shared, const TrainingBatch& batch);
 
 /// The losses of a tower's tasks, in the order of task_names() and without static weights; undefined where the batch has no label
-/// of the task. A sample without boxes as labels enters neither detection nor foreground; a layer of the map that is not labelled
-/// does not enter segmentation.
+/// of the task. A sample without boxes as labels enters no task of boxes; a layer of the map that is not labelled enters no task
+/// of the map.
 /// @param config  the run's, its model with the tower's parts
 std::vector<torch::Tensor> task_losses(const BevFusion& tower, const Outputs& outputs, const TrainingBatch& batch,
                                        const RunConfig& config);

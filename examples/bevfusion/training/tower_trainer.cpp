@@ -51,7 +51,7 @@ TowerTrainer::TowerTrainer(BevFusion tower, const RunConfig& config)
 std::vector<torch::Tensor> TowerTrainer::shared_outputs(const std::vector<torch::Tensor>& maps) {
   const torch::Tensor z = tower_->fuse(maps);
   // Losses of one head share its parameters, so they cannot be told apart behind a fork.
-  if (!weighs_tasks() || config_.losses.tasks == "split_detection") {
+  if (!weighs_tasks() || losses_share_heads(config_)) {
     return {z};
   }
   if (surface_of(config_.calibration) != fuller::Surface::last_shared) {

@@ -51,23 +51,14 @@ std::string summary(const StepRecord& record) {
   return text;
 }
 
-/// "  mAP 0.31  NDS 0.35  mIoU 0.44"; and of how many map classes, where not all are labelled
+/// "  mAP 0.31  NDS 0.35  mIoU 0.44", and what the tasks have to say beside them
 std::string summary(const EvaluationFigures& figures) {
   std::string text;
-  const nlohmann::ordered_json headline = headline_json(figures);
-  for (const auto& [name, value] : headline.items()) {
-    const bool number = value.is_number() && std::isfinite(value.get<double>());
-    text += "  " + name + " " + (number ? short_number(value.get<double>()) : "-");
-    if (name == "mIoU") {
-      const MapIou& iou = *figures.segmentation;
-      std::size_t labelled = 0;
-      for (std::size_t c = 0; c < iou.classes(); ++c) {
-        labelled += iou.class_iou(c).labelled ? 1 : 0;
-      }
-      if (labelled < iou.classes()) {
-        text += " (of " + std::to_string(labelled) + " labelled classes of " + std::to_string(iou.classes()) + ")";
-      }
+  for (const auto& task : figures.tasks) {
+    for (const auto& [name, value] : task.second->headline()) {
+      text += "  " + name + " " + (std::isfinite(value) ? short_number(value) : "-");
     }
+    text += task.second->remark();
   }
   return text;
 }
@@ -119,7 +110,7 @@ Trainer::Trainer(const RunConfig& config, Network network, const Tables& tables,
     : config_(config),
       options_(std::move(options)),
       network_(std::move(network)),
-      data_(tables, std::move(samples), config),
+      data_(tables, std::move(samples), config, network_->tasks()),
       device_(config.training.device) {
   network_->to(device_);
   for (const BevFusion& tower : network_->towers()) {

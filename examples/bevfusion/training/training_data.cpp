@@ -49,8 +49,11 @@ std::vector<TrainingData::Drawn> TrainingData::draw(const Tables& tables, const 
   return drawn;
 }
 
-TrainingData::TrainingData(const Tables& tables, std::vector<RowIndex> samples, const RunConfig& config)
-    : samples_(draw(tables, samples, config)),
+TrainingData::TrainingData(const Tables& tables, std::vector<RowIndex> samples, const RunConfig& config,
+                           std::vector<std::shared_ptr<const Task>> tasks)
+    : tables_(tables),
+      tasks_(std::move(tasks)),
+      samples_(draw(tables, samples, config)),
       loader_(tables, config.loading),
       sampler_(samples_.size(), config.training.batch, config.training.seed),
       config_(config.data),
@@ -90,6 +93,11 @@ TrainingBatch TrainingData::load(std::int64_t epoch, std::size_t batch) const {
     out.boxes_labelled.push_back(drawn.labels.detection);
   }
   out.batch = collate(loaded);
+  std::vector<LabelSource> sources;
+  for (std::size_t b = 0; b < members.size(); ++b) {
+    sources.push_back({tables_, samples_[members[b]].row, loaded[b]});
+  }
+  add_labels(out.batch, sources, tasks_);
   for (std::size_t b = 0; b < members.size(); ++b) {
     if (!samples_[members[b]].labels.segmentation) {
       out.batch.labelled[static_cast<std::int64_t>(b)].fill_(false);

@@ -9,16 +9,10 @@
 #include "bevfusion/config/run_config.hpp"
 #include "bevfusion/loading/prefetcher.hpp"
 #include "bevfusion/model/batch.hpp"
+#include "bevfusion/tasks/task.hpp"
 #include "bevfusion/training/sampler.hpp"
 
 namespace bevfusion {
-
-/// A batch as the trainer takes it, on the CPU.
-struct TrainingBatch {
-  Batch batch;  ///< boxes: those with a LiDAR or radar point in them; masks: `labelled` is false where the sample is not to have
-                ///< them
-  std::vector<bool> boxes_labelled;  ///< whether the sample's boxes are labels
-};
 
 /// The training samples of a run in their batches. Which samples a batch holds and how they are augmented depends on the config,
 /// the epoch and the batch's number alone. A sample that comes several times an epoch (data.sampling class_balanced) is augmented
@@ -27,7 +21,9 @@ class TrainingData {
  public:
   /// @param tables  must outlive this
   /// @throws std::invalid_argument for no samples or an unknown assignment of labels
-  TrainingData(const Tables& tables, std::vector<RowIndex> samples, const RunConfig& config);
+  /// @param tasks  which may add labels of their own
+  TrainingData(const Tables& tables, std::vector<RowIndex> samples, const RunConfig& config,
+               std::vector<std::shared_ptr<const Task>> tasks = {});
 
   std::size_t samples() const { return samples_.size(); }     ///< of an epoch
   std::size_t batches() const { return sampler_.batches(); }  ///< of an epoch
@@ -48,6 +44,8 @@ class TrainingData {
   };
   static std::vector<Drawn> draw(const Tables& tables, const std::vector<RowIndex>& samples, const RunConfig& config);
 
+  const Tables& tables_;
+  std::vector<std::shared_ptr<const Task>> tasks_;
   std::vector<Drawn> samples_;
   SampleLoader loader_;
   Sampler sampler_;

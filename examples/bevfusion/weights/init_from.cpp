@@ -10,6 +10,7 @@
 #include <torch/torch.h>
 
 #include "bevfusion/nuscenes/data_error.hpp"
+#include "bevfusion/tasks/task_sheet.hpp"
 
 namespace bevfusion {
 namespace {
@@ -24,9 +25,13 @@ std::string sizes_of(torch::IntArrayRef sizes) {
 
 /// The towers that networks of this program consist of; their names stand in front of a checkpoint's.
 std::string without_tower(const std::string& name) {
-  for (const char* tower : {"model.", "detection_tower.", "segmentation_tower.", "foreground_tower."}) {
+  std::vector<std::string> towers = {"model."};
+  for (const TaskSheet& task : head_sheets()) {
+    towers.push_back(task.name + "_tower.");
+  }
+  for (const std::string& tower : towers) {
     if (starts_with(name, tower)) {
-      return name.substr(std::string(tower).size());
+      return name.substr(tower.size());
     }
   }
   return name;

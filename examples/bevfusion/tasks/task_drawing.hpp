@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <string>
+#include <vector>
+
+#include "bevfusion/evaluation/mask_thresholds.hpp"
+#include "bevfusion/map/map_masks.hpp"
+#include "bevfusion/nuscenes/tables.hpp"
+#include "bevfusion/pictures/drawn_box.hpp"
+#include "bevfusion/pictures/picture_colours.hpp"
+
+namespace bevfusion {
+
+struct RunConfig;
+
+/// What pictures are drawn by.
+struct PictureContext {
+  const Tables& tables;
+  const RunConfig& config;
+  double least_score = 0.15;  ///< boxes below it are left out
+  MaskThresholds thresholds;  ///< of every mask of every task
+};
+
+/// The legend of a page of pictures.
+struct PictureLegend {
+  std::string swatches;                ///< HTML, see swatch()
+  std::vector<std::string> sentences;  ///< each once, plain text
+
+  void say(const std::string& sentence) {
+    if (std::find(sentences.begin(), sentences.end(), sentence) == sentences.end()) {
+      sentences.push_back(sentence);
+    }
+  }
+};
+
+/// A picture of a task's own: two views from above, what is annotated and what is predicted.
+struct OwnPicture {
+  std::string name;         ///< the end of its file's name, without .png
+  std::string alternative;  ///< text that stands for it
+  MapMasks annotated, predicted;
+  MapGrid grid;
+};
+
+/// What the pictures of one sample show.
+struct SampleDrawing {
+  std::string caption;                    ///< HTML, sentences
+  MapMasks annotated, predicted;          ///< areas from above, over the loader's grid; none where cells is 0
+  std::vector<DrawnBox> annotated_boxes;  ///< there before tasks draw
+  std::size_t counted = 0;                ///< of them, those that figures count; the others are grey
+  std::vector<DrawnBox> predicted_boxes;
+  std::vector<OwnPicture> own;
+};
+
+/// A coloured square with text, HTML.
+std::string swatch(Colour colour, const std::string& text);
+
+/// "0.40"
+std::string two_decimals(double value);
+
+}  // namespace bevfusion
