@@ -62,9 +62,9 @@ inline double fold_lanes(const double* lanes) {
 }
 
 /// Uninitialised doubles on a cache line's boundary.
-class Scratch {
+class AlignedDoubles {
  public:
-  explicit Scratch(std::int64_t size) : storage_(new double[static_cast<std::size_t>(size) + 8]) {
+  explicit AlignedDoubles(std::int64_t size) : storage_(new double[static_cast<std::size_t>(size) + 8]) {
     void* address = storage_.get();
     std::size_t space = (static_cast<std::size_t>(size) + 8) * sizeof(double);
     data_ = static_cast<double*>(std::align(64, static_cast<std::size_t>(size) * sizeof(double), address, space));

@@ -140,11 +140,12 @@ inline void ghost_dot(Isa isa, const double* y, const double* d, double* lanes) 
 
 /// K = x x^T (+ 1) as pack_columns leaves it, zeros in the columns that round its rows up to a multiple of eight.
 template <class X, class Parallel>
-Scratch ghost_columns(const X* x, std::int64_t rows, std::int64_t inputs, bool with_bias, const Parallel& parallel, Isa isa) {
+AlignedDoubles ghost_columns(const X* x, std::int64_t rows, std::int64_t inputs, bool with_bias, const Parallel& parallel,
+                             Isa isa) {
   const std::int64_t padded = (rows + ghost_height - 1) / ghost_height * ghost_height;
-  Scratch k(padded * rows);
+  AlignedDoubles k(padded * rows);
   std::fill(k.data(), k.data() + padded * rows, 0.0);
-  Scratch upper(rows * rows);
+  AlignedDoubles upper(rows * rows);
   row_products(x, rows, inputs, with_bias, upper.data(), rows, parallel, isa);
   pack_columns(upper.data(), rows, k.data());
   return k;
@@ -157,12 +158,12 @@ void add_ghost_products(const double* k, std::int64_t rows, const D* const* dy, 
   const std::int64_t padded = (rows + ghost_height - 1) / ghost_height * ghost_height;
   const std::int64_t panels = (outputs + ghost_width - 1) / ghost_width;
   const std::int64_t entries = std::int64_t{tasks} * tasks;
-  Scratch partial(panels * entries);
+  AlignedDoubles partial(panels * entries);
   std::fill(partial.data(), partial.data() + panels * entries, 0.0);
   parallel(std::int64_t{0}, panels, std::int64_t{1}, [&](std::int64_t first, std::int64_t last) {
     const std::int64_t size = padded * ghost_width;
-    Scratch d(tasks * size);  // the panel's columns of every dy_i, zeros below and beside
-    Scratch lanes(tasks * ghost_width);
+    AlignedDoubles d(tasks * size);  // the panel's columns of every dy_i, zeros below and beside
+    AlignedDoubles lanes(tasks * ghost_width);
     double y[ghost_height * ghost_width];
     std::fill(d.data(), d.data() + tasks * size, 0.0);
     for (std::int64_t panel = first; panel < last; ++panel) {
@@ -224,7 +225,7 @@ void add_ghost_gram(const X* x, std::int64_t rows, std::int64_t inputs, const D*
   if (rows <= 0 || outputs <= 0 || tasks <= 0) {
     return;
   }
-  detail::Scratch k = detail::ghost_columns(x, rows, inputs, with_bias, parallel, isa);
+  detail::AlignedDoubles k = detail::ghost_columns(x, rows, inputs, with_bias, parallel, isa);
   detail::add_ghost_products(k.data(), rows, dy, tasks, outputs, gram, parallel, isa);
 }
 

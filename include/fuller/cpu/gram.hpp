@@ -114,8 +114,8 @@ class GramBlock {
   Isa isa_;
   std::int64_t pairs_;
   std::int64_t chunk_;
-  Scratch panel_;
-  Scratch lanes_;
+  AlignedDoubles panel_;
+  AlignedDoubles lanes_;
   std::vector<const T*> source_;
   std::vector<double*> rows_;
   std::vector<T> tail_;
@@ -142,7 +142,7 @@ void add_gram(const T* const* arrays, int tasks, std::int64_t n, double* gram, c
   }
   const detail::Blocks blocks(n);
   const std::int64_t pairs = detail::packed_pair(tasks - 1, tasks - 1, tasks) + 1;
-  detail::Scratch partial(blocks.count * pairs);
+  detail::AlignedDoubles partial(blocks.count * pairs);
   parallel(std::int64_t{0}, blocks.count, std::int64_t{1}, [&](std::int64_t first, std::int64_t last) {
     detail::GramBlock<T> block(arrays, tasks, isa);
     for (std::int64_t b = first; b < last; ++b) {

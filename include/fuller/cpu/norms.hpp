@@ -145,9 +145,9 @@ void add_slice_squared_norms(const T* weight, std::int64_t outer, const std::int
     return;
   }
   const detail::Blocks blocks(outer * row);
-  detail::Scratch partial(blocks.count * slices);
+  detail::AlignedDoubles partial(blocks.count * slices);
   parallel(std::int64_t{0}, blocks.count, std::int64_t{2}, [&](std::int64_t first, std::int64_t last) {
-    detail::Scratch lanes(slices * detail::square_lane_count);
+    detail::AlignedDoubles lanes(slices * detail::square_lane_count);
     for (std::int64_t b = first; b < last; ++b) {
       double* const sums = partial.data() + b * slices;
       std::fill(sums, sums + slices, 0.0);

@@ -61,7 +61,7 @@ void row_products(const T* x, std::int64_t count, std::int64_t length, bool with
   constexpr std::int64_t chunk = 1024;
   const std::int64_t width = std::min(chunk, (length + 15) / 16 * 16);
   const std::int64_t stride = width + 8;  // off the powers of two, so that rows do not meet in the cache
-  Scratch panel(count * stride);
+  AlignedDoubles panel(count * stride);
   for (std::int64_t n = 0; n < count; ++n) {
     std::fill(k + n * ldk, k + n * ldk + count, with_bias ? 1.0 : 0.0);
   }
