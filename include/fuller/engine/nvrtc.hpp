@@ -343,7 +343,7 @@ cuda::Outcome submit_at_run_time(const Request& request, void* stream) {
 inline KernelSource kernels_by_nvrtc(at::Device device, const NvrtcOptions& options = {}) {
   static std::mutex mutex;
   static NvrtcOptions first;
-  const std::lock_guard<std::mutex> guard(mutex);
+  const std::lock_guard<std::mutex> lock(mutex);
   auto& kernels = detail::runtime_kernels();
   if (!kernels) {
     kernels = std::make_unique<detail::RuntimeKernels>(options);
