@@ -14,9 +14,11 @@
 #include "support/catch.hpp"
 #include "support/probe.hpp"
 
-namespace fuller::testing {
+namespace fuller {
+inline namespace v0_1 {
+namespace detail::assumed {
 
-/// A function of fuller's, by its namespace.
+/// A function of fuller's, by its namespace, detail.
 struct Ours : torch::autograd::Function<Ours> {
   static torch::Tensor forward(torch::autograd::AutogradContext*, const torch::Tensor& x) { return x.clone(); }
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext*,
@@ -34,7 +36,9 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
   }
 };
 
-}  // namespace fuller::testing
+}  // namespace detail::assumed
+}  // namespace v0_1
+}  // namespace fuller
 
 using namespace fuller::detail;
 using torch::Tensor;
@@ -274,7 +278,7 @@ TEST_CASE(
 
 TEST_CASE("LibTorch: the type's name of a CppNode of ours holds our namespace, and of a user's does not") {
   const Tensor x = trained({2});
-  const Tensor ours = fuller::testing::Ours::apply(x);
+  const Tensor ours = fuller::detail::assumed::Ours::apply(x);
   const Tensor users = Users::apply(x);
   const auto type_name = [](const Tensor& tensor) {
     const Node& node = *tensor.grad_fn();
@@ -287,13 +291,15 @@ TEST_CASE("LibTorch: the type's name of a CppNode of ours holds our namespace, a
   CHECK(std::strstr(type_name(users), "CppNode") != nullptr);
   CHECK_FALSE(is_custom(*ours.grad_fn()));
   CHECK(is_custom(*users.grad_fn()));
+  const fuller::testing::Probe::Call nothing = [] {};
+  CHECK(is_custom(*fuller::testing::Probe::apply(x, &nothing).grad_fn()));  // beside fuller::detail
   CHECK(is_custom(UsersNode()));
 }
 
 TEST_CASE("LibTorch: the type's name of a CppNode holds the name of its function, by which gates are told") {
   const Tensor x = trained({2});
-  CHECK(is_branch_gate(*fuller::testing::BranchGate::apply(x).grad_fn()));
-  CHECK_FALSE(is_branch_gate(*fuller::testing::Ours::apply(x).grad_fn()));
+  CHECK(is_branch_gate(*fuller::detail::assumed::BranchGate::apply(x).grad_fn()));
+  CHECK_FALSE(is_branch_gate(*fuller::detail::assumed::Ours::apply(x).grad_fn()));
   CHECK_FALSE(is_branch_gate(*Users::apply(x).grad_fn()));
   CHECK_FALSE(is_branch_gate(*(x * 2).grad_fn()));
 }
