@@ -20,6 +20,7 @@ enum class GateTarget {
 /// A gate law: the norms of the branches in, what each branch is multiplied with out. As a rule is for the tasks, this is the
 /// whole interface between a law's mathematics and everything else.
 ///
+// clang-format off
 ///     struct Law {
 ///       static constexpr const char* name;                  // the paper's name; saved with the state
 ///       int state_size(int branches) const;                 // doubles kept from step to step, saved and loaded
@@ -29,12 +30,13 @@ enum class GateTarget {
 ///       FULLER_HD void operator()(Lanes lanes, const BranchEvidence<Branches>& evidence, double* state, double* scales,
 ///                                 double* scratch) const;
 ///       // Optional, all on the host:
-///       void check_state(int branches, const double* state) const;  // throws Error for a saved state that no steps can have
-///       left void check_scales(int branches, const double* scales) const;  // the same of saved scales: finite GateTarget
-///       target() const;                          // what the scales multiply, unless modalities() is told: gradient GateNorm
-///       norm() const;                              // in which the branches are compared, for gamma_modal: l2 bool
-///       only_measures() const;                         // whether every scale is 1 always: false
+///       void check_state(int branches, const double* state) const;    // throws Error for a saved state that no steps can have left
+///       void check_scales(int branches, const double* scales) const;  // the same of saved scales; without: finite
+///       GateTarget target() const;    // what the scales multiply, unless modalities() is told; without: gradient
+///       GateNorm norm() const;        // in which the branches are compared, for gamma_modal; without: l2
+///       bool only_measures() const;   // whether every scale is 1 always; without: false
 ///     };
+// clang-format on
 ///
 /// The call writes M scales, 1 for a branch that is absent or has nothing to compare; it allocates nothing, never waits, and
 /// depends on nothing but its arguments. Squared norms may be 0, NaN or infinite: `detail::branch_norm` leaves such branches
