@@ -90,6 +90,7 @@ inline void gather_at_fork(State& state, Step& step, const TaskTensors& cotangen
   const std::vector<Edge>& roots = step.forked->roots;
   if (state.plan->surface == Surface::representation) {
     shown.gradients = cotangents;
+    shown.of_own_samples = true;
     return;
   }
   shown.layer_input = input_to_compare_by(state, compared, cotangents);

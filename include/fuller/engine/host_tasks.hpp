@@ -37,7 +37,10 @@ class HostTasks final : public TaskEngine {
 
   bool compares_layers() const override { return !plan_->options.ranks.average; }
   bool fails_later() const override { return false; }
-  at::Tensor noted(const at::Tensor& scale) override { return scale; }
+  at::Tensor noted(const at::Tensor& scale) override {
+    // A copy: a function in a head may change what it gets in place.
+    return scale.to(at::kCPU, at::kDouble, /*non_blocking=*/false, /*copy=*/true);
+  }
   void settle(Outcome& /*outcome*/) override {}
 
   at::Tensor combined(at::TensorList cotangents, const Outcome& outcome) override {
@@ -60,9 +63,9 @@ class HostTasks final : public TaskEngine {
     return scale_small(gradient, weight) ? gradient : gradient.mul_(weight);
   }
 
-  Record read() const override { return record_; }
-
  protected:
+  Record known() const override { return record_; }
+
   void set_epoch(std::int64_t epoch) override { record_.memory.epochs = epoch; }
 
   void ask(const StepEvidence& shown, Outcome& outcome) override {
@@ -82,12 +85,16 @@ class HostTasks final : public TaskEngine {
     evidence.step = memory.steps;
     evidence.epoch = memory.epochs;
     evidence.loss_scale = outcome.loss_scale;
-    const bool may_throw = plan_->options.non_finite == NonFinite::throw_error;
-    const std::vector<double> before = may_throw ? memory.rule : std::vector<double>();
-    plan_->rule(evidence, memory.rule.data(), outcome.verdict, scratch_.data());
-    record_.last = outcome;
-    if (may_throw) {
-      expect_success(outcome.verdict, before);
+    before_ = memory.rule;  // what throws leaves the memory as it was
+    try {
+      plan_->rule(evidence, memory.rule.data(), outcome.verdict, scratch_.data());
+      record_.last = outcome;
+      if (plan_->options.non_finite == NonFinite::throw_error) {
+        expect_success(outcome.verdict);
+      }
+    } catch (...) {
+      memory.rule = before_;
+      throw;
     }
     ++memory.steps;
   }
@@ -105,7 +112,7 @@ class HostTasks final : public TaskEngine {
     }
     gram_matrix(shown.gradients, gram.data());
     const Ranks& ranks = plan_->options.ranks;
-    if (ranks.average && plan_->surface == Surface::representation) {
+    if (ranks.average && shown.of_own_samples) {
       // The loss is a mean over ranks, so each rank's cotangents are its share 1 / R: sum_r <dz_i, dz_j>_r / R^2.
       average(ranks, gram);
       std::for_each(gram.begin(), gram.end(), [&](double& product) { product /= ranks.count; });
@@ -123,17 +130,15 @@ class HostTasks final : public TaskEngine {
     }
   }
 
-  /// NonFinite::throw_error, which leaves the memory as it was: the rule itself does not stand still for a zero gradient.
-  void expect_success(const Verdict& verdict, const std::vector<double>& before) {
-    Memory& memory = record_.memory;
+  /// NonFinite::throw_error: the rule itself does not stand still for a zero gradient.
+  void expect_success(const Verdict& verdict) const {
+    const Memory& memory = record_.memory;
     for (std::size_t i = 0; i < plan_->tasks.size(); ++i) {
       const Condition condition = verdict.conditions[i];
       if (is_failure(condition)) {
-        memory.rule = before;
         throw_failure(memory.steps, plan_->tasks[i], condition);
       }
       if (condition == Condition::used && !std::isfinite(verdict.shared[i])) {
-        memory.rule = before;
         throw NonFiniteError(message("in step ", memory.steps, " the rule '", plan_->rule.name(), "' gives task '",
                                      plan_->tasks[i], "' the weight ", verdict.shared[i],
                                      " for gradients and losses that are finite"));
@@ -168,6 +173,7 @@ class HostTasks final : public TaskEngine {
   std::shared_ptr<const Plan> plan_;
   Record record_;
   std::vector<double> scratch_;
+  std::vector<double> before_;  ///< the rule's state before the step that runs
 };
 
 }  // namespace detail

@@ -28,6 +28,8 @@ struct StepEvidence {
   /// Where defined, the input x [N, in] of a linear layer: `gradients` are then those of its output, and what is compared are
   /// those of its weight, which they make with x.
   at::Tensor layer_input;
+  /// Whether `gradients` are those of a representation, of which each rank holds other samples: Gram matrices then add up.
+  bool of_own_samples = false;
 };
 
 /// A record on its way to the host.
@@ -80,7 +82,7 @@ class TaskEngine {
   /// Whether NonFinite::throw_error ends no step, but expect_finite() afterwards.
   virtual bool fails_later() const = 0;
 
-  /// The loss scale, to be handed to weigh() of the same backward.
+  /// The loss scale as it is now, whatever becomes of the tensor, to be handed to weigh() of the same backward.
   virtual at::Tensor noted(const at::Tensor& scale) = 0;
 
   /// Asks the rule for this step's weights. `present` and `measured` of `outcome` are given, the rest is filled in, or, where it
@@ -106,9 +108,13 @@ class TaskEngine {
   void end_epoch() { set_epoch(++epochs_); }
 
   /// What it knows; waits where it must.
-  virtual Record read() const = 0;
+  Record read() {
+    Record record = known();
+    steps_begun_ = record.memory.steps;  // replays of a captured step are counted on the device alone
+    return record;
+  }
   /// The same on its way to the host, without a wait.
-  virtual RecordOnItsWay send() const { return RecordOnItsWay(read()); }
+  virtual RecordOnItsWay send() const { return RecordOnItsWay(known()); }
   /// Takes over what another engine, or a file, knew.
   void write(const Record& record) {
     steps_begun_ = record.memory.steps;
@@ -125,6 +131,7 @@ class TaskEngine {
   virtual void ask(const StepEvidence& shown, Outcome& outcome) = 0;
   virtual void set_epoch(std::int64_t epoch) = 0;
   virtual void take(const Record& record) = 0;
+  virtual Record known() const = 0;
 
  private:
   std::int64_t steps_begun_ = 0;
