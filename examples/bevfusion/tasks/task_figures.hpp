@@ -22,7 +22,7 @@ class TaskFigures {
 
   /// The figures that the task's sheet names, in its order; NaN where nothing was labelled.
   virtual std::vector<std::pair<std::string, double>> headline() const = 0;
-  /// Adds to evaluation.json what is behind the headline.
+  /// Adds to evaluation.json what the headline is made of.
   virtual void add_details(nlohmann::ordered_json& out) const = 0;
   /// The same for a terminal.
   virtual std::string text() const = 0;
