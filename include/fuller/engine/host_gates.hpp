@@ -66,7 +66,7 @@ class HostGates final : public GateEngine {
   }
 
   at::Tensor gated(std::size_t m, const at::Tensor& cotangent) override {
-    return is_open(m) ? cotangent : cotangent * memory_.scales[m];
+    return is_open(m) ? cotangent : cotangent.mul(memory_.scales[m]);
   }
   bool is_open(std::size_t m) const override { return memory_.scales[m] == 1.0; }
   at::Tensor part_way(std::size_t m, const at::Tensor& from, const at::Tensor& to) const override {
