@@ -37,7 +37,7 @@ inline at::Tensor input_to_compare_by(const State& state, const Compared& compar
   if (has_hooks(*compared.product.function) || std::any_of(way.begin(), way.end(), [](Node* node) { return has_hooks(*node); })) {
     return {};
   }
-  const at::Tensor x = linear_input(*compared.product.function);
+  at::Tensor x = linear_input(*compared.product.function);
   const at::Tensor& weight = compared.parameters.front();
   const auto present = std::count_if(cotangents.begin(), cotangents.end(), any_defined);
   if (!x.defined() || x.layout() != at::kStrided || x.dim() != 2 || x.size(1) == 0 || !x.device().is_cpu() ||
