@@ -265,9 +265,8 @@ class Calibration {
   /// @param fusion    the weight [out, channels of all branches, ...] of the layer that reads them
   /// @return the M features
   /// @throws Error before modalities(), for channels that do not add up, for a frozen fusion weight, and for gates on updates
-  /// that
-  ///         step() did not apply; in the backward, for features that went past the gate or were joined in another order, for a
-  ///         backward that does not go to the fusion weight, and for a second call in the same step
+  ///         that step() did not apply; in the backward, for features that went past the gate or were joined in another order,
+  ///         for a backward that does not go to the fusion weight, and for a second call in the same step
   Tensors gate(const Tensors& branches, const Tensor& fusion) { return gate(branches, FusionWeight(fusion)); }
 
   /// The same of a weight that is laid out otherwise: a transposed convolution's, a custom operator's.
@@ -324,8 +323,7 @@ class Calibration {
   ///
   /// @param branches  M lists of parameters in the order of the modalities
   /// @throws Error, before anything has moved: before modalities(), for a wrong number of lists, a parameter in two of them,
-  /// lists
-  ///         that are not those of the gates' branches, or parameters that an optimiser has moved since the gates did
+  ///         lists that are not those of the gates' branches, or parameters that an optimiser has moved since the gates did
   template <class Optimizer>
   void step(Optimizer& optimizer, const std::vector<Tensors>& branches) {
     detail::Modalities& all = expect_modalities(branches);
