@@ -10,8 +10,8 @@
 #include <optional>
 #include <vector>
 
-#include <fuller/core/error.hpp>
 #include <fuller/engine/gate_law.hpp>
+#include <fuller/engine/placed.hpp>
 #include <fuller/tensor/fusion_weight.hpp>
 
 // Where the arithmetic of gates runs: on the host (host_gates.hpp), by kernels on a device (kernel_gates.hpp), or on the host in
@@ -76,23 +76,10 @@ inline GateMemory initial_memory(const GateLaw& law) {
 
 /// The level of the modalities: norms of slices, the law and its state, scaled gradients. On a device everything but read(),
 /// restore() and what they call is put into the current stream and forgotten.
-class GateEngine {
+class GateEngine : public Placed {
  public:
   explicit GateEngine(const GateLaw& law) : layout_(law) {}
-  GateEngine(const GateEngine&) = delete;
-  GateEngine& operator=(const GateEngine&) = delete;
-  virtual ~GateEngine() = default;
 
-  /// Where the tensors of a step must be; none: anywhere.
-  virtual std::optional<at::Device> device() const { return {}; }
-  /// @throws Error, in words, for a tensor that is elsewhere.
-  void expect_here(const at::Tensor& tensor, const char* what) const {
-    const std::optional<at::Device> here = device();
-    if (here && tensor.device() != *here) {
-      fail(what, tensor.device(), ", the calibration's steps run on ", *here,
-           "; move the model there, or call use() with that device");
-    }
-  }
   /// Whether a value may be looked at, for which a device would be waited for.
   virtual bool may_wait() const = 0;
 

@@ -9,8 +9,8 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <fuller/core/error.hpp>
 #include <fuller/engine/copies.hpp>
+#include <fuller/engine/placed.hpp>
 #include <fuller/engine/record.hpp>
 
 namespace fuller {
@@ -59,24 +59,8 @@ class RecordOnItsWay {
 /// Where the arithmetic of the tasks' level runs, and what it keeps from step to step: the host, kernels on a device, or the host
 /// in the order of a device's stream. On a device everything but read() and what says so is put into the current stream and
 /// forgotten.
-class TaskEngine {
+class TaskEngine : public Placed {
  public:
-  TaskEngine() = default;
-  TaskEngine(const TaskEngine&) = delete;
-  TaskEngine& operator=(const TaskEngine&) = delete;
-  virtual ~TaskEngine() = default;
-
-  /// Where the tensors of a step must be; none: wherever they are.
-  virtual std::optional<at::Device> device() const { return {}; }
-  /// @throws Error, in words, for a tensor that is elsewhere.
-  void expect_here(const at::Tensor& tensor, const char* what) const {
-    const std::optional<at::Device> here = device();
-    if (here && tensor.device() != *here) {
-      fail(what, tensor.device(), ", the calibration's steps run on ", *here,
-           "; move the model there, or call use() with that device");
-    }
-  }
-
   /// Whether it can compare the weight gradients of a linear layer by its input and output gradients alone.
   virtual bool compares_layers() const { return false; }
   /// Whether NonFinite::throw_error ends no step, but expect_finite() afterwards.
