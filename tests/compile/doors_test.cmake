@@ -60,6 +60,9 @@ expect("header of 'graph' must not know fuller/calibrators" graph/g.hpp "${head}
 expect("header of 'engine' must not know fuller/backward" engine/e.hpp "${head}#include <fuller/backward/d.hpp>\n")
 expect("header of 'backward' must not know fuller/fuller.hpp" backward/e.hpp "${head}#include <fuller/fuller.hpp>\n")
 expect("knows LibTorch's insides" backward/d.hpp "${head}#include <torch/csrc/autograd/engine.h>\n")
+expect("names at::Tensor and includes nothing" backward/d.hpp "${head}inline void f(const at::Tensor& t);\n")
+expect("names torch::autograd and includes nothing" backward/d.hpp
+       "${head}#include <ATen/core/Tensor.h>\nstruct F : torch::autograd::Function<F> {};\n")
 expect("in quotes" calibrators/b.hpp "${head}#include \"rule.hpp\"\n")
 expect("does not exist" calibrators/b.hpp "${head}#include <fuller/core/gone.hpp>\n")
 expect("only fuller/eigen.hpp knows Eigen" calibrators/b.hpp "${head}#include <Eigen/Core>\n")
