@@ -18,12 +18,17 @@ CLI::Option* number(CLI::App& app, const char* name, Number& value, const char* 
 }
 
 void add_options(CLI::App& app, SynthOptions& o) {
-  number(app, "--scenes", o.scenes, "Scenes, each in a town of its own")->capture_default_str();
+  number(app, "--scenes", o.scenes, "Scenes of splits train and val, each in a town of its own")->capture_default_str();
   number(app, "--samples", o.samples, "Key frames (annotated samples) per scene, 0.5 s apart")->capture_default_str();
   number(app, "--sweeps", o.sweeps, "LiDAR sweeps before each key frame (0 ... 9)")->capture_default_str();
   number(app, "--seed", o.seed, "Seed of everything that is drawn at random")->capture_default_str();
   number(app, "--validation-share", o.validation_share,
          "Share of the scenes that are in split val, for evaluation; the others are in train")
+      ->capture_default_str();
+  number(app, "--validation-scenes", o.validation_scenes, "So many scenes in split val instead; -1: by --validation-share")
+      ->capture_default_str();
+  number(app, "--test-scenes", o.test_scenes,
+         "Scenes of split test, beside the others, which stay the same: choose on val, report on test")
       ->capture_default_str();
   app.add_option("--version", o.version, "Name of the folder that the tables go to, within --out")->capture_default_str();
   number(app, "--threads", o.threads, "Threads to use; 0: as many as there are cores")->capture_default_str();
@@ -38,6 +43,18 @@ void add_options(CLI::App& app, SynthOptions& o) {
       ->capture_default_str()
       ->group(world);
   number(app, "--annotation-range", o.annotation_range, "Objects farther from the car than this are not annotated, m")
+      ->capture_default_str()
+      ->group(world);
+
+  number(app, "--decoys", o.decoys,
+         "Share of the objects that are none: they look and return like the others, and mark a pedestrian crossing around\n"
+         "themselves that nothing else shows, so that what says object to one task says crossing to the other")
+      ->capture_default_str()
+      ->group(world);
+  number(app, "--decoy-reach", o.decoy_reach, "How far around a decoy its crossing reaches, m")
+      ->capture_default_str()
+      ->group(world);
+  number(app, "--camouflage", o.camouflage, "Share of the objects in the colours of paint, walkway and car park")
       ->capture_default_str()
       ->group(world);
 
@@ -69,6 +86,9 @@ void add_options(CLI::App& app, SynthOptions& o) {
   number(app, "--least-gain", o.least_gain, "Least factor on the brightness of a scene")->capture_default_str()->group(cameras);
   number(app, "--most-gain", o.most_gain, "Largest factor on the brightness of a scene")->capture_default_str()->group(cameras);
   number(app, "--image-noise", o.image_noise, "Noise of a pixel, standard deviation, where white is 1")
+      ->capture_default_str()
+      ->group(cameras);
+  number(app, "--blur", o.blur, "Pictures out of focus: standard deviation of the blur, pixels")
       ->capture_default_str()
       ->group(cameras);
   number(app, "--jpeg-quality", o.jpeg_quality, "Quality of the JPEG files, 1 ... 100; 0 writes PPM files instead")
@@ -107,7 +127,7 @@ void synth(const SynthOptions& options) {
   check(options);
   SynthReport report;
   {
-    example::Progress progress(static_cast<double>(options.scenes) * options.samples);
+    example::Progress progress(static_cast<double>(options.all_scenes()) * options.samples);
     report = generate(options, [&progress](int, int) { progress.advance(1); });
   }
   std::printf("%d scenes, %d samples, %lld boxes in %.1f s (%.1f samples/s): %s\n", report.scenes, report.samples,

@@ -133,22 +133,6 @@ float grain(double x, double y, double cell, std::uint64_t texture) {
   return (static_cast<float>(bits >> 40U) * 0x1p-24F - 0.5F) * 3.4641016F;
 }
 
-Rgb colour_of(Surface surface) {
-  switch (surface) {
-    case Surface::terrain:
-      return {.28F, .36F, .20F};
-    case Surface::asphalt:
-      return {.30F, .30F, .30F};
-    case Surface::walkway:
-      return {.55F, .50F, .45F};
-    case Surface::carpark:
-      return {.33F, .33F, .42F};
-    case Surface::paint:
-      return {.86F, .86F, .84F};
-  }
-  return {};
-}
-
 constexpr Rgb haze = {.72F, .76F, .82F};
 
 Rgb shade(const Town& town, const std::vector<Solid>& solids, const Pixel& pixel, const Eigen::Vector3d& eye,
@@ -181,6 +165,32 @@ Rgb shade(const Town& town, const std::vector<Solid>& solids, const Pixel& pixel
   return colour;
 }
 
+/// Convolves each of `lines` lines of `length` pixels with a Gaussian cut at three deviations; beyond the edge the last pixel
+/// goes on.
+void blur_along(std::vector<Rgb>& pixels, int length, int lines, int step, int line_step, double deviation) {
+  const int reach = static_cast<int>(std::ceil(3 * deviation));
+  std::vector<float> kernel;
+  float total = 0;
+  for (int k = -reach; k <= reach; ++k) {
+    kernel.push_back(static_cast<float>(std::exp(-0.5 * k * k / (deviation * deviation))));
+    total += kernel.back();
+  }
+  std::vector<Rgb> line(static_cast<std::size_t>(length));
+  for (int l = 0; l < lines; ++l) {
+    const auto at = [&](int i) -> Rgb& { return pixels[static_cast<std::size_t>(l * line_step + i * step)]; };
+    for (int i = 0; i < length; ++i) line[static_cast<std::size_t>(i)] = at(i);
+    for (int i = 0; i < length; ++i) {
+      Rgb sum{};
+      for (int k = -reach; k <= reach; ++k) {
+        const Rgb& other = line[static_cast<std::size_t>(std::clamp(i + k, 0, length - 1))];
+        const float weight = kernel[static_cast<std::size_t>(k + reach)] / total;
+        for (std::size_t c = 0; c < 3; ++c) sum[c] += weight * other[c];
+      }
+      at(i) = sum;
+    }
+  }
+}
+
 }  // namespace
 
 Image render(const Town& town, const std::vector<Solid>& solids, const Camera& camera, double gain, std::uint64_t texture,
@@ -193,11 +203,11 @@ Image render(const Town& town, const std::vector<Solid>& solids, const Camera& c
   Renderer renderer(finer, solids);
   renderer.draw_solids(counts);
 
-  Image image(camera.width, camera.height);
+  std::vector<Rgb> seen(static_cast<std::size_t>(camera.width) * static_cast<std::size_t>(camera.height));
   const float share = 1.0F / static_cast<float>(fine * fine);
   for (int y = 0; y < camera.height; ++y) {
     for (int x = 0; x < camera.width; ++x) {
-      Rgb sum{};
+      Rgb& sum = seen[static_cast<std::size_t>(y * camera.width + x)];
       for (int j = 0; j < fine; ++j) {
         for (int i = 0; i < fine; ++i) {
           const int u = fine * x + i;
@@ -207,6 +217,17 @@ Image render(const Town& town, const std::vector<Solid>& solids, const Camera& c
           for (std::size_t c = 0; c < 3; ++c) sum[c] += share * colour[c];
         }
       }
+    }
+  }
+  if (options.blur > 0) {
+    blur_along(seen, camera.width, camera.height, 1, camera.width, options.blur);
+    blur_along(seen, camera.height, camera.width, camera.width, 1, options.blur);
+  }
+
+  Image image(camera.width, camera.height);
+  for (int y = 0; y < camera.height; ++y) {
+    for (int x = 0; x < camera.width; ++x) {
+      const Rgb& sum = seen[static_cast<std::size_t>(y * camera.width + x)];
       const std::uint64_t bits = random.bits();
       for (std::size_t c = 0; c < 3; ++c) {
         // Sum of two uniform numbers: a triangle of standard deviation 1.

@@ -49,7 +49,7 @@ SynthReport generate(const SynthOptions& options, const std::function<void(int d
   unfinished.version += ".partial";
   make_folders(unfinished);
 
-  const auto scene_count = static_cast<std::size_t>(options.scenes);
+  const auto scene_count = static_cast<std::size_t>(options.all_scenes());
   std::vector<SynthScene> scenes(scene_count);
   parallel_for(scene_count, options.threads, [&](std::size_t i) {
     scenes[i] = make_scene(options, static_cast<int>(i));
@@ -68,7 +68,7 @@ SynthReport generate(const SynthOptions& options, const std::function<void(int d
   });
 
   SynthReport report;
-  report.scenes = options.scenes;
+  report.scenes = options.all_scenes();
   report.samples = static_cast<int>(seen.size());
   for (const std::vector<SeenObject>& objects : seen) report.annotations += static_cast<std::int64_t>(objects.size());
   write_tables(scenes, seen, unfinished);

@@ -22,10 +22,12 @@ struct SynthOptions {
   std::filesystem::path out;           ///< the data set's root; made where it is not there
   std::string version = "v1.0-synth";  ///< folder of the tables
   std::uint64_t seed = 0;              ///< same seed and options: same bytes
-  int scenes = 10;                     ///< each in a town of its own
+  int scenes = 10;                     ///< of splits "train" and "val", each in a town of its own
   int samples = 10;                    ///< key frames a scene, 0.5 s apart
   int sweeps = 4;                      ///< LiDAR sweeps before each key frame, evenly spaced
   double validation_share = 0.2;       ///< of the scenes, the last ones, go to split "val"
+  int validation_scenes = -1;          ///< so many instead, where it is not below 0
+  int test_scenes = 0;                 ///< beside `scenes`, which stay as they are: split "test"
   int threads = 0;                     ///< 0: as many as the machine has
   Tokens tokens = Tokens::nuscenes;
   bool base_map = true;  ///< also draw each town's drivable area as PNG
@@ -36,6 +38,14 @@ struct SynthOptions {
   double object_reach = 60;
   double junction_reach = 40;    ///< the first junction lies within this many metres of the start
   double annotation_range = 75;  ///< objects farther than this from the car are not annotated, m
+  /// Conflict between the tasks: the share of the objects that are decoys. They stand there, look and return as objects do, and
+  /// are none: nobody annotates them, and within `decoy_reach` metres along and across the road the ground is a pedestrian
+  /// crossing that nothing else marks. What says "object" to one task says "crossing" to the other, and only one of them is
+  /// right.
+  double decoys = 0;
+  double decoy_reach = 3;
+  /// The share of the objects that have the colour of paint, walkway or car park, and paint's intensity.
+  double camouflage = 0;
 
   // LiDAR
   int azimuths = 1084;               ///< firings a turn
@@ -54,7 +64,11 @@ struct SynthOptions {
   double least_gain = 0.7;    ///< brightness, drawn once a scene
   double most_gain = 1.2;
   double image_noise = 0.02;  ///< standard deviation, of 0 ... 1
+  double blur = 0;            ///< pictures out of focus: standard deviation, pixels
   int jpeg_quality = 92;      ///< 0: write PPM
+
+  int all_scenes() const { return scenes + test_scenes; }
+  int scenes_of_validation() const;
 
   /// The `tiny` configuration's data: 192 x 108 pictures, 180 firings, fewer objects, nearer junctions.
   static SynthOptions tiny() {

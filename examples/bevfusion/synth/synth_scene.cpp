@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bevfusion/synth/synth_scene.hpp"
 
+#include <cmath>
 #include <cstdio>
 #include <stdexcept>
 
@@ -14,6 +15,8 @@ void check(const SynthOptions& o) {
   demand(o.samples >= 1 && o.samples <= 200, "samples", "1 ... 200");
   demand(o.sweeps >= 0 && o.sweeps <= 9, "sweeps", "0 ... 9");
   demand(o.validation_share >= 0 && o.validation_share <= 1, "validation_share", "0 ... 1");
+  demand(o.validation_scenes <= o.scenes, "validation_scenes", "at most scenes");
+  demand(o.test_scenes >= 0 && o.test_scenes <= 100000, "test_scenes", "0 ... 100000");
   demand(!o.version.empty() && o.version.find('/') == std::string::npos, "version", "the name of a folder");
   demand(o.fewest_objects >= 0 && o.most_objects >= o.fewest_objects, "most_objects",
          "at least fewest_objects, which is at least 0");
@@ -21,6 +24,9 @@ void check(const SynthOptions& o) {
   demand(o.object_reach >= 10 && o.object_reach <= 80, "object_reach", "10 ... 80 m");
   demand(o.junction_reach >= 0 && o.junction_reach <= main_margin, "junction_reach", "0 ... 110 m");
   demand(o.annotation_range > 0, "annotation_range", "above 0");
+  demand(o.decoys >= 0 && o.decoys <= 1, "decoys", "0 ... 1");
+  demand(o.decoy_reach > 0 && o.decoy_reach <= 20, "decoy_reach", "above 0, 20 m at most");
+  demand(o.camouflage >= 0 && o.camouflage <= 1, "camouflage", "0 ... 1");
   demand(o.azimuths >= 8 && o.azimuths <= 10000, "azimuths", "8 ... 10000");
   demand(o.lidar_range > 1 && o.lidar_range <= 200, "lidar_range", "1 ... 200 m");
   demand(o.range_noise >= 0 && o.range_noise <= 1, "range_noise", "0 ... 1 m");
@@ -32,7 +38,12 @@ void check(const SynthOptions& o) {
   demand(o.fog >= 0, "fog", "0 (clear) or a distance");
   demand(o.least_gain > 0 && o.most_gain >= o.least_gain, "most_gain", "at least least_gain, which is above 0");
   demand(o.image_noise >= 0 && o.image_noise <= 1, "image_noise", "0 ... 1");
+  demand(o.blur >= 0 && o.blur <= 100, "blur", "0 ... 100 pixels");
   demand(o.jpeg_quality >= 0 && o.jpeg_quality <= 100, "jpeg_quality", "0 (PPM) ... 100");
+}
+
+int SynthOptions::scenes_of_validation() const {
+  return validation_scenes >= 0 ? validation_scenes : static_cast<int>(std::lround(validation_share * scenes));
 }
 
 SynthScene make_scene(const SynthOptions& options, int index) {
@@ -52,6 +63,9 @@ SynthScene make_scene(const SynthOptions& options, int index) {
   scene.town = make_town(at_any_angle ? 0 : speed * seconds, options, random);
   const Motion car = make_drive(scene.town, speed, at_any_angle, random);
   scene.traffic = make_traffic(scene.town, car, seconds, options, random);
+  for (const TrafficObject& object : scene.traffic.objects) {
+    if (object.decoy) scene.town.mark_crossing(object.motion.road, object.motion.s, object.motion.d, options.decoy_reach);
+  }
   return scene;
 }
 
@@ -60,6 +74,7 @@ std::vector<ObjectState> SynthScene::objects_at(double time, double range) const
   std::vector<ObjectState> states;
   for (std::size_t i = 0; i < traffic.objects.size(); ++i) {
     const TrafficObject& object = traffic.objects[i];
+    if (object.decoy) continue;
     const GroundPose pose = object.motion.at(time);
     if ((pose.position - car).norm() > range) continue;
     states.push_back({i, {pose.position.x(), pose.position.y(), 0.5 * object.size.z()}, object.size, pose.yaw});

@@ -29,6 +29,7 @@ class TablesWriter {
     sensor_data();
     annotations();
     splits();
+    knobs();
   }
 
  private:
@@ -262,12 +263,30 @@ class TablesWriter {
 
   void splits() {
     JsonWriter out((options_.out / options_.version / "splits.json").string());
-    const auto held_out = static_cast<std::size_t>(std::lround(options_.validation_share * options_.scenes));
     std::vector<std::string> names;
     for (const SynthScene& scene : scenes_) names.push_back(scene.name);
-    const auto cut = names.end() - static_cast<std::ptrdiff_t>(held_out);
-    out.open('{').field("train", std::vector<std::string>(names.begin(), cut));
-    out.field("val", std::vector<std::string>(cut, names.end())).close('}').finish();
+    const auto test = names.begin() + options_.scenes;
+    const auto validation = test - options_.scenes_of_validation();
+    out.open('{').field("train", std::vector<std::string>(names.begin(), validation));
+    out.field("val", std::vector<std::string>(validation, test));
+    if (test != names.end()) out.field("test", std::vector<std::string>(test, names.end()));
+    out.close('}').finish();
+  }
+
+  // What the world is like, to be read by whoever finds the data set: all options that its bytes depend on.
+  void knobs() {
+    const SynthOptions& o = options_;
+    JsonWriter out((o.out / o.version / "synth.json").string());
+    out.open('{').field("seed", o.seed).field("scenes", o.scenes).field("validation_scenes", o.scenes_of_validation());
+    out.field("test_scenes", o.test_scenes).field("samples", o.samples).field("sweeps", o.sweeps);
+    out.field("fewest_objects", o.fewest_objects).field("most_objects", o.most_objects).field("object_reach", o.object_reach);
+    out.field("junction_reach", o.junction_reach).field("annotation_range", o.annotation_range).field("decoys", o.decoys);
+    out.field("decoy_reach", o.decoy_reach).field("camouflage", o.camouflage).field("azimuths", o.azimuths);
+    out.field("lidar_range", o.lidar_range).field("range_noise", o.range_noise).field("drop_out", o.drop_out);
+    out.field("intensity_semantics", o.intensity_semantics).field("curb", o.curb).field("car_returns", o.car_returns);
+    out.field("misses", o.misses).field("image_scale", o.image_scale).field("supersample", o.supersample).field("fog", o.fog);
+    out.field("least_gain", o.least_gain).field("most_gain", o.most_gain).field("image_noise", o.image_noise);
+    out.field("blur", o.blur).field("jpeg_quality", o.jpeg_quality).close('}').finish();
   }
 
   const std::vector<SynthScene>& scenes_;

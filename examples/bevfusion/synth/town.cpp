@@ -93,6 +93,22 @@ void place_on_canvas(Town& town) {
 
 }  // namespace
 
+std::array<float, 3> colour_of(Surface surface) {
+  switch (surface) {
+    case Surface::terrain:
+      return {.28F, .36F, .20F};
+    case Surface::asphalt:
+      return {.30F, .30F, .30F};
+    case Surface::walkway:
+      return {.55F, .50F, .45F};
+    case Surface::carpark:
+      return {.33F, .33F, .42F};
+    case Surface::paint:
+      return {.86F, .86F, .84F};
+  }
+  return {};
+}
+
 Town make_town(double travel, const SynthOptions& options, Random& random) {
   Town town;
   Road main;
@@ -141,6 +157,16 @@ Town make_town(double travel, const SynthOptions& options, Random& random) {
   return town;
 }
 
+void Town::mark_crossing(const Road& road, double s, double d, double reach) {
+  for (RoadLayout& layout : roads) {
+    if (layout.road.start != road.start || layout.road.heading != road.heading) continue;
+    Ribbon ribbon{GroundClass::ped_crossing, std::max(0.0, s - reach), std::min(road.length, s + reach), d - reach, d + reach};
+    ribbon.bare = true;
+    layout.ribbons.push_back(ribbon);
+    return;
+  }
+}
+
 Ground Town::classify(const Eigen::Vector2d& global, double half_divider) const {
   Ground ground;
   bool painted = false;
@@ -154,6 +180,7 @@ Ground Town::classify(const Eigen::Vector2d& global, double half_divider) const 
     for (const Ribbon& r : layout.ribbons) {
       if (p.s < r.s0 || p.s > r.s1 || p.d < r.d0 || p.d > r.d1) continue;
       add(r.label);
+      if (r.bare) continue;
       if (r.label == GroundClass::ped_crossing) {
         painted = painted || remainder_of(p.d, 1.2) < 0.6;
       } else if (r.label == GroundClass::stop_line) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <Eigen/Core>
+#include <array>
 #include <cstdint>
 #include <vector>
 
@@ -16,6 +17,9 @@ namespace bevfusion {
 
 /// What the ground looks like; only images see all of it.
 enum class Surface : std::uint8_t { terrain, asphalt, walkway, carpark, paint };
+
+/// Its colour in pictures, before light, grain and noise.
+std::array<float, 3> colour_of(Surface surface);
 
 /// A point of the ground.
 struct Ground {
@@ -33,6 +37,7 @@ struct Ribbon {
   double d0 = 0;
   double d1 = 0;
   bool front_at_end = false;  ///< of a stop line: its painted edge is at s1
+  bool bare = false;          ///< without paint
 };
 
 /// A lane boundary: a line along a road, painted 0.2 m wide.
@@ -60,6 +65,9 @@ struct Town {
   std::vector<RoadLayout> roads;
   std::vector<Junction> junctions;
   Eigen::Vector2d canvas_edge = Eigen::Vector2d::Zero();  ///< the town lies in 0 ... canvas_edge, m
+
+  /// Makes a crossing without paint of what lies within `reach` metres of a place on one of the town's roads.
+  void mark_crossing(const Road& road, double s, double d, double reach);
 
   const Road& main() const { return roads[0].road; }
   /// What is at a point: six class bits and the surface. A divider is where a line is within `half_divider` metres.

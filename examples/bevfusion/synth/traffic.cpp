@@ -46,8 +46,9 @@ bool is_vehicle(C label) {
 
 class Filler {
  public:
-  Filler(const Town& town, const Motion& car, double seconds, double reach, Random& random)
-      : town_(town), reach_(reach), random_(random) {
+  Filler(const Town& town, const Motion& car, double seconds, const SynthOptions& options, Random& random)
+      : town_(town), options_(options), reach_(options.object_reach), random_(random) {
+    const double reach = reach_;
     for (double time = -0.5; time <= seconds + 0.25; time += 0.25) times_.push_back(time);
     for (const double time : times_) {
       const GroundPose pose = car.at(time);
@@ -68,6 +69,7 @@ class Filler {
     std::vector<TrafficObject> objects;
     for (int attempt = 0; attempt < 40 * count && static_cast<int>(objects.size()) < count; ++attempt) {
       TrafficObject object = draw_object(draw_class(random_));
+      disguise(object);
       if (!accept(object)) continue;
       objects.push_back(object);
       // Barriers and cones stand in rows.
@@ -144,6 +146,19 @@ class Filler {
     return object;
   }
 
+  // Draws nothing where neither knob is turned, so that scenes without them stay what they are.
+  void disguise(TrafficObject& object) {
+    if (options_.decoys > 0 && random_.chance(options_.decoys)) {
+      object.decoy = true;
+      object.motion.speed = 0;
+    }
+    if (options_.camouflage > 0 && random_.chance(options_.camouflage)) {
+      constexpr std::array<Surface, 3> worn = {Surface::paint, Surface::walkway, Surface::carpark};
+      object.colour = colour_of(worn[static_cast<std::size_t>(random_.integer(0, 2))]);
+      object.reflectivity = 65;
+    }
+  }
+
   // Puts a car into a bay of a car park; false where the road has none.
   bool park(const RoadLayout& layout, TrafficObject& object) {
     std::vector<const Ribbon*> parks;
@@ -175,6 +190,7 @@ class Filler {
   }
 
   const Town& town_;
+  const SynthOptions& options_;
   double reach_;
   Random& random_;
   std::vector<double> times_;
@@ -212,7 +228,7 @@ Traffic make_traffic(const Town& town, const Motion& car, double seconds, const 
   traffic.car = car;
   const double travel = (car.at(seconds).position - car.at(0).position).norm();
   const double count = random.integer(options.fewest_objects, options.most_objects) * (1 + travel / (2 * options.object_reach));
-  Filler filler(town, car, seconds, options.object_reach, random);
+  Filler filler(town, car, seconds, options, random);
   traffic.objects = filler.fill(static_cast<int>(std::lround(count)));
   for (const Solid& solid : make_clutter(town, random)) {
     if (filler.clear_of_car(solid)) traffic.clutter.push_back(solid);

@@ -18,6 +18,7 @@ struct TrafficObject {
   Motion motion;
   std::array<float, 3> colour{};
   float reflectivity = 20;
+  bool decoy = false;  ///< looks like one, and is none
 };
 
 /// Who is on the road, and what stands beside it.
