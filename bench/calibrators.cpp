@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One call of each rule under its policies on the host, with the number of tasks known at run time: microseconds, against the
-// targets 0.3 us at T = 4 and, at T = 64, 40 us for IMTL-G and 250 us for PCGrad.
+// One call of each known rule under its policies, and of each gate law, on the host, with the number of tasks known at run time:
+// microseconds, against the targets 0.3 us at T = 4 and, at T = 64, 40 us for IMTL-G and 250 us for PCGrad.
 #include <cmath>
 #include <cstdint>
 #include <random>
@@ -8,8 +8,9 @@
 #include <vector>
 
 #include <benchmark/benchmark.h>
-#include <fuller/calibrators/calibrators.hpp>
-#include <fuller/gates/gates.hpp>
+#include <fuller/cuda/calls.hpp>
+
+#include "tests/support/known.hpp"
 
 namespace {
 
@@ -67,66 +68,71 @@ void call(benchmark::State& measurement, const Rule& rule) {
   }
 }
 
-/// `make` gives the rule for so many tasks.
-template <class Make>
-void add_made(const std::string& name, const Make& make) {
-  auto* const benchmark = benchmark::RegisterBenchmark(
-      name.c_str(), [make](benchmark::State& state) { call(state, make(static_cast<int>(state.range(0)))); });
+template <class Law>
+void call_gate(benchmark::State& measurement) {
+  const int M = static_cast<int>(measurement.range(0));
+  const auto size = [](int count) { return static_cast<std::size_t>(count); };
+  const Law law;
+  std::vector<double> state(size(law.state_size(M)));
+  std::vector<double> scales(size(M));
+  std::vector<double> scratch(size(law.scratch_size(M)));
+  const std::vector<std::uint8_t> present(size(M), 1);
+  const std::vector<double> sizes(size(M), 9);
+  std::vector<double> squares;
+  for (int m = 0; m < M; ++m) {
+    squares.push_back(1 + m);
+  }
+  law.initialise(M, state.data());
+  fuller::BranchEvidence<> evidence;
+  evidence.count = M;
+  evidence.squared_norms = squares.data();
+  evidence.sizes = sizes.data();
+  evidence.present = present.data();
+  for (auto _ : measurement) {
+    benchmark::DoNotOptimize(evidence);
+    law(fuller::Serial{}, evidence, state.data(), scales.data(), scratch.data());
+    benchmark::ClobberMemory();
+  }
+}
+
+void add_sizes(benchmark::internal::Benchmark* benchmark) {
   benchmark->ArgName("T")->Unit(benchmark::kMicrosecond);
   for (const int T : {2, 4, 8, 20, 64}) {
     benchmark->Arg(T);
   }
 }
 
+/// Another mode of a known rule.
 template <class Rule>
-void add(const std::string& name, const Rule& rule) {
-  add_made(name, [rule](int) { return rule; });
+void add_mode(const std::string& mode, const Rule& rule) {
+  add_sizes(benchmark::RegisterBenchmark(mode.c_str(), [rule](benchmark::State& state) { call(state, rule); }));
 }
 
-void gate(benchmark::State& measurement) {
-  const int M = static_cast<int>(measurement.range(0));
-  const fuller::ModalityGate rule;
-  std::vector<double> state(static_cast<std::size_t>(M));
-  std::vector<double> scales(state.size());
-  std::vector<double> scratch(state.size());
-  const std::vector<std::uint8_t> present(state.size(), 1);
-  std::vector<double> squares;
-  for (int m = 0; m < M; ++m) {
-    squares.push_back(1 + m);
-  }
-  rule.initialise(M, state.data());
-  fuller::BranchEvidence<> evidence;
-  evidence.count = M;
-  evidence.squared_norms = squares.data();
-  evidence.present = present.data();
-  for (auto _ : measurement) {
-    benchmark::DoNotOptimize(evidence);
-    rule(fuller::Serial{}, evidence, state.data(), scales.data(), scratch.data());
-    benchmark::ClobberMemory();
-  }
+template <class... Rules>
+void add(fuller::cuda::RuleList<Rules...> /*list*/) {
+  (add_sizes(benchmark::RegisterBenchmark(
+       fuller::testing::Known<Rules>::name().c_str(),
+       [](benchmark::State& state) { call(state, fuller::testing::Known<Rules>::made_for(static_cast<int>(state.range(0)))); })),
+   ...);
+}
+
+template <class... Laws>
+void add(fuller::cuda::GateList<Laws...> /*list*/) {
+  (benchmark::RegisterBenchmark(Laws::name, call_gate<Laws>)->ArgName("M")->Unit(benchmark::kMicrosecond)->Arg(2)->Arg(3)->Arg(8),
+   ...);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  add("Uniform", fuller::Uniform());
-  add_made("Constant", [](int T) {
-    const std::vector<double> weights(static_cast<std::size_t>(T), 0.5);
-    return fuller::Constant(fuller::TaskVector(weights));
-  });
-  add("IMTL_G", fuller::IMTL_G());
-  add("GradNorm", fuller::GradNorm());
+  add(fuller::cuda::KnownRules());
   fuller::GradNormOptions adam;
   adam.optimizer = fuller::GradNormOptions::Optimizer::adam;
-  add("GradNorm_Adam", fuller::GradNorm(adam));
-  add("DWA", fuller::DWA());
-  add("PCGrad", fuller::PCGrad());
-  add("WPCGrad_DTP", fuller::WPCGrad());
-  add("WPCGrad_schedule", fuller::WPCGrad(fuller::seg_to_vel(24, 0, 1)));
+  add_mode("GradNorm_Adam", fuller::GradNorm(adam));
   fuller::WPCGradOptions literal;
   literal.literal_algorithm_2 = true;
-  add("WPCGrad_literal", fuller::WPCGrad(literal));
-  benchmark::RegisterBenchmark("ModalityGate", gate)->ArgName("M")->Unit(benchmark::kMicrosecond)->Arg(2)->Arg(3)->Arg(8);
+  add_mode("wPCGrad_literal", fuller::WPCGrad(literal));
+  add(fuller::cuda::KnownGates());
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) {
     return 1;

@@ -1,17 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// After every header: what is a template is made for each rule, so that its warnings show too.
+// After every header: what is a template is made for each rule and gate law, so that its warnings show too.
+#include <string>
 #include <vector>
 
-std::vector<fuller::Calibration> every_rule() {
+template <class... Rules>
+std::vector<fuller::Calibration> every_one(fuller::cuda::RuleList<Rules...> /*list*/) {
   std::vector<fuller::Calibration> all;
-  all.emplace_back(fuller::Uniform(), std::vector<std::string>{"a", "b"});
-  all.emplace_back(fuller::Constant({1, 2}), std::vector<std::string>{"a", "b"});
-  all.emplace_back(fuller::IMTL_G(), std::vector<std::string>{"a", "b"});
-  all.emplace_back(fuller::GradNorm(), std::vector<std::string>{"a", "b"});
-  all.emplace_back(fuller::DWA(), std::vector<std::string>{"a", "b"});
-  all.emplace_back(fuller::PCGrad(), std::vector<std::string>{"a", "b"});
-  all.emplace_back(fuller::WPCGrad(), std::vector<std::string>{"a", "b"});
-  all.emplace_back(fuller::WPCGrad(fuller::seg_to_vel(24, 0, 1)), std::vector<std::string>{"a", "b"});
+  (all.emplace_back(Rules(), std::vector<std::string>{"a", "b"}), ...);
+  return all;
+}
+
+template <class... Laws>
+void every_one(fuller::cuda::GateList<Laws...> /*list*/, fuller::Calibration& calibration) {
+  (calibration.modalities(Laws(), {"a", "b"}), ...);
+}
+
+std::vector<fuller::Calibration> every_rule_and_law() {
+  std::vector<fuller::Calibration> all = every_one(fuller::cuda::KnownRules());
+  every_one(fuller::cuda::KnownGates(), all.front());
   return all;
 }
 

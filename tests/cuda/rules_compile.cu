@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every rule as a kernel, on one thread and on the 32 lanes of a warp: what runs on the host has to compile to real device code.
+// Every known rule and gate law as a kernel, on one thread and on the 32 lanes of a warp: what runs on the host has to compile to
+// real device code.
 
-#include <fuller/calibrators/calibrators.hpp>
-#include <fuller/gates/gates.hpp>
+#include <fuller/cuda/calls.hpp>
 
 namespace {
 
@@ -23,10 +23,9 @@ __global__ void weigh_by_policy(fuller::Weighting<Rule> weighting, fuller::Evide
   weighting(Lanes{}, evidence, state, out, scratch);
 }
 
-template <class Lanes, int Branches>
-__global__ void gate(fuller::ModalityGate rule, fuller::BranchEvidence<Branches> evidence, double* state, double* scales,
-                     double* scratch) {
-  rule(Lanes{}, evidence, state, scales, scratch);
+template <class Lanes, int Branches, class Law>
+__global__ void gate(Law law, fuller::BranchEvidence<Branches> evidence, double* state, double* scales, double* scratch) {
+  law(Lanes{}, evidence, state, scales, scratch);
   scales[0] *= fuller::gamma_modal(evidence);
 }
 
@@ -38,24 +37,32 @@ void launch(const Rule& rule) {
 }
 
 template <class Rule>
-void launch_all(const Rule& rule) {
-  launch<fuller::Serial, fuller::dynamic>(rule);
-  launch<Warp, fuller::dynamic>(rule);
-  launch<fuller::Serial, 2>(rule);
-  launch<Warp, 4>(rule);
+void launch_rule() {
+  launch<fuller::Serial, fuller::dynamic>(Rule());
+  launch<Warp, fuller::dynamic>(Rule());
+  launch<fuller::Serial, 2>(Rule());
+  launch<Warp, 4>(Rule());
+}
+
+template <class Law>
+void launch_gate() {
+  gate<fuller::Serial, fuller::dynamic><<<1, 1>>>(Law(), fuller::BranchEvidence<>{}, nullptr, nullptr, nullptr);
+  gate<Warp, 2><<<1, Warp::count>>>(Law(), fuller::BranchEvidence<2>{}, nullptr, nullptr, nullptr);
+}
+
+template <class... Rules>
+void launch_all(fuller::cuda::RuleList<Rules...> /*list*/) {
+  (launch_rule<Rules>(), ...);
+}
+
+template <class... Laws>
+void launch_all(fuller::cuda::GateList<Laws...> /*list*/) {
+  (launch_gate<Laws>(), ...);
 }
 
 }  // namespace
 
-void instantiate_every_rule() {
-  launch_all(fuller::IMTL_G());
-  launch_all(fuller::GradNorm());
-  launch_all(fuller::DWA());
-  launch_all(fuller::PCGrad());
-  launch_all(fuller::WPCGrad());
-  launch_all(fuller::WPCGrad(fuller::PhaseSchedule()));
-  launch_all(fuller::Uniform());
-  launch_all(fuller::Constant());
-  gate<fuller::Serial, fuller::dynamic><<<1, 1>>>(fuller::ModalityGate(), fuller::BranchEvidence<>{}, nullptr, nullptr, nullptr);
-  gate<Warp, 2><<<1, 32>>>(fuller::ModalityGate(), fuller::BranchEvidence<2>{}, nullptr, nullptr, nullptr);
+void instantiate_every_rule_and_law() {
+  launch_all(fuller::cuda::KnownRules());
+  launch_all(fuller::cuda::KnownGates());
 }

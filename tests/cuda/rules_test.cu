@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Every rule as a kernel: 32 lanes of a warp against one lane on the host, on the same evidence, over several steps. The two
-// differ by what the device's exp, log and contracted sums differ from the host's. Without a device the program ends with the
-// status that CTest reports as "Skipped"; that it was compiled is what was checked then.
+// Every known rule and gate law as a kernel: 32 lanes of a warp against one lane on the host, on the same evidence, over several
+// steps. The two differ by what the device's exp, log and contracted sums differ from the host's. Without a device the program
+// ends with the status that CTest reports as "Skipped"; that it was compiled is what was checked then.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -10,10 +10,8 @@
 #include <string>
 #include <vector>
 
-#include <fuller/calibrators/calibrators.hpp>
-#include <fuller/gates/gates.hpp>
-
 #include "device.cuh"
+#include "support/known.hpp"
 
 namespace {
 
@@ -30,10 +28,9 @@ __global__ void run_rule(Rule rule, fuller::Evidence<Tasks> evidence, double* st
   rule(Warp{}, evidence, state, weights, scratch);
 }
 
-template <int Branches>
-__global__ void run_gate(fuller::ModalityGate gate, fuller::BranchEvidence<Branches> evidence, double* state, double* scales,
-                         double* scratch) {
-  gate(Warp{}, evidence, state, scales, scratch);
+template <class Law, int Branches>
+__global__ void run_gate(Law law, fuller::BranchEvidence<Branches> evidence, double* state, double* scales, double* scratch) {
+  law(Warp{}, evidence, state, scales, scratch);
 }
 
 void compare(const std::string& what, const std::vector<double>& host, const std::vector<double>& device) {
@@ -114,20 +111,16 @@ void check_rule(const Rule& rule, int T, bool run) {
   }
 }
 
-template <class Rule>
-void check_sizes(const Rule& rule, bool run) {
-  check_rule<2>(rule, 2, run);
-  check_rule<3>(rule, 3, run);
-  check_rule<fuller::dynamic>(rule, 5, run);
-  check_rule<fuller::dynamic>(rule, 64, run);
+template <int Tasks>
+void check_rules(int T, bool run) {
+  fuller::testing::for_every_known_rule(T, [&](const auto& rule) { check_rule<Tasks>(rule, T, run); });
 }
 
-template <int Branches>
-void check_gate(int M, bool run) {
+template <int Branches, class Law>
+void check_gate(const Law& gate, int M, bool run) {
   if (!run) {
     return;
   }
-  const fuller::ModalityGate gate;
   std::mt19937_64 random(2);
   std::uniform_real_distribution<double> squared_norm(0.01, 10);
   std::vector<double> state(gate.state_size(M));
@@ -157,8 +150,8 @@ void check_gate(int M, bool run) {
     evidence.present = device_present.data();
     run_gate<<<1, Warp::count>>>(gate, evidence, device_state.data(), device_scales.data(), device_scratch.data());
     require(cudaGetLastError(), "launch");
-    compare("ModalityGate, scales of step " + std::to_string(step), scales, device_scales.read());
-    compare("ModalityGate, state after step " + std::to_string(step), state, device_state.read());
+    compare(std::string(Law::name) + ", scales of step " + std::to_string(step), scales, device_scales.read());
+    compare(std::string(Law::name) + ", state after step " + std::to_string(step), state, device_state.read());
   }
 }
 
@@ -167,15 +160,14 @@ void check_gate(int M, bool run) {
 int main() {
   std::string reason;
   const bool run = fuller::testing::has_device(reason);
-  check_sizes(fuller::Uniform{}, run);
-  check_sizes(fuller::DWA{}, run);
-  check_sizes(fuller::GradNorm{}, run);
-  check_sizes(fuller::IMTL_G{}, run);
-  check_sizes(fuller::PCGrad{}, run);
-  check_sizes(fuller::WPCGrad<>{}, run);
-  check_rule<fuller::dynamic>(fuller::Constant{fuller::TaskVector{1, 5, 10}}, 3, run);
-  check_gate<2>(2, run);
-  check_gate<fuller::dynamic>(5, run);
+  check_rules<2>(2, run);
+  check_rules<3>(3, run);
+  check_rules<fuller::dynamic>(5, run);
+  check_rules<fuller::dynamic>(64, run);
+  fuller::testing::for_every_known_gate([&](const auto& law) {
+    check_gate<2>(law, 2, run);
+    check_gate<fuller::dynamic>(law, 5, run);
+  });
   if (!run) {
     std::cout << "skipped: " << reason << '\n';
     return 77;

@@ -39,21 +39,29 @@ refused "is no name of a type" probe-grad
 refused "a type named Evidence" Evidence
 
 flags="-std=c++17 -O0 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -Iinclude -Itests $includes"
-build_and_run() {
+build_and_run() {  # HEADER
   # shellcheck disable=SC2086
-  "$compiler" $flags tests/unit/probe_grad_test.cpp $(printf '%s' "$main" | tr ':' ' ') -o "$work/test" && "$work/test" >"$work/said" 2>&1
+  "$compiler" $flags "tests/unit/$1_test.cpp" $(printf '%s' "$main" | tr ':' ' ') -o "$work/test" && "$work/test" >"$work/said" 2>&1
 }
-echo '#include <fuller/calibrators/probe_grad.hpp>' >"$work/alone.cpp"
-# shellcheck disable=SC2086
-"$compiler" $flags -fsyntax-only "$work/alone.cpp"
-if build_and_run; then
-  echo "the new rule's test passes without its mathematics"
-  exit 1
-fi
-[ "$(grep -c 'the mathematics is missing' "$work/said")" -ge 2 ] || { echo "the new rule's test fails without words:"; cat "$work/said"; exit 1; }
+# check HEADER PARAMETERS WEIGHT BY_HAND: fails with words as it was written, passes with some mathematics.
+check() {
+  echo "#include <fuller/calibrators/$1.hpp>" >"$work/alone.cpp"
+  # shellcheck disable=SC2086
+  "$compiler" $flags -fsyntax-only "$work/alone.cpp"
+  if build_and_run "$1"; then
+    echo "$1: the new rule's test passes without its mathematics"
+    exit 1
+  fi
+  [ "$(grep -c 'the mathematics is missing' "$work/said")" -ge 2 ] || { echo "$1: the new rule's test fails without words:"; cat "$work/said"; exit 1; }
+  sed -i "s,/\*\($2\)\*/,\1,g; s,return detail::quiet_nan,return $3," "include/fuller/calibrators/$1.hpp"
+  sed -i "s/by_hand = {};/by_hand = {$4};/" "tests/unit/$1_test.cpp"
+  build_and_run "$1" || { echo "$1: the new rule's test fails with its mathematics:"; cat "$work/said"; exit 1; }
+}
+# The weights 1 / |g_i| of gradients 1 and 2 long, and 1 / L_i of losses of 0.5 and 2.
+check probe_grad '[aKG]' '1 / std::sqrt(G[a * K + a])' '1, 0.5'
 
-# With some mathematics, weights of 1 / |g_i|, and what they are by hand.
-sed -i 's,/\*\([aKG]\)\*/,\1,g; s/return detail::quiet_nan/return 1 \/ std::sqrt(G[a * K + a])/' include/fuller/calibrators/probe_grad.hpp
-sed -i 's/by_hand = {};/by_hand = {1, 0.5};/' tests/unit/probe_grad_test.cpp
-build_and_run || { echo "the new rule's test fails with its mathematics:"; cat "$work/said"; exit 1; }
+scripts/new_rule --losses-only Probe_Loss >"$work/said"
+tests/docs/checklists_test.sh . || exit 1
+grep -q 'needs{false, true}' include/fuller/calibrators/probe_loss.hpp || { echo "--losses-only wrote a rule that needs gradients"; exit 1; }
+check probe_loss '[a-z]*' '1 / evidence.losses[i]' '2, 0.5'
 echo "$(wc -l <"$work/touched") files touched, as the checklist says; the test fails until the mathematics is there."

@@ -9,6 +9,8 @@
 
 #include <fuller/calibrators/calibrators.hpp>
 
+#include "support/known.hpp"
+
 namespace fuller::testing {
 
 using Vectors = std::vector<std::vector<double>>;
@@ -150,35 +152,22 @@ inline Eigen::VectorXd update(const Jacobian& J, const std::vector<double>& weig
   return J.transpose() * Eigen::Map<const Eigen::VectorXd>(weights.data(), static_cast<Eigen::Index>(weights.size()));
 }
 
-/// Calls body(rule) for every rule in every mode that changes its arithmetic. `tasks` sizes the constant weights.
+/// Calls body(rule) for every known rule, in every mode that changes its arithmetic.
 template <class Body>
 void for_every_rule(int tasks, const Body& body) {
-  std::vector<double> by_hand;
-  for (int i = 0; i < tasks; ++i) {
-    by_hand.push_back(0.5 + i);
-  }
-  body(Uniform());
-  body(Constant(TaskVector(by_hand)));
-  body(IMTL_G());
+  for_every_known_rule(tasks, body);
   for (const auto negative : {IMTL_G_Options::Negative::clamp, IMTL_G_Options::Negative::paper}) {
     IMTL_G_Options options;
     options.negative = negative;
     options.sum = WeightSum::tasks;
     body(IMTL_G(options));
   }
-  body(GradNorm());
   GradNormOptions adam;
   adam.optimizer = GradNormOptions::Optimizer::adam;
   body(GradNorm(adam));
-  body(DWA());
-  body(PCGrad());
-  body(WPCGrad());
   WPCGradOptions literal;
   literal.literal_algorithm_2 = true;
   body(WPCGrad(literal));
-  if (tasks > 1) {
-    body(WPCGrad(seg_to_vel(24, 0, 1)));
-  }
 }
 
 }  // namespace fuller::testing

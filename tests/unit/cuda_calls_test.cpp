@@ -9,6 +9,7 @@
 
 #include "support/catch.hpp"
 #include "support/kernel_launcher.hpp"
+#include "support/known.hpp"
 #include "support/rule_steps.hpp"
 
 namespace {
@@ -33,15 +34,10 @@ RuleStep alike(RuleStep::Likeness gradients) {
   return step;
 }
 
-/// Calls f(rule) with every rule there is.
+/// Calls f(rule) with every known rule, made for so many tasks, and with a schedule whose phase changes between steps.
 template <class F>
-void for_every_known_rule(const F& f) {
-  f(fuller::Uniform());
-  f(fuller::IMTL_G());
-  f(fuller::GradNorm());
-  f(fuller::DWA());
-  f(fuller::PCGrad());
-  f(fuller::WPCGrad());
+void for_every_known_rule(int tasks, const F& f) {
+  fuller::testing::for_every_known_rule(tasks, f);
   fuller::PhaseScheduleOptions phases;
   phases.epochs = 3;
   phases.phases[0] = {0.5, 1, 0.9};
@@ -51,14 +47,20 @@ void for_every_known_rule(const F& f) {
 }
 
 TEST_CASE("rules in the reduction's last block", "[cuda][rules]") {
-  for_every_known_rule([](const auto& rule) {
-    for (const int T : {2, 3, 5}) RuleSteps(rule, T, 2500).check({{}, T > 2 ? without(2) : RuleStep(), {}});
-    for (const int T : {4, 8}) check_rule(rule, T, {{}, without(2), {}, {}});
-    for (const int T : {40, 64}) check_rule(rule, T, {{}, without(2)});  // the scratch is larger than the shared memory
+  for (const int T : {2, 3, 5}) {
+    for_every_known_rule(T, [T](const auto& rule) { RuleSteps(rule, T, 2500).check({{}, T > 2 ? without(2) : RuleStep(), {}}); });
+  }
+  for (const int T : {4, 8}) {
+    for_every_known_rule(T, [T](const auto& rule) { check_rule(rule, T, {{}, without(2), {}, {}}); });
+  }
+  for (const int T : {40, 64}) {  // the scratch is larger than the shared memory
+    for_every_known_rule(T, [T](const auto& rule) { check_rule(rule, T, {{}, without(2)}); });
+  }
+  for_every_known_rule(3, [](const auto& rule) {
     check_rule_by_itself(rule, 3, {{}, {}, {}});
-    check_rule_by_itself(rule, 40, {{}});
+    check_rule(rule, 3, {{}, without(5), without(7), {}});
   });
-  check_rule(fuller::Constant{fuller::TaskVector{1, 5, 10}}, 3, {{}, without(5), without(7), {}});
+  for_every_known_rule(40, [](const auto& rule) { check_rule_by_itself(rule, 40, {{}}); });
 }
 
 TEST_CASE("rules in the last block where gradients and losses are not finite, zero or absent", "[cuda][rules]") {
@@ -78,7 +80,7 @@ TEST_CASE("rules in the last block where gradients and losses are not finite, ze
     WeightingOptions options;
     options.non_finite = policy;
     INFO("policy " << static_cast<int>(policy));
-    for_every_known_rule([&](const auto& rule) { check_rule(rule, 3, steps, options); });
+    for_every_known_rule(3, [&](const auto& rule) { check_rule(rule, 3, steps, options); });
   }
 }
 
@@ -88,7 +90,7 @@ TEST_CASE("rules in the last block under static weights and for tasks that are m
     options.before = {1, 5, 10};
     options.after = {2, 1, 0.5};
     options.missing = missing;
-    for_every_known_rule([&](const auto& rule) { check_rule(rule, 3, {{}, without(5), without(2), {}, {}}, options); });
+    for_every_known_rule(3, [&](const auto& rule) { check_rule(rule, 3, {{}, without(5), without(2), {}, {}}, options); });
   }
 }
 
@@ -163,64 +165,78 @@ TEST_CASE("a rule that compares no gradients runs by itself", "[cuda][rules]") {
   REQUIRE(gate_number<Own> == -1);
 }
 
-TEST_CASE("the gate in the last block of the slices' norms", "[cuda][rules]") {
-  fuller::ModalityGateOptions options;
-  options.norm = GENERATE(fuller::GateNorm::l2, fuller::GateNorm::rms);
-  options.shape = GENERATE(fuller::GateShape::paper, fuller::GateShape::continuous);
-  for (const std::vector<std::int64_t>& widths :
-       {std::vector<std::int64_t>{3, 5}, std::vector<std::int64_t>{1, 2, 0, 1, 3, 1, 2, 1, 4, 1}}) {
-    const auto M = static_cast<int>(widths.size());
-    std::int64_t channels = 0;
-    for (const std::int64_t width : widths) channels += width;
-    GateCall call;
-    const fuller::ModalityGate gate(options);
-    call.number = gate_number<fuller::ModalityGate>;
-    call.law = &gate;
-    call.branches = M;
-    for (int m = 0; m < M; ++m) {
-      if (widths[static_cast<std::size_t>(m)] > 0) call.present |= std::uint64_t{1} << static_cast<unsigned>(m);
-      call.sizes[m] = static_cast<double>(widths[static_cast<std::size_t>(m)] * 36);
-    }
-    std::vector<double> state(widths.size(), 1.0);
-    std::vector<double> host_state = state;
-    std::vector<double> scales(widths.size(), nan);
-    std::vector<double> norms(widths.size(), nan);
-    std::vector<double> scratch(static_cast<std::size_t>(gate_scratch(gate, M)));
-    std::vector<double> workspace(static_cast<std::size_t>(norm_workspace(4 * channels * 9)), nan);
-    workspace[0] = 0;
-    call.squared_norms = norms.data();
-    call.state = state.data();
-    call.scales = scales.data();
-    call.scratch = scratch.data();
-    for (unsigned step = 0; step < 4; ++step) {
-      std::vector<float> weight = normal_numbers<float>(4 * channels * 9, step, 0.5);
-      if (step == 1) std::fill(weight.begin(), weight.begin() + 4, 100.0F);  // the first slice is by far the largest
-      if (step == 2) weight[0] = std::numeric_limits<float>::quiet_NaN();
-      NormRequest request;
-      request.weight = weight.data();
-      request.outer = 4;
-      request.widths = widths.data();
-      request.slices = M;
-      request.inner = 9;
-      request.squared_norms = norms.data();
-      request.workspace = workspace.data();
-      request.gate = step == 3 ? GateCall() : call;  // in the last block, or by itself
-      REQUIRE(submit(request, KernelLauncher()) == Outcome::done);
-      if (step == 3) REQUIRE(submit(call, KernelLauncher()) == Outcome::done);
+/// A gate law in the last block of the slices' norms, and by itself, against the host's call on the norms that came out.
+template <class Law>
+void check_gate(const Law& law, const std::vector<std::int64_t>& widths) {
+  INFO(Law::name << ", " << widths.size() << " branches");
+  const auto M = static_cast<int>(widths.size());
+  std::int64_t channels = 0;
+  for (const std::int64_t width : widths) channels += width;
+  GateCall call;
+  call.number = gate_number<Law>;
+  call.law = &law;
+  call.branches = M;
+  std::vector<std::uint8_t> mask;
+  for (int m = 0; m < M; ++m) {
+    const std::int64_t width = widths[static_cast<std::size_t>(m)];
+    mask.push_back(width > 0 ? 1 : 0);
+    if (width > 0) call.present |= std::uint64_t{1} << static_cast<unsigned>(m);
+    call.sizes[m] = static_cast<double>(width * 36);
+  }
+  std::vector<double> state(static_cast<std::size_t>(law.state_size(M)));
+  law.initialise(M, state.data());
+  std::vector<double> host_state = state;
+  std::vector<double> scales(widths.size(), nan);
+  std::vector<double> norms(widths.size(), nan);
+  std::vector<double> scratch(static_cast<std::size_t>(gate_scratch(law, M)), nan);
+  std::vector<double> workspace(static_cast<std::size_t>(norm_workspace(4 * channels * 9)), nan);
+  workspace[0] = 0;
+  call.squared_norms = norms.data();
+  call.state = state.data();
+  call.scales = scales.data();
+  call.scratch = scratch.data();
+  for (unsigned step = 0; step < 4; ++step) {
+    std::vector<float> weight = normal_numbers<float>(4 * channels * 9, step, 0.5);
+    if (step == 1) std::fill(weight.begin(), weight.begin() + 4, 100.0F);  // the first slice is by far the largest
+    if (step == 2) weight[0] = std::numeric_limits<float>::quiet_NaN();
+    NormRequest request;
+    request.weight = weight.data();
+    request.outer = 4;
+    request.widths = widths.data();
+    request.slices = M;
+    request.inner = 9;
+    request.squared_norms = norms.data();
+    request.workspace = workspace.data();
+    request.gate = step == 3 ? GateCall() : call;  // in the last block, or by itself
+    REQUIRE(submit(request, KernelLauncher()) == Outcome::done);
+    if (step == 3) REQUIRE(submit(call, KernelLauncher()) == Outcome::done);
 
-      std::vector<std::uint8_t> mask;
-      std::vector<double> host_scales(widths.size(), nan);
-      std::vector<double> host_scratch(widths.size());
-      for (const std::int64_t width : widths) mask.push_back(width > 0 ? 1 : 0);
-      fuller::BranchEvidence<> evidence;
-      evidence.count = M;
-      evidence.squared_norms = norms.data();
-      evidence.sizes = call.sizes;
-      evidence.present = mask.data();
-      gate(fuller::Serial{}, evidence, host_state.data(), host_scales.data(), host_scratch.data());
-      require_near(scales, host_scales, rule_tolerance<fuller::ModalityGate>(), "scales");
-      require_near(state, host_state, rule_tolerance<fuller::ModalityGate>(), "state");
-      host_state = state;
+    std::vector<double> host_scales(widths.size(), nan);
+    std::vector<double> host_scratch(static_cast<std::size_t>(law.scratch_size(M)), nan);
+    fuller::BranchEvidence<> evidence;
+    evidence.count = M;
+    evidence.squared_norms = norms.data();
+    evidence.sizes = call.sizes;
+    evidence.present = mask.data();
+    law(fuller::Serial{}, evidence, host_state.data(), host_scales.data(), host_scratch.data());
+    require_near(scales, host_scales, rule_tolerance<Law>(), "scales");
+    require_near(state, host_state, rule_tolerance<Law>(), "state");
+    host_state = state;
+  }
+}
+
+TEST_CASE("every known gate law in the last block of the slices' norms", "[cuda][rules]") {
+  const std::vector<std::int64_t> two{3, 5};
+  const std::vector<std::int64_t> ten{1, 2, 0, 1, 3, 1, 2, 1, 4, 1};
+  for (const auto& widths : {two, ten}) {
+    for_every_known_gate([&](const auto& law) { check_gate(law, widths); });
+    for (const auto norm : {fuller::GateNorm::l2, fuller::GateNorm::rms}) {
+      for (const auto shape : {fuller::GateShape::paper, fuller::GateShape::continuous}) {
+        fuller::ModalityGateOptions options;
+        options.norm = norm;
+        options.shape = shape;
+        check_gate(fuller::ModalityGate(options), widths);
+      }
     }
   }
 }
