@@ -61,13 +61,13 @@ TEST_CASE("bfloat16 is the upper half of a float, rounded to nearest even", "[cp
     const std::uint16_t low = static_cast<std::uint16_t>(bits);
     const std::uint32_t wide = static_cast<std::uint32_t>(low) << 16;
     const std::uint16_t even = (low & 1U) == 0 ? low : static_cast<std::uint16_t>(low + 1);
-    REQUIRE(fuller::cpu::to_bfloat16(fuller::cpu::detail::as_float(wide)).bits == low);
-    REQUIRE(fuller::cpu::to_bfloat16(fuller::cpu::detail::as_float(wide | 0x7FFF)).bits == low);
-    REQUIRE(fuller::cpu::to_bfloat16(fuller::cpu::detail::as_float(wide | 0x8000)).bits == even);
-    REQUIRE(fuller::cpu::to_bfloat16(fuller::cpu::detail::as_float(wide | 0x8001)).bits == low + 1);
-    REQUIRE(fuller::cpu::to_double(BFloat16{low}) == static_cast<double>(fuller::cpu::detail::as_float(wide)));
+    REQUIRE(fuller::cpu::to_bfloat16(fuller::detail::as_float(wide)).bits == low);
+    REQUIRE(fuller::cpu::to_bfloat16(fuller::detail::as_float(wide | 0x7FFF)).bits == low);
+    REQUIRE(fuller::cpu::to_bfloat16(fuller::detail::as_float(wide | 0x8000)).bits == even);
+    REQUIRE(fuller::cpu::to_bfloat16(fuller::detail::as_float(wide | 0x8001)).bits == low + 1);
+    REQUIRE(fuller::cpu::to_double(BFloat16{low}) == static_cast<double>(fuller::detail::as_float(wide)));
   }
-  const BFloat16 nan = fuller::cpu::to_bfloat16(fuller::cpu::detail::as_float(0x7F800001));
+  const BFloat16 nan = fuller::cpu::to_bfloat16(fuller::detail::as_float(0x7F800001));
   REQUIRE(std::isnan(fuller::cpu::to_double(nan)));
 }
 

@@ -68,9 +68,7 @@ TEST_CASE("the pairs of a triangle are numbered in order, and back", "[cuda]") {
     int p = 0;
     for (int i = 0; i < tasks; ++i) {
       for (int j = i; j < tasks; ++j, ++p) {
-        int a = -1;
-        int b = -1;
-        pair_at(p, tasks, a, b);
+        const auto [a, b] = pair_at(p, tasks);
         REQUIRE((a == i && b == j));
         REQUIRE(pair_index(i, j, tasks) == p);
       }

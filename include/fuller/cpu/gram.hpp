@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include <fuller/core/triangle.hpp>
 #include <fuller/cpu/blocks.hpp>
 #include <fuller/cpu/gram_tile.hpp>
 
@@ -13,10 +14,8 @@ inline namespace v0_1 {
 namespace cpu {
 namespace detail {
 
-/// Where the pair (i, j), i <= j, of `tasks` rows stands in the packed upper triangle.
-inline std::int64_t packed_pair(std::int64_t i, std::int64_t j, std::int64_t tasks) {
-  return i * tasks - i * (i - 1) / 2 + (j - i);
-}
+using fuller::detail::pair_count;
+using fuller::detail::pair_index;
 
 /// The Gram matrix of one block: a few thousand elements at a time stay in the cache while every pair of tasks uses them.
 template <class T>
@@ -27,7 +26,7 @@ class GramBlock {
         tasks_(tasks),
         tile_(tile_rows(isa, tasks)),
         isa_(isa),
-        pairs_(packed_pair(tasks - 1, tasks - 1, tasks) + 1),
+        pairs_(pair_count<std::int64_t>(tasks)),
         chunk_(tasks <= 16 ? std::clamp<std::int64_t>(2048 / tasks / 16 * 16, 128, 512) : 256),
         panel_(tasks * (chunk_ + 8)),
         lanes_(pairs_ * 16),
@@ -88,7 +87,7 @@ class GramBlock {
         double* lanes[16];
         for (int r = 0; r < tile_; ++r) {
           for (int c = 0; c < columns; ++c) {
-            lanes[r * columns + c] = lanes_.data() + packed_pair(j + r, i + c, tasks_) * 16;
+            lanes[r * columns + c] = lanes_.data() + pair_index<std::int64_t>(j + r, i + c, tasks_) * 16;
           }
         }
         cross_tile(isa_, rows_.data() + j, tile_, rows_.data() + i, columns, n, lanes);
@@ -102,7 +101,7 @@ class GramBlock {
     int p = 0;
     for (int i = 0; i < count; ++i) {
       for (int j = i; j < count; ++j) {
-        lanes[p++] = lanes_.data() + packed_pair(first + i, first + j, tasks_) * 16;
+        lanes[p++] = lanes_.data() + pair_index<std::int64_t>(first + i, first + j, tasks_) * 16;
       }
     }
     diagonal_tile<Copy>(isa_, source, count, n, lanes, rows_.data() + first);
@@ -141,7 +140,7 @@ void add_gram(const T* const* arrays, int tasks, std::int64_t n, double* gram, c
     return;
   }
   const detail::Blocks blocks(n);
-  const std::int64_t pairs = detail::packed_pair(tasks - 1, tasks - 1, tasks) + 1;
+  const std::int64_t pairs = detail::pair_count<std::int64_t>(tasks);
   detail::AlignedDoubles partial(blocks.count * pairs);
   parallel(std::int64_t{0}, blocks.count, std::int64_t{1}, [&](std::int64_t first, std::int64_t last) {
     detail::GramBlock<T> block(arrays, tasks, isa);
@@ -152,7 +151,7 @@ void add_gram(const T* const* arrays, int tasks, std::int64_t n, double* gram, c
   detail::fold_rows(partial.data(), blocks.count, pairs);
   for (std::int64_t i = 0; i < tasks; ++i) {
     for (std::int64_t j = i; j < tasks; ++j) {
-      const double dot = partial.data()[detail::packed_pair(i, j, tasks)];
+      const double dot = partial.data()[detail::pair_index<std::int64_t>(i, j, tasks)];
       gram[i * tasks + j] += dot;
       if (i != j) {
         gram[j * tasks + i] += dot;

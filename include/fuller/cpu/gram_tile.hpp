@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <utility>
 
+#include <fuller/core/triangle.hpp>
 #include <fuller/cpu/widen.hpp>
 
 // Running dot products of pairs of rows. A pair has sixteen lanes; lane l sums the products of the elements l, l + 16, l + 32,
@@ -16,19 +17,7 @@ inline namespace v0_1 {
 namespace cpu {
 namespace detail {
 
-/// The p-th pair (i, j), i <= j, of the upper triangle of `rows` rows.
-struct TilePair {
-  int i;
-  int j;
-};
-constexpr TilePair triangle_pair(int p, int rows) {
-  int i = 0;
-  while (p >= rows - i) {
-    p -= rows - i;
-    ++i;
-  }
-  return {i, i + p};
-}
+using fuller::detail::pair_at;
 
 /// One pair, without vectors of our own.
 template <class T>
@@ -65,8 +54,8 @@ FULLER_TARGET_AVX512 void diagonal_avx512(const T* const* rows, std::int64_t n, 
       (_mm512_storeu_pd(copy[R] + e, x[R]), ...);
       (_mm512_storeu_pd(copy[R] + e + 8, y[R]), ...);
     }
-    ((low[P] = _mm512_fmadd_pd(x[triangle_pair(P, count).i], x[triangle_pair(P, count).j], low[P])), ...);
-    ((high[P] = _mm512_fmadd_pd(y[triangle_pair(P, count).i], y[triangle_pair(P, count).j], high[P])), ...);
+    ((low[P] = _mm512_fmadd_pd(x[pair_at(P, count).i], x[pair_at(P, count).j], low[P])), ...);
+    ((high[P] = _mm512_fmadd_pd(y[pair_at(P, count).i], y[pair_at(P, count).j], high[P])), ...);
   }
   (_mm512_storeu_pd(lanes[P], low[P]), ...);
   (_mm512_storeu_pd(lanes[P] + 8, high[P]), ...);
@@ -86,22 +75,22 @@ FULLER_TARGET_AVX2 void diagonal_avx2(const T* const* rows, std::int64_t n, doub
     if constexpr (Copy) {
       (_mm256_storeu_pd(copy[R] + e, x0[R]), ...);
     }
-    ((sum0[P] = _mm256_fmadd_pd(x0[triangle_pair(P, count).i], x0[triangle_pair(P, count).j], sum0[P])), ...);
+    ((sum0[P] = _mm256_fmadd_pd(x0[pair_at(P, count).i], x0[pair_at(P, count).j], sum0[P])), ...);
     const __m256d x1[] = {load4(row[R] + e + 4)...};
     if constexpr (Copy) {
       (_mm256_storeu_pd(copy[R] + e + 4, x1[R]), ...);
     }
-    ((sum1[P] = _mm256_fmadd_pd(x1[triangle_pair(P, count).i], x1[triangle_pair(P, count).j], sum1[P])), ...);
+    ((sum1[P] = _mm256_fmadd_pd(x1[pair_at(P, count).i], x1[pair_at(P, count).j], sum1[P])), ...);
     const __m256d x2[] = {load4(row[R] + e + 8)...};
     if constexpr (Copy) {
       (_mm256_storeu_pd(copy[R] + e + 8, x2[R]), ...);
     }
-    ((sum2[P] = _mm256_fmadd_pd(x2[triangle_pair(P, count).i], x2[triangle_pair(P, count).j], sum2[P])), ...);
+    ((sum2[P] = _mm256_fmadd_pd(x2[pair_at(P, count).i], x2[pair_at(P, count).j], sum2[P])), ...);
     const __m256d x3[] = {load4(row[R] + e + 12)...};
     if constexpr (Copy) {
       (_mm256_storeu_pd(copy[R] + e + 12, x3[R]), ...);
     }
-    ((sum3[P] = _mm256_fmadd_pd(x3[triangle_pair(P, count).i], x3[triangle_pair(P, count).j], sum3[P])), ...);
+    ((sum3[P] = _mm256_fmadd_pd(x3[pair_at(P, count).i], x3[pair_at(P, count).j], sum3[P])), ...);
   }
   (_mm256_storeu_pd(lanes[P], sum0[P]), ...);
   (_mm256_storeu_pd(lanes[P] + 4, sum1[P]), ...);

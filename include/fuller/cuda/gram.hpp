@@ -136,9 +136,7 @@ struct FewTasks {
     }
     double* const gram = a.gram;
     sum_over_block(block, sums, block.shared(), [gram](int p, double sum) {
-      int i = 0;
-      int j = 0;
-      pair_at(p, T, i, j);
+      const auto [i, j] = pair_at(p, T);
       gram[i * T + j] = sum;
       gram[j * T + i] = sum;
     });
@@ -183,9 +181,7 @@ struct ManyTasks {
     const int teams = block_threads / tiles;
     const int width = tiles * tile * tile;
     const int team = block.thread() / tiles;
-    int row = 0;
-    int column = 0;
-    pair_at(block.thread() % tiles, tiles_across(T), row, column);
+    const Pair place = pair_at(block.thread() % tiles, tiles_across(T));
     double* const shared = block.shared();
 
     int entry = 0;
@@ -197,7 +193,7 @@ struct ManyTasks {
         fill_any(block, a, unit, from, shared);
         block.sync();
         if (team < teams) {
-          multiply(shared, columns_of(T), tile * row, tile * column, team, teams, sums);
+          multiply(shared, columns_of(T), tile * place.i, tile * place.j, team, teams, sums);
         }
         block.sync();
       }
@@ -300,11 +296,9 @@ struct ManyTasks {
       for (int share = 0; share < shares; ++share) {
         sum += shared[share * width + q];
       }
-      int row = 0;
-      int column = 0;
-      pair_at(q / (tile * tile), tiles_across(T), row, column);
-      const int i = tile * row + q / tile % tile;
-      const int j = tile * column + q % tile;
+      const Pair place = pair_at(q / (tile * tile), tiles_across(T));
+      const int i = tile * place.i + q / tile % tile;
+      const int j = tile * place.j + q % tile;
       if (i <= j && j < T) {
         a.gram[i * T + j] = sum;
         a.gram[j * T + i] = sum;

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include <fuller/core/host_device.hpp>
+#include <fuller/core/triangle.hpp>
 
 namespace fuller {
 inline namespace v0_1 {
@@ -37,8 +38,10 @@ FULLER_HD constexpr std::int64_t unit_size(std::int64_t total, std::int64_t widt
   return smallest_unit * (times < 1 ? 1 : times);
 }
 
-/// Pairs (i, j), i <= j, of T tasks.
-FULLER_HD constexpr int pair_count(int tasks) { return tasks * (tasks + 1) / 2; }
+using fuller::detail::Pair;
+using fuller::detail::pair_at;
+using fuller::detail::pair_count;
+using fuller::detail::pair_index;
 
 /// For so many tasks each thread holds all sums. Beyond, they do not fit its registers: a block shares them out as tiles of 4
 /// x 4.
@@ -52,19 +55,6 @@ FULLER_HD constexpr int tiles_across(int tasks) { return (tasks + tile - 1) / ti
 /// Sums that a unit leaves: the pairs of few tasks, else whole tiles.
 FULLER_HD constexpr int gram_width(int tasks) {
   return is_few(tasks) ? pair_count(tasks) : pair_count(tiles_across(tasks)) * tile * tile;
-}
-
-/// The number p of the pair (i, j), i <= j: rows of a triangle.
-FULLER_HD constexpr int pair_index(int i, int j, int tasks) { return i * tasks - i * (i - 1) / 2 + (j - i); }
-
-/// The pair with number p.
-FULLER_HD constexpr void pair_at(int p, int tasks, int& i, int& j) {
-  i = 0;
-  while (p >= tasks - i) {
-    p -= tasks - i;
-    ++i;
-  }
-  j = i + p;
 }
 
 /// The offset of element e (in the walk's order) of a tensor with these strides.
