@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bevfusion/report/experiment_tables.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+#include "bevfusion/report/chart.hpp"
+#include "bevfusion/report/styled_table.hpp"
+
+namespace bevfusion {
+namespace {
+
+using example::escaped;
+
+/// Shape and word, so that no verdict is told by its colour alone.
+std::string mark_html(Verdict verdict) {
+  const char* sign = "";
+  const char* kind = "";
+  switch (verdict) {
+    case Verdict::agrees:
+      sign = "\u2713";
+      kind = "good";
+      break;
+    case Verdict::disagrees:
+      sign = "\u2717";
+      kind = "bad";
+      break;
+    case Verdict::inside_noise:
+      sign = "\u2248";
+      kind = "noise";
+      break;
+    case Verdict::one_seed:
+      sign = "1";
+      kind = "noise";
+      break;
+    case Verdict::none:
+      return "";
+  }
+  return "<span class=\"mark " + std::string(kind) + "\"><b aria-hidden=\"true\">" + sign + "</b> " + text_of(verdict) +
+         "</span>";
+}
+
+std::string cell_html(const FigureCell& cell, const FigureColumn& column) {
+  std::string html = "<td data-label=\"" + escaped(column.label) + "\">";
+  if (std::isfinite(cell.mean)) {
+    html += "<span class=\"ours\">" + decimal(cell.mean, column.decimals);
+    if (std::isfinite(cell.half_width)) {
+      html += " <small>\u00b1 " + decimal(cell.half_width, column.decimals) + "</small>";
+    }
+    html += "</span>";
+  } else {
+    html += "<span class=\"ours none\">\u2013</span>";
+  }
+  if (std::isfinite(cell.paper)) {
+    html += "<span class=\"paper\">paper " + decimal(cell.paper, column.decimals) + "</span>";
+  }
+  if (cell.verdict != Verdict::none) {
+    html += mark_html(cell.verdict) + "<span class=\"change\">" + signed_decimal(cell.difference.value, column.decimals) +
+            " <i>paper</i> " + signed_decimal(cell.paper_difference, column.decimals) + "</span>";
+  }
+  return html + "</td>";
+}
+
+std::string head_html(const std::vector<std::string>& names) {
+  std::string html = "<thead><tr>";
+  for (const std::string& name : names) {
+    html += "<th scope=\"col\">" + escaped(name) + "</th>";
+  }
+  return html + "</tr></thead>\n";
+}
+
+std::string seeds_html(std::size_t seeds) { return seeds == 0 ? "&gt; 1000" : std::to_string(seeds); }
+
+std::string mean_text(const std::vector<double>& values, int decimals) {
+  const Spread spread{values};
+  return std::isfinite(spread.mean()) ? decimal(spread.mean(), decimals) : "-";
+}
+
+std::string gibibytes(const RowFigures& row) {
+  std::vector<double> values;
+  for (const ExperimentRun* run : row.runs) {
+    values.push_back(run->peak_bytes / (1024.0 * 1024 * 1024));
+  }
+  return mean_text(values, 2);
+}
+
+}  // namespace
+
+std::string results_html(const ExperimentSheet& sheet, const ExperimentFigures& figures) {
+  std::vector<std::string> names = {"row"};
+  for (const FigureColumn& column : sheet.columns) {
+    names.push_back(column.label + (column.lower_is_better ? " \u2193" : " \u2191"));
+  }
+  std::string html = "<div class=\"wide\" tabindex=\"0\" role=\"group\" aria-label=\"" + escaped(sheet.place) +
+                     ", our figures and the paper\u2019s\"><table class=\"results\">\n" + head_html(names);
+  std::string block = "\n";  // no row is in it
+  for (const RowFigures& row : figures.rows) {
+    if (row.row->block != block) {
+      html += block == "\n" ? "" : "</tbody>\n";
+      block = row.row->block;
+      html += "<tbody>";
+      if (!block.empty()) {
+        html += "<tr class=\"block\"><th colspan=\"" + std::to_string(names.size()) + "\" scope=\"rowgroup\">" + escaped(block) +
+                "</th></tr>\n";
+      }
+    }
+    const std::size_t seeds = row.group.runs.size();
+    html += "<tr><th scope=\"row\"><span class=\"name\"><i class=\"swatch s" + std::to_string(row.colour) + "\"></i>" +
+            escaped(row.row->label) + "</span><span class=\"seeds\">" +
+            (seeds == 0 ? escaped(row.row->needs.empty() ? "no run is done" : "not run: " + row.row->needs)
+                        : std::to_string(seeds) + (seeds == 1 ? " seed" : " seeds")) +
+            "</span></th>";
+    for (std::size_t c = 0; c < row.cells.size(); ++c) {
+      html += cell_html(row.cells[c], sheet.columns[c]);
+    }
+    html += "</tr>\n";
+  }
+  return html + "</tbody></table></div>\n";
+}
+
+std::string findings_html(const std::vector<Finding>& findings) {
+  std::string html =
+      "<div class=\"wide\" tabindex=\"0\" role=\"group\" aria-label=\"Every difference with its verdict\"><table "
+      "class=\"plain\">\n" +
+      head_html({"effect", "paper", "ours", "95 % interval", "pairs", "", "seeds for ours", "seeds for the paper\u2019s"}) +
+      "<tbody>";
+  for (const Finding& one : findings) {
+    const FigureCell& cell = *one.cell;
+    const int decimals = one.column->decimals;
+    const bool known = std::isfinite(cell.difference.half_width);
+    html += "<tr><th scope=\"row\">" + escaped(full_name(*one.row->row)) + ": " + escaped(one.column->label) + "</th><td>" +
+            signed_decimal(cell.paper_difference, decimals) + "</td><td>" + signed_decimal(cell.difference.value, decimals) +
+            "</td><td>" +
+            (known ? signed_decimal(cell.difference.value - cell.difference.half_width, decimals) + " to " +
+                         signed_decimal(cell.difference.value + cell.difference.half_width, decimals)
+                   : "not known") +
+            "</td><td>" + std::to_string(cell.difference.runs) + "</td><td>" + mark_html(cell.verdict) + "</td><td>" +
+            (known ? seeds_html(one.seeds_for_ours) : "not known") + "</td><td>" +
+            (known ? seeds_html(one.seeds_for_papers) : "not known") + "</td></tr>\n";
+  }
+  return html + "</tbody></table></div>\n";
+}
+
+std::string plain_table_html(const TableRows& rows, const std::string& about) {
+  std::string html = "<div class=\"wide\" tabindex=\"0\" role=\"group\" aria-label=\"" + escaped(about) +
+                     "\"><table class=\"plain\">\n" + head_html(rows.front()) + "<tbody>";
+  for (std::size_t r = 1; r < rows.size(); ++r) {
+    html += "<tr>";
+    for (std::size_t c = 0; c < rows[r].size(); ++c) {
+      html += (c == 0 ? "<th scope=\"row\">" : "<td>") + escaped(rows[r][c]) + (c == 0 ? "</th>" : "</td>");
+    }
+    html += "</tr>\n";
+  }
+  return html + "</tbody></table></div>\n";
+}
+
+std::string numbers_html(const TableRows& rows, const std::string& about) {
+  return rows.size() < 2 ? ""
+                         : "<details class=\"numbers\"><summary>Numbers: " + escaped(about) + "</summary>" +
+                               plain_table_html(rows, about) + "</details>\n";
+}
+
+TableRows cost_rows(const ExperimentFigures& figures) {
+  TableRows rows{{"row", "minutes of training", "seconds a step", "of them waiting, %", "peak memory, GiB", "parameters"}};
+  for (const RowFigures& row : figures.rows) {
+    if (row.group.runs.empty()) {
+      continue;
+    }
+    std::vector<double> minutes;
+    std::vector<double> waiting;
+    std::vector<double> parameters;
+    for (const RunRecord& run : row.group.runs) {
+      minutes.push_back(run.training_seconds() / 60);
+      waiting.push_back(100 * run.mean_of("waited") / run.mean_of("seconds"));
+      parameters.push_back(run.parameters);
+    }
+    rows.push_back({full_name(*row.row), mean_text(minutes, 1), mean_text(row.group.mean_of("seconds").values, 3),
+                    mean_text(waiting, 1), gibibytes(row), mean_text(parameters, 0)});
+  }
+  return without_empty_columns(rows);
+}
+
+}  // namespace bevfusion
