@@ -8,16 +8,14 @@ namespace {
 
 namespace cuda = fuller::cuda;
 
-cudaStream_t as_stream(void* stream) { return static_cast<cudaStream_t>(stream); }
-
-const cuda::KernelTable table{
-    [](const cuda::GramRequest& request, void* stream) { return cuda::gram(request, as_stream(stream)); },
-    [](const cuda::NormRequest& request, void* stream) { return cuda::slice_norms(request, as_stream(stream)); },
-    [](const cuda::SumRequest& request, void* stream) { return cuda::weighted_sum(request, as_stream(stream)); },
-    [](const cuda::ScaleRequest& request, void* stream) { return cuda::scale_slices(request, as_stream(stream)); },
-    [](const cuda::RuleCall& call, void* stream) { return cuda::run(call, as_stream(stream)); },
-    [](const cuda::GateCall& call, void* stream) { return cuda::run(call, as_stream(stream)); },
+struct InStream {
+  template <class Request>
+  static cuda::Outcome submit(const Request& request, void* stream) {
+    return cuda::submit_to(static_cast<cudaStream_t>(stream), request);
+  }
 };
+
+constexpr cuda::KernelTable table = cuda::KernelTable::by<InStream>();
 
 [[maybe_unused]] const bool linked = (cuda::linked_kernels() = &table) != nullptr;
 

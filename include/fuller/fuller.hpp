@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <fuller/core/stable_subset.hpp>
 #include <fuller/core/standard.hpp>
-#include <fuller/graph/stable_subset.hpp>
 #if FULLER_STANDARD >= 201703L && !FULLER_STABLE_SUBSET
 
 // Everything a trainer needs.

@@ -106,7 +106,7 @@ void check_gram(int T, const std::vector<std::int64_t>& lengths, std::int64_t sh
   const std::string what = "Gram matrix, T = " + std::to_string(T) + ", " + std::to_string(sizeof(E)) + " bytes";
   std::vector<double> first;
   for (int repeat = 0; repeat < 3; ++repeat) {  // the ticket is back, and no bit changes
-    expect(kernels().gram(request, nullptr) == Outcome::done, what + ": launch");
+    expect(kernels().submit(request, nullptr) == Outcome::done, what + ": launch");
     const std::vector<double> found = gram.read();
     first = repeat == 0 ? found : first;
     expect(found == first, what + ": two runs differ");
@@ -144,7 +144,7 @@ void check_slices(const std::vector<std::int64_t>& widths, std::int64_t outer, s
   request.weight = device_weight.data();
   request.squared_norms = norms.data();
   request.workspace = device_workspace.data();
-  expect(kernels().slice_norms(request, nullptr) == Outcome::done, "slice norms: launch");
+  expect(kernels().submit(request, nullptr) == Outcome::done, "slice norms: launch");
   expect_close(norms.read(), right, 1e-12, "slice norms");
 
   std::vector<double> scales;
@@ -163,7 +163,7 @@ void check_slices(const std::vector<std::int64_t>& widths, std::int64_t outer, s
   submit(scale, EmulatedLauncher());
   scale.in = scale.out = device_weight.data();
   scale.scales = device_scales.data();
-  expect(kernels().scale_slices(scale, nullptr) == Outcome::done, "slice scaling: launch");
+  expect(kernels().submit(scale, nullptr) == Outcome::done, "slice scaling: launch");
   const std::vector<E> found = device_weight.read();
   expect(std::memcmp(found.data(), scaled.data(), scaled.size() * sizeof(E)) == 0, "slice scaling: bits");
 }
@@ -185,7 +185,7 @@ void check_sum(int T, std::int64_t n, std::int64_t shift) {
   std::copy(data.on_device.begin(), data.on_device.end(), views.begin());
   views.back().data = out.data();
   request.weights = device_weights.data();
-  expect(kernels().weighted_sum(request, nullptr) == Outcome::done, "weighted sum: launch");
+  expect(kernels().submit(request, nullptr) == Outcome::done, "weighted sum: launch");
   const std::vector<E> found = out.read();
   expect(std::memcmp(found.data(), right.data(), right.size() * sizeof(E)) == 0,
          "weighted sum, T = " + std::to_string(T) + ": bits");
@@ -246,8 +246,8 @@ Run run_steps(int steps, bool captured) {
   cudaStream_t stream = nullptr;
   require(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "a stream");
   const auto step = [&] {
-    expect(kernels().gram(request, stream) == Outcome::done, "a step's reduction");
-    expect(kernels().weighted_sum(sum, stream) == Outcome::done, "a step's sum");
+    expect(kernels().submit(request, stream) == Outcome::done, "a step's reduction");
+    expect(kernels().submit(sum, stream) == Outcome::done, "a step's sum");
   };
   if (captured) {
     cudaGraph_t graph = nullptr;

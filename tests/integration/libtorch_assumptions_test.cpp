@@ -52,12 +52,6 @@ std::unordered_set<const Node*> listed() {
   return nodes == nullptr ? std::unordered_set<const Node*>() : std::unordered_set<const Node*>(nodes->begin(), nodes->end());
 }
 
-std::vector<const Node*> waiting() {
-  std::vector<const Node*> nodes;
-  for_each_waiting_node([&](const Node& node) { nodes.push_back(&node); });
-  return nodes;
-}
-
 /// Two outputs, x and 2 x, whose backward notes what it gets.
 struct Two : torch::autograd::Function<Two> {
   struct Seen {
@@ -261,10 +255,10 @@ TEST_CASE("LibTorch: the record's not_ready_ shows what has been sent a part and
   std::vector<const Node*> first;
   std::vector<const Node*> second;
   std::vector<const Node*> nested{nullptr};
-  const Probe::Call look_inside = [&] { nested = waiting(); };
-  const Probe::Call look_first = [&] { first = waiting(); };
+  const Probe::Call look_inside = [&] { nested = waiting_nodes(); };
+  const Probe::Call look_first = [&] { first = waiting_nodes(); };
   const Probe::Call look_second = [&] {
-    second = waiting();
+    second = waiting_nodes();
     const torch::AutoGradMode on(true);
     Probe::apply(number(1) * 2, &look_inside).backward();
   };
@@ -279,7 +273,7 @@ TEST_CASE("LibTorch: the record's not_ready_ shows what has been sent a part and
 
 TEST_CASE("LibTorch: the record's not_ready_ shows what roots have sent") {
   std::vector<const Node*> seen;
-  const Probe::Call look = [&] { seen = waiting(); };
+  const Probe::Call look = [&] { seen = waiting_nodes(); };
   const Tensor w = number(3);
   const Tensor y = Probe::apply(w * 2, &look) + w;  // the root sends into the leaf itself
   y.backward({}, /*retain_graph=*/true);

@@ -14,14 +14,13 @@
 
 namespace fuller::testing {
 
-inline const cuda::KernelTable emulated_table{
-    [](const cuda::GramRequest& request, void*) { return submit(request, KernelLauncher::in_turn()); },
-    [](const cuda::NormRequest& request, void*) { return submit(request, KernelLauncher::in_turn()); },
-    [](const cuda::SumRequest& request, void*) { return submit(request, KernelLauncher::in_turn()); },
-    [](const cuda::ScaleRequest& request, void*) { return submit(request, KernelLauncher::in_turn()); },
-    [](const cuda::RuleCall& call, void*) { return submit(call, KernelLauncher::in_turn()); },
-    [](const cuda::GateCall& call, void*) { return submit(call, KernelLauncher::in_turn()); },
+struct ByEmulation {
+  template <class Request>
+  static cuda::Outcome submit(const Request& request, void* /*stream*/) {
+    return cuda::submit(request, KernelLauncher::in_turn());
+  }
 };
+inline constexpr cuda::KernelTable emulated_table = cuda::KernelTable::by<ByEmulation>();
 inline const DeviceKernels emulated_kernels{&emulated_table, nullptr};
 
 /// The names of the operators that f ran.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <fuller/core/stable_subset.hpp>
+
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -250,15 +252,15 @@ struct LossSum : torch::autograd::Function<LossSum> {
   /// The same for what the roots of the backward read directly: those are not among the nodes that can be listed from inside it.
   /// What they have sent waits in the graph task until the sum has sent its part.
   static void refuse_at_roots(const State& state, const Step& step, const std::unordered_map<const void*, std::size_t>& changed) {
-    for_each_waiting_node([&](const Node& node) {
-      if (&node == step.fork_node() || leaf_of(&node) != nullptr) {
-        refuse_at(state, step, node, changed, node);
-      } else if (step.summed->inside.contains(&node)) {
-        for (const Edge& edge : node.next_edges()) {
-          refuse_beyond(state, step, edge, changed, node);
+    for (const Node* node : waiting_nodes()) {
+      if (node == step.fork_node() || leaf_of(node) != nullptr) {
+        refuse_at(state, step, *node, changed, *node);
+      } else if (step.summed->inside.contains(node)) {
+        for (const Edge& edge : node->next_edges()) {
+          refuse_beyond(state, step, edge, changed, *node);
         }
       }
-    });
+    }
   }
 
   static void refuse_beyond(const State& state, const Step& step, const Edge& edge,

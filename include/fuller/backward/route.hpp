@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <fuller/core/stable_subset.hpp>
+
 #include <algorithm>
 #include <cstddef>
 #include <memory>

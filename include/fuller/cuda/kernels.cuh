@@ -118,22 +118,11 @@ struct StreamLauncher {
 
 #if !defined(__CUDACC_RTC__)
 
-// The requests of launch.hpp in a stream of the current device: nothing is allocated, nothing waits, all may be captured.
-
-static inline Outcome gram(const GramRequest& request, cudaStream_t stream) {
+/// A request of launch.hpp in a stream of the current device: nothing is allocated, nothing waits, all may be captured.
+template <class Request>
+static inline Outcome submit_to(cudaStream_t stream, const Request& request) {
   return submit(request, detail::StreamLauncher{stream});
 }
-static inline Outcome slice_norms(const NormRequest& request, cudaStream_t stream) {
-  return submit(request, detail::StreamLauncher{stream});
-}
-static inline Outcome weighted_sum(const SumRequest& request, cudaStream_t stream) {
-  return submit(request, detail::StreamLauncher{stream});
-}
-static inline Outcome scale_slices(const ScaleRequest& request, cudaStream_t stream) {
-  return submit(request, detail::StreamLauncher{stream});
-}
-static inline Outcome run(const RuleCall& call, cudaStream_t stream) { return submit(call, detail::StreamLauncher{stream}); }
-static inline Outcome run(const GateCall& call, cudaStream_t stream) { return submit(call, detail::StreamLauncher{stream}); }
 
 #endif
 

@@ -65,6 +65,12 @@ struct ScaleRequest {
   const double* scales = nullptr;  ///< one for each slice, in device memory
 };
 
+template <class... All>
+struct RequestList {};
+
+/// All that kernels are asked.
+using Requests = RequestList<GramRequest, NormRequest, SumRequest, ScaleRequest, RuleCall, GateCall>;
+
 namespace detail {
 
 /// Slices whose norms one launch takes.

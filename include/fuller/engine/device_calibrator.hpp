@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <fuller/core/stable_subset.hpp>
 #include <fuller/core/standard.hpp>
-#if FULLER_STANDARD >= 201703L
+#if FULLER_STANDARD >= 201703L && !FULLER_STABLE_SUBSET
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
@@ -96,7 +97,7 @@ class DeviceCalibrator {
     cuda::RuleCall call = make_call(losses, loss_scale);
     call.present = present;
     call.gram = nullptr;
-    detail::expect_launched(kernels.table->run_rule(call, kernels.stream), "a rule");
+    detail::expect_launched(kernels.table->submit(call, kernels.stream), "a rule");
   }
 
   /// Ends an epoch, or begins any: a write on the device, no wait.
@@ -160,7 +161,7 @@ class DeviceCalibrator {
     request.gram = gram_.data_ptr<double>();
     request.workspace = workspace_.data_ptr<double>();
     request.rule = call;
-    const cuda::Outcome outcome = kernels.table->gram(request, kernels.stream);
+    const cuda::Outcome outcome = kernels.table->submit(request, kernels.stream);
     detail::expect_launched(outcome, "a Gram matrix");
     return outcome;
   }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <fuller/core/stable_subset.hpp>
+
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/ones.h>
@@ -82,7 +84,7 @@ class DeviceGate {
       call.present |= static_cast<std::uint64_t>(present[m] != 0 ? 1 : 0) << m;
       call.sizes[m] = sizes[m];
     }
-    detail::expect_launched(kernels.table->run_gate(call, kernels.stream), "a gate");
+    detail::expect_launched(kernels.table->submit(call, kernels.stream), "a gate");
   }
 
   // Tensors on the device that every step writes in place, [M] doubles.
@@ -131,7 +133,7 @@ class DeviceGate {
     request.squared_norms = squared_norms;
     request.workspace = workspace_.data_ptr<double>();
     request.gate = call;
-    detail::expect_launched(kernels.table->slice_norms(request, kernels.stream), "the norms of slices");
+    detail::expect_launched(kernels.table->submit(request, kernels.stream), "the norms of slices");
   }
 
   int number_;

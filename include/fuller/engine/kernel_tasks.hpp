@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <fuller/core/stable_subset.hpp>
 #include <fuller/core/standard.hpp>
-#if FULLER_STANDARD >= 201703L
+#if FULLER_STANDARD >= 201703L && !FULLER_STABLE_SUBSET
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/cat.h>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <fuller/core/stable_subset.hpp>
+
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty_strided.h>
 #include <ATen/ops/zeros_like.h>
@@ -200,7 +202,7 @@ inline at::Tensor weighted_sum(const DeviceKernels& kernels, at::TensorList cota
     request.tensors.tensors = 1;
     request.tensors.count = static_cast<int>(views.size());
     request.weights = weights.data_ptr<double>();
-    return kernels.table->weighted_sum(request, kernels.stream);
+    return kernels.table->submit(request, kernels.stream);
   };
   cuda::Outcome outcome = launch();
   if (outcome == cuda::Outcome::too_many_dims) {
@@ -231,7 +233,7 @@ inline void scale(const DeviceKernels& kernels, const at::Tensor& in, const at::
   request.widths = &width;
   request.slices = 1;
   request.scales = scale;
-  expect_launched(kernels.table->scale_slices(request, kernels.stream), "a scaling");
+  expect_launched(kernels.table->submit(request, kernels.stream), "a scaling");
 }
 
 }  // namespace detail

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <fuller/core/stable_subset.hpp>
 #include <fuller/core/standard.hpp>
-#if FULLER_STANDARD >= 201703L
+#if FULLER_STANDARD >= 201703L && !FULLER_STABLE_SUBSET
 
 #include <cxxabi.h>
 #include <dlfcn.h>
@@ -325,10 +326,12 @@ inline std::unique_ptr<RuntimeKernels>& runtime_kernels() {
   return kernels;
 }
 
-template <class Request>
-cuda::Outcome submit_at_run_time(const Request& request, void* stream) {
-  return cuda::submit(request, RuntimeLauncher{*runtime_kernels(), stream});
-}
+struct AtRunTime {
+  template <class Request>
+  static cuda::Outcome submit(const Request& request, void* stream) {
+    return cuda::submit(request, RuntimeLauncher{*runtime_kernels(), stream});
+  }
+};
 
 }  // namespace detail
 
@@ -359,10 +362,7 @@ inline KernelSource kernels_by_nvrtc(at::Device device, const NvrtcOptions& opti
   };
   kernels->compile_for(std::max<int>(stream().device_index(), 0));
   return [stream, is_cpu = device.is_cpu()] {
-    static const cuda::KernelTable table{
-        detail::submit_at_run_time<cuda::GramRequest>, detail::submit_at_run_time<cuda::NormRequest>,
-        detail::submit_at_run_time<cuda::SumRequest>,  detail::submit_at_run_time<cuda::ScaleRequest>,
-        detail::submit_at_run_time<cuda::RuleCall>,    detail::submit_at_run_time<cuda::GateCall>};
+    static constexpr cuda::KernelTable table = cuda::KernelTable::by<detail::AtRunTime>();
     return DeviceKernels{&table, is_cpu ? nullptr : detail::handle_of(stream())};
   };
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <fuller/graph/stable_subset.hpp>
+#include <fuller/core/stable_subset.hpp>
 
 #include <cstdint>
 #include <functional>
@@ -96,14 +96,17 @@ inline torch::autograd::GraphTask& task_of(const std::unordered_set<Node*>& node
   return *reinterpret_cast<GraphTask*>(member - offset);
 }
 
-/// Visits the nodes that have been sent something and wait for more. To be called in a backward.
-template <class Visit>
-void for_each_waiting_node(const Visit& visit) {
+/// The nodes that have been sent something and wait for more. To be called in a backward, until whose end they live. A list, since
+/// the engine's lock may be held while none but the engine's own code runs.
+inline std::vector<const Node*> waiting_nodes() {
   torch::autograd::GraphTask& task = task_of(*nodes_of_backward());
+  std::vector<const Node*> nodes;
   const std::lock_guard<std::mutex> lock(task.mutex_);
+  nodes.reserve(task.not_ready_.size());
   for (const auto& waiting : task.not_ready_) {
-    visit(static_cast<const Node&>(*waiting.first));
+    nodes.push_back(&*waiting.first);
   }
+  return nodes;
 }
 
 /// Whether all that the running backward sends into a leaf's node has arrived there, and passed its hooks.
