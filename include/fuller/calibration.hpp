@@ -3,11 +3,9 @@
 
 #include <fuller/core/stable_subset.hpp>
 
-#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <initializer_list>
-#include <iterator>
 #include <memory>
 #include <string>
 #include <type_traits>
@@ -15,27 +13,17 @@
 #include <vector>
 
 #include <ATen/core/Tensor.h>
-#include <c10/core/GradMode.h>
 
-#include <fuller/backward/branch_features.hpp>
-#include <fuller/backward/branch_updates.hpp>
-#include <fuller/backward/describe_modalities.hpp>
 #include <fuller/backward/forked_levels.hpp>
-#include <fuller/backward/gate_context.hpp>
 #include <fuller/backward/modalities.hpp>
 #include <fuller/backward/saved_state.hpp>
-#include <fuller/backward/shown.hpp>
 #include <fuller/backward/state.hpp>
-#include <fuller/backward/summed_losses.hpp>
 #include <fuller/describe.hpp>
 #include <fuller/diagnostics.hpp>
 #include <fuller/engine/engines.hpp>
 #include <fuller/engine/gate_engine.hpp>
-#include <fuller/engine/gate_law.hpp>
-#include <fuller/engine/host_gates.hpp>
-#include <fuller/engine/host_tasks.hpp>
-#include <fuller/engine/plan.hpp>
-#include <fuller/engine/task_rule.hpp>
+#include <fuller/engine/host_engines.hpp>
+#include <fuller/engine/record.hpp>
 #include <fuller/gates/gates.hpp>
 #include <fuller/options.hpp>
 #include <fuller/snapshot.hpp>
@@ -75,25 +63,7 @@ class Calibration {
   /// @throws Error for no tasks, a name given twice, or options that make no sense (ranks.count without ranks.average and the
   /// other way round, last_shared_bias at another surface, ...).
   template <class Rule>
-  Calibration(Rule rule, std::vector<std::string> tasks, CalibrationOptions options = {}) {
-    static_assert(
-        is_rule<Rule>::value,
-        "not a rule: see fuller/calibrators/rule.hpp; a plain function of Eigen maps becomes one as fuller::EigenRule{f}");
-    detail::expect_names(tasks, "task");
-    const auto count = static_cast<int>(tasks.size());
-    WeightingOptions policies;
-    policies.missing = options.missing;
-    policies.non_finite = options.non_finite;
-    policies.before = options.before;
-    policies.after = options.after;
-    policies.zero_below = options.zero_below;
-    const Surface surface = options.surface.value_or(Rule::default_surface);
-    const ApplyTo apply_to = options.apply_to.value_or(Rule::default_apply_to);
-    detail::expect_sense(options, surface);
-    detail::Plan plan{std::move(tasks), detail::TaskRule(std::move(rule), count, policies), std::move(options), surface,
-                      apply_to};
-    state_ = std::make_shared<detail::State>(std::move(plan));
-  }
+  Calibration(Rule rule, std::vector<std::string> tasks, CalibrationOptions options = {});
 
   Calibration(Calibration&&) = default;
   Calibration& operator=(Calibration&&) = default;
@@ -109,17 +79,7 @@ class Calibration {
 
   /// modalities() where the law's scales multiply `target`, whatever the law itself prefers.
   template <class Law>
-  void modalities(Law law, std::vector<std::string> names, GateTarget target) {
-    static_assert(is_gate<Law>::value,
-                  "not a gate law: see fuller/gates/law.hpp for what one has; FULLER's is fuller::ModalityGate(options)");
-    if (names.size() < 2) {
-      detail::fail("modalities() needs two names or more, got ", names.size(), ": gates compare branches; leave it out for one");
-    }
-    detail::expect_names(names, "modality");
-    detail::GateLaw any(std::move(law), static_cast<int>(names.size()));
-    auto engine = gates_of(engines_, any);
-    modalities_ = std::make_shared<detail::Modalities>(std::move(any), target, std::move(names), std::move(engine));
-  }
+  void modalities(Law law, std::vector<std::string> names, GateTarget target);
 
   /// From now on every step runs on a device: evidence, weights, gates and state stay there, no step waits for it, and a step can
   /// be captured in a CUDA graph. The rule runs there too, by kernels linked into the program, or, a custom one or without them,
@@ -136,23 +96,7 @@ class Calibration {
   /// exception; that step itself went as under NonFinite::skip, and tasks with a zero gradient as ever. A step of
   /// Surface::all_shared that waits throws itself. Null: back to the host.
   /// @throws Error, and changes nothing, for what the device cannot do: options.ranks, and by kernels custom rules and gate laws.
-  void use(const std::shared_ptr<const Engines>& engines) {
-    if (engines && state_->options().ranks.average) {
-      detail::fail(
-          "options.ranks averages on the host: a calibration of several ranks cannot run its steps on a device; leave out use(), "
-          "or options.ranks");
-    }
-    std::shared_ptr<detail::TaskEngine> of_tasks =
-        engines ? engines->tasks(state_->plan) : std::make_shared<detail::HostTasks>(state_->plan);
-    std::shared_ptr<detail::GateEngine> of_gates = modalities_ ? gates_of(engines, modalities_->law) : nullptr;
-    of_tasks->write(record());
-    if (modalities_) {
-      of_gates->restore(gates());
-      modalities_->engine = std::move(of_gates);
-    }
-    state_->engine = std::move(of_tasks);
-    engines_ = engines;
-  }
+  void use(const std::shared_ptr<const Engines>& engines);
 
   /// The shared representation, once for each task: the one line around a shared backbone. Feed output i to the head of task i.
   ///
@@ -165,12 +109,7 @@ class Calibration {
   ///                     diagnostics() lists them, and layers that were passed because they are frozen
   /// @throws Error where the last layer cannot be found (with the layers that were reached, and how to name one), or a given
   ///         parameter needs no gradient
-  Tensors fork(const Tensor& z, Tensors last_shared = {}) {
-    const std::vector<Tensors> of_tasks = fork_levels({z}, std::move(last_shared));
-    Tensors outputs;
-    std::transform(of_tasks.begin(), of_tasks.end(), std::back_inserter(outputs), [](const Tensors& one) { return one.front(); });
-    return outputs;
-  }
+  Tensors fork(const Tensor& z, Tensors last_shared = {});
 
   /// fork() for T tasks known when compiling, to be taken apart: `auto [z_a, z_b] = calibration.fork<2>(z);`
   template <std::size_t T>
@@ -208,23 +147,12 @@ class Calibration {
   ///     calibration.name_parameters(model->named_parameters());
   /// `named` are names with tensors: torch::OrderedDict, std::map, a list of pairs; `prefix` ("trunk.") goes before each name.
   template <class Named>
-  void name_parameters(const Named& named, const std::string& prefix = {}) {
-    static_assert(detail::holds_named_tensors<Named>::value, "names with tensors are needed: model->named_parameters()");
-    detail::for_each_named(named, [&](const std::string& name, const Tensor& parameter) {
-      if (parameter.defined()) {
-        state_->names->insert(prefix, name, parameter);
-      }
-    });
-  }
+  void name_parameters(const Named& named, const std::string& prefix = {});
 
   /// Names the parameters of a task's head that the graph does not show, because a reentrant checkpoint hides them. Once, not in
   /// each step; parameters that the graph does show may be among them.
   /// @throws Error for an unknown task, an undefined tensor, or one that is no leaf.
-  void head(const std::string& task, Tensors parameters) {
-    const std::size_t of = index_of(task);
-    detail::expect_parameters(task, parameters);
-    state_->named_heads[of] = std::move(parameters);
-  }
+  void head(const std::string& task, Tensors parameters);
 
   /// The sum of the losses that one writes anyway: call backward() on it (or on a multiple of it, or on it plus terms that reach
   /// neither heads nor fork outputs).
@@ -238,21 +166,12 @@ class Calibration {
   /// @return a scalar, the plain sum of the losses without weights; a 0 that needs no gradient where every task is absent
   /// @throws Error for a wrong number of losses, one that is no scalar, heads fed past the fork or from another task's output,
   ///         (unless Surface::all_shared) a parameter that two heads share, and gates on updates that step() did not apply
-  Tensor sum(const Tensors& losses) {
-    expect_no_exception();
-    expect_gates_applied();
-    return detail::summed_losses(state_, losses);
-  }
+  Tensor sum(const Tensors& losses);
 
   /// sum() of losses by name, in any order: `calibration.sum({{"box", box_loss}, {"class", class_loss}})`. A task that is not
   /// named is absent in this step.
   /// @throws Error as above, and for a name that no task has or that is given twice
-  Tensor sum(std::initializer_list<std::pair<std::string, Tensor>> losses) {
-    if (losses.size() == 0) {
-      detail::fail("sum() got no losses; the tasks are ", detail::listed(detail::joined(state_->tasks())));
-    }
-    return sum_named(losses);
-  }
+  Tensor sum(std::initializer_list<std::pair<std::string, Tensor>> losses);
 
   /// The same from a container: std::map, std::unordered_map, torch::OrderedDict, a list of pairs, as detectors return.
   template <class Named, std::enable_if_t<detail::holds_named_tensors<Named>::value, int> = 0>
@@ -273,31 +192,12 @@ class Calibration {
 
   /// The same of a weight that is laid out otherwise: a transposed convolution's, a custom operator's.
   /// @throws Error as above, and for dimensions that weight or features do not have
-  Tensors gate(const Tensors& branches, const FusionWeight& fusion) {
-    detail::Modalities& all = expect_modalities(branches);
-    expect_gates_applied();
-    detail::note_widths(all, branches, fusion);
-    return detail::gated(detail::GateContext(state_), modalities_, branches, detail::FusionReads(fusion, all.widths));
-  }
+  Tensors gate(const Tensors& branches, const FusionWeight& fusion);
 
   /// gate() for a fusion that has one weight [out, channels, ...] for each branch and adds what they give.
   /// @throws Error as above, and for one weight given twice
-  Tensors gate(const Tensors& branches, const Tensors& fusion) {
-    std::vector<FusionWeight> weights;
-    for (const Tensor& weight : fusion) {
-      weights.emplace_back(weight);
-    }
-    return gate(branches, weights);
-  }
-  Tensors gate(const Tensors& branches, const std::vector<FusionWeight>& fusion) {
-    expect_modalities(branches);
-    expect_gates_applied();
-    if (fusion.size() != branches.size()) {
-      detail::fail("gate() got ", fusion.size(), " fusion weights for ", branches.size(),
-                   " branches; give one for each, or the one weight that reads them all");
-    }
-    return detail::gated(detail::GateContext(state_), modalities_, branches, detail::FusionReads(fusion));
-  }
+  Tensors gate(const Tensors& branches, const Tensors& fusion);
+  Tensors gate(const Tensors& branches, const std::vector<FusionWeight>& fusion);
 
   /// gate() for M branches known when compiling: `auto [lidar, camera] = calibration.gate<2>({a, b}, fuse->weight);`
   template <std::size_t M>
@@ -327,21 +227,7 @@ class Calibration {
   /// @throws Error, before anything has moved: before modalities(), for a wrong number of lists, a parameter in two of them,
   ///         lists that are not those of the gates' branches, or parameters that an optimiser has moved since the gates did
   template <class Optimizer>
-  void step(Optimizer& optimizer, const std::vector<Tensors>& branches) {
-    detail::Modalities& all = expect_modalities(branches);
-    if (all.target == GateTarget::update) {
-      detail::expect_apart(branches);
-      all.pending.expect_applied(all.names);
-      all.pending.expect_lists(branches, all.names);
-    }
-    // Gates are those of the last backward: one that passed none gates nothing.
-    if (all.target == GateTarget::update && all.moved_in == state_->backwards) {
-      detail::step_gated(optimizer, branches, *all.engine);
-      all.pending.clear();
-    } else {
-      optimizer.step();
-    }
-  }
+  void step(Optimizer& optimizer, const std::vector<Tensors>& branches);
 
   /// Ends an epoch, for rules that average losses over epochs or follow a schedule (DWA, WPCGrad).
   void end_epoch() { state_->engine->end_epoch(); }
@@ -351,17 +237,7 @@ class Calibration {
 
   /// What the last step showed and did. Allocates; waits for nothing that the step did not wait for; after use(), for the device.
   /// @throws NonFiniteError after use(), under NonFinite::throw_error.
-  Diagnostics diagnostics() const {
-    const detail::Record known = record();
-    const detail::GateMemory of_gates = gates();
-    state_->engine->expect_finite();
-    Diagnostics out;
-    detail::describe_tasks(*state_->plan, *state_->names, state_->shown, known, out);
-    if (modalities_) {
-      detail::describe_modalities(modalities_->names, modalities_->law.norm(), modalities_->shown, of_gates, out);
-    }
-    return out;
-  }
+  Diagnostics diagnostics() const;
 
   /// diagnostics() for a human: which parameters are compared and shared, what the step cost, a row for each task and modality.
   /// Waits where diagnostics() does.
@@ -384,104 +260,36 @@ class Calibration {
   /// @throws Error, and changes nothing, where rule, tasks, modalities or the size of the state differ. Options are the caller's:
   /// a state of the same size made with others is taken over. `torch::load(calibration, path)` calls it.
   template <class Archive>
-  void load(Archive& archive) {
-    detail::Record known = record();  // what the archive does not hold stays
-    detail::read_state(archive, *state_->plan, known.memory, modalities_.get(), gates());
-    state_->engine->write(known);
-    if (modalities_) {
-      modalities_->pending.clear();
-    }
-  }
+  void load(Archive& archive);
 
  private:
   /// What the engine knows; waits for a device.
-  detail::Record record() const {
-    detail::Record known = state_->engine->read();
-    state_->engine->expect_no_exception();
-    return known;
-  }
+  detail::Record record() const;
 
   /// What the engine of the gates knows, likewise; nothing where there is none.
-  detail::GateMemory gates() const {
-    if (!modalities_) {
-      return {};
-    }
-    detail::GateMemory known = modalities_->engine->read();
-    modalities_->engine->expect_no_exception();
-    return known;
-  }
-
-  static std::shared_ptr<detail::GateEngine> gates_of(const std::shared_ptr<const Engines>& engines, const detail::GateLaw& law) {
-    return engines ? engines->gates(law) : std::make_shared<detail::HostGates>(law);
-  }
+  detail::GateMemory gates() const;
 
   /// Says what a rule or law has thrown in a stream's order since the last time; waits for nothing.
-  void expect_no_exception() const {
-    state_->engine->expect_no_exception();
-    if (modalities_) {
-      modalities_->engine->expect_no_exception();
-    }
-  }
+  void expect_no_exception() const;
 
-  void expect_gates_applied() {
-    if (modalities_ && at::GradMode::is_enabled()) {
-      modalities_->pending.expect_applied(modalities_->names);
-    }
-  }
+  void expect_gates_applied();
 
   template <std::size_t N, class Item>
-  static std::array<Item, N> to_array(std::vector<Item> items) {
-    std::array<Item, N> array;
-    std::move(items.begin(), items.end(), array.begin());
-    return array;
-  }
+  static std::array<Item, N> to_array(std::vector<Item> items);
 
-  void expect_tasks(std::size_t count) const {
-    if (const std::size_t tasks = state_->tasks().size(); tasks != count) {
-      detail::fail("fork<", count, ">() of a calibration of ", tasks, " tasks; write fork<", tasks, ">()");
-    }
-  }
+  void expect_tasks(std::size_t count) const;
 
   template <class Named>
-  Tensor sum_named(const Named& losses) {
-    Tensors in_order(state_->tasks().size());
-    std::vector<bool> given(state_->tasks().size(), false);
-    detail::for_each_named(losses, [&](const std::string& name, const Tensor& loss) {
-      const std::size_t task = index_of(name);
-      if (given[task]) {
-        detail::fail("sum() got two losses for '", name,
-                     "'; add them, or give each a task of its own: ", detail::listed(detail::joined(state_->tasks())));
-      }
-      given[task] = true;
-      in_order[task] = loss;
-    });
-    return sum(in_order);
-  }
+  Tensor sum_named(const Named& losses);
 
-  std::size_t index_of(const std::string& task) const {
-    for (std::size_t i = 0; i < state_->tasks().size(); ++i) {
-      if (state_->tasks()[i] == task) {
-        return i;
-      }
-    }
-    detail::fail("no task is called '", task, "'; there are ", detail::listed(detail::joined(state_->tasks())));
-  }
+  std::size_t index_of(const std::string& task) const;
 
   template <class List>
-  detail::Modalities& expect_modalities(const List& branches) {
-    if (!modalities_) {
-      detail::fail("name the modalities first: calibration.modalities(fuller::ModalityGate(), {\"lidar\", \"camera\"})");
-    }
-    if (branches.size() != modalities_->names.size()) {
-      detail::fail("got ", branches.size(), " branches for ", modalities_->names.size(),
-                   " modalities; pass an undefined tensor for one that is absent");
-    }
-    return *modalities_;
-  }
+  detail::Modalities& expect_modalities(const List& branches);
 
   std::shared_ptr<detail::State> state_;
   std::shared_ptr<detail::Modalities> modalities_;
-  std::shared_ptr<const Engines> engines_;
+  std::shared_ptr<const Engines> engines_ = detail::host_engines();
 };
 
 /// Found by `torch::save(calibration, path)`.
@@ -500,3 +308,5 @@ auto operator>>(Archive& archive, Calibration& calibration) -> decltype(archive.
 
 }  // namespace v0_1
 }  // namespace fuller
+
+#include <fuller/calibration_members.hpp>
