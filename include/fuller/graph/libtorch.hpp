@@ -96,8 +96,8 @@ inline torch::autograd::GraphTask& task_of(const std::unordered_set<Node*>& node
   return *reinterpret_cast<GraphTask*>(member - offset);
 }
 
-/// The nodes that have been sent something and wait for more. To be called in a backward, until whose end they live. A list, since
-/// the engine's lock may be held while none but the engine's own code runs.
+/// The nodes that have been sent something and wait for more. To be called in a backward, until whose end they live. A list,
+/// since the engine's lock may be held while none but the engine's own code runs.
 inline std::vector<const Node*> waiting_nodes() {
   torch::autograd::GraphTask& task = task_of(*nodes_of_backward());
   std::vector<const Node*> nodes;
