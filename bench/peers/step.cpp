@@ -21,7 +21,7 @@
 
 namespace {
 
-/// All elements of all tensors as raw floats, one tensor behind the other.
+/// All elements of all tensors as raw floats, one tensor after the other.
 void write(const std::string& path, const std::vector<at::Tensor>& tensors) {
   std::ofstream file(path, std::ios::binary);
   for (const at::Tensor& tensor : tensors) {

@@ -67,9 +67,11 @@ struct Network {
     if (branches.empty()) {
       return trunk->forward(inputs[0]);
     }
-    return behind(branches[0]->forward(inputs[0]), branches[1]->forward(inputs[1]));
+    return after_branches(branches[0]->forward(inputs[0]), branches[1]->forward(inputs[1]));
   }
-  Tensor behind(const Tensor& a, const Tensor& b) { return trunk->forward(torch::relu(fusion->forward(torch::cat({a, b}, 1)))); }
+  Tensor after_branches(const Tensor& a, const Tensor& b) {
+    return trunk->forward(torch::relu(fusion->forward(torch::cat({a, b}, 1))));
+  }
   Tensor shared() { return last.forward(features()); }
 
   Tensor loss(std::size_t task, const Tensor& z) {

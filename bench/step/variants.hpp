@@ -55,7 +55,7 @@ struct Calibrated {
   void gated_trunk() {
     const auto [a, b] = calibration.gate<2>({net.branches[0]->forward(net.inputs[0]), net.branches[1]->forward(net.inputs[1])},
                                             net.fusion->weight);
-    step(net.last.forward(net.behind(a, b)));
+    step(net.last.forward(net.after_branches(a, b)));
   }
 };
 

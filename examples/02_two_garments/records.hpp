@@ -12,7 +12,7 @@
 
 namespace example {
 
-/// The numbers behind the page: metrics.jsonl (one line an epoch), steps.csv (one line a step), results.csv (one line a
+/// The numbers of the page: metrics.jsonl (one line an epoch), steps.csv (one line a step), results.csv (one line a
 /// calibrator).
 class Records {
  public:

@@ -49,7 +49,7 @@ class Progress {
     }
   }
 
-  /// A text behind the times, from the next drawing on: how things stand.
+  /// A text after the times, from the next drawing on: how things stand.
   void status(std::string text) {
     const std::lock_guard<std::mutex> lock(mutex_);
     status_ = std::move(text);

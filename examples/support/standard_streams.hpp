@@ -45,7 +45,7 @@ inline int exit_status(const char* program, int status) {
   return status == 0 ? 1 : status;
 }
 
-/// An error in words. LibTorch's errors have the place where they were thrown and the calls that led there behind the words.
+/// An error in words. LibTorch's errors have the place where they were thrown and the calls that led there after the words.
 inline std::string reason_of(const std::exception& error) {
   const std::string text = error.what();
   const std::string words = text.substr(0, text.find("Exception raised from "));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which layer is the last shared one: diamonds behind one layer, weights made of several parameters, and what stays refused until
-// it is named. The oracle is a plain pass for each loss.
+// Which layer is the last shared one: diamonds downstream of one layer, weights made of several parameters, and what stays
+// refused until it is named. The oracle is a plain pass for each loss.
 #include <cmath>
 #include <functional>
 #include <string>
@@ -83,7 +83,7 @@ void expect_refused(const char* what, const std::vector<std::string>& words, con
 
 }  // namespace
 
-TEST_CASE("A diamond behind one layer is that layer's") {
+TEST_CASE("A diamond downstream of one layer is that layer's") {
   torch::manual_seed(31);
   Linear first(5, 6);
   Linear last(6, 8);
@@ -337,6 +337,6 @@ TEST_CASE("A layer that is frozen is passed for the last one that is trained") {
   const Tensors of_norm = in_double(norm);
   first->weight.set_requires_grad(false);
   first->bias.set_requires_grad(false);
-  expect_refused("a norm behind frozen layers", {"ends at", "nearest first, [8]"}, {norm->weight}, of_norm,
+  expect_refused("a norm after frozen layers", {"ends at", "nearest first, [8]"}, {norm->weight}, of_norm,
                  [&] { return norm(build()); });
 }

@@ -245,7 +245,7 @@ TEST_CASE("What only looks as if nothing were shared is refused") {
   CHECK(contains(thrown_by([&] { no_fork.sum(apart.losses()); }), "Surface::all_shared"));
   calibration.fork<2>(z);
   CHECK(contains(sum_of(z.detach(), z.detach()), "no loss depends on an output of fork()"));
-  // A decoder behind the frozen trunk that both losses read.
+  // A decoder after the frozen trunk that both losses read.
   freeze(net.shared_parameters());
   Conv2d decoder(6, 6, 1);
   decoder->to(torch::kDouble);

@@ -157,7 +157,7 @@ TEST_CASE("skip: NaN and infinite tasks are left out by selection, in trunk and 
         for (const double value : {not_a_number, infinite}) {
           for (const bool behind_head : {false, true}) {
             INFO(rule.name << ", apply to " << static_cast<int>(apply_to) << ", surface " << static_cast<int>(surface) << ", "
-                           << value << (behind_head ? " behind" : " before") << " the head");
+                           << value << (behind_head ? " downstream of" : " upstream of") << " the head");
             CalibrationOptions options;
             options.surface = surface;
             options.apply_to = apply_to;

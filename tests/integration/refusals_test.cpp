@@ -301,9 +301,9 @@ TEST_CASE("A trunk in a checkpoint: exact where the surface lies outside of it, 
   CHECK_FALSE(thrown_by([&] { step(last, wholly()); }).empty());
   CHECK(contains(thrown_by([&] { step(last, wholly(), net.last); }), "checkpoint"));
   // Named parameters on the far side of a checkpoint: each of our passes would run it, and add to .grad.
-  const Tensor behind = x.detach().mean().reshape({1, 1, 1, 1}).expand({1, 3, 1, 1}).clone().set_requires_grad(true);
-  const auto with_behind = [&] { return conv->forward(Checkpoint::apply(x.detach() * behind, first)); };
-  CHECK(contains(thrown_by([&] { step(last, with_behind(), {behind}); }), "checkpoint"));
+  const Tensor beyond = x.detach().mean().reshape({1, 1, 1, 1}).expand({1, 3, 1, 1}).clone().set_requires_grad(true);
+  const auto with_beyond = [&] { return conv->forward(Checkpoint::apply(x.detach() * beyond, first)); };
+  CHECK(contains(thrown_by([&] { step(last, with_beyond(), {beyond}); }), "checkpoint"));
 
   CalibrationOptions options;
   options.surface = Surface::all_shared;

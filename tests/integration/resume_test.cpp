@@ -242,7 +242,7 @@ TEST_CASE("The graph is freed with the step, whatever became of it") {
     CHECK(freed([&](Tensor& loss) { thrown_by([&] { (loss + net.head_parameters(0)[0].sum()).backward(); }); }));
     CHECK(freed([](Tensor& loss) { thrown_by([&] { Fails::apply(loss).backward(); }); }));
     if (all_shared) {
-      CHECK(freed(backward, true));  // the route of the sum, behind a fork
+      CHECK(freed(backward, true));  // the route of the sum, downstream of a fork
     } else {
       CHECK(freed([](Tensor&) {}, true));  // sum() refused it
     }

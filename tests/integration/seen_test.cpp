@@ -125,7 +125,7 @@ TEST_CASE("The diagnostics show the surface, the shared set, the route and what 
     REQUIRE(seen.surface.size() == 1);
     CHECK(seen.surface[0].name.empty());
     CHECK(seen.surface[0].shape == Shape{64, 48});
-    CHECK(seen.passes == 2);                   // through the activation behind the layer
+    CHECK(seen.passes == 2);                   // through the activation after the layer
     CHECK(seen.bytes_kept == 2 * 4 * 64 * 8);  // whose cotangents are kept, and no weight gradient
   }
   SECTION("a frozen last layer") {

@@ -78,7 +78,7 @@ TEST_CASE("The last shared layer is found through whatever follows it") {
   expect_surface("linear without bias", {linear_plain->weight}, [&] { return linear_plain(rows).relu(); });
   expect_surface("linear on sequences", {linear->weight}, [&] { return linear(sequence).relu(); });
   expect_surface("linear on sequences without bias", {linear_plain->weight}, [&] { return linear_plain(sequence); });
-  expect_surface("layer norm behind linear", {linear->weight}, [&] { return layer_norm(linear(rows)); });
+  expect_surface("layer norm after linear", {linear->weight}, [&] { return layer_norm(linear(rows)); });
   expect_surface("dropout of 0", {linear->weight}, [&] { return torch::dropout(linear(rows), 0.5, false) * 2.0; });
   expect_surface("embedding", {embedding->weight}, [&] { return embedding(torch::tensor({1, 2, 2, 7})); });
 
@@ -225,7 +225,7 @@ TEST_CASE("Where the last layer cannot be told, fork() says how to name it") {
 TEST_CASE("Several levels of which tasks read some, and of which some are not trained") {
   Network net = pyramid_network(3);
   const Tensor x = net.input(5);
-  const Tensor map = torch::randn({2, 4}, torch::kDouble);  // a level that nothing is trained behind
+  const Tensor map = torch::randn({2, 4}, torch::kDouble);  // a level that nothing is trained upstream of
   const auto losses_of = [&](const std::vector<Tensors>& of_task) {
     return Tensors{net.loss(0, {of_task[0][0], of_task[0][1]}) + of_task[0][2].sum(),
                    net.heads[1][0]->forward(of_task[1][0]).pow(2).mean(), net.heads[2][1]->forward(of_task[2][1]).abs().mean()};
@@ -266,7 +266,7 @@ TEST_CASE("A wide linear layer on a small batch with a task that is absent") {
 }
 
 TEST_CASE("All shared parameters: losses of one decoder, with and without a fork") {
-  // box, class and velocity read one decoder, each behind a layer of its own; segmentation has a head of its own.
+  // box, class and velocity read one decoder, each after a layer of its own; segmentation has a head of its own.
   torch::manual_seed(6);
   Sequential trunk(Linear(6, 12), Tanh(), Linear(12, 10));
   Sequential decoder(Linear(10, 8), Tanh());

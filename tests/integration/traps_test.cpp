@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What autograd does behind one's back: aliased cotangents, layouts, hooks, accumulation, exceptions, overlapping steps.
+// What autograd does unseen: aliased cotangents, layouts, hooks, accumulation, exceptions, overlapping steps.
 #include <array>
 #include <cmath>
 #include <memory>
@@ -185,7 +185,7 @@ TEST_CASE("A backward that threw puts the heads' gradients back, and the next st
   Calibration calibration(fuller::IMTL_G(), task_names(3));
   calibrated_loss(calibration, net, x).backward();
   const Tensors before = gradients_of(net.all_heads());
-  SECTION("behind the fork") {
+  SECTION("downstream of the fork") {
     const auto v = calibration.fork<3>(Fails::apply(net.features(x).front()), net.last);
     const Tensor loss = calibration.sum({net.loss(0, {v[0]}), net.loss(1, {v[1]}), net.loss(2, {v[2]})});
     CHECK(contains(thrown_by([&] { loss.backward(); }), "boom"));

@@ -6,7 +6,7 @@
 
 extern "C" {
 
-// out: 256 doubles of nothing; in: 256 doubles, not a multiple of 16 behind; ticket: 0
+// out: 256 doubles of nothing; in: 256 doubles, not a multiple of 16 after; ticket: 0
 
 __global__ void unguarded_exchange__racecheck(const double* in, double* out, unsigned*) {
   __shared__ double memory[256];

@@ -17,7 +17,7 @@
 
 namespace fuller::testing {
 
-/// The losses behind the fork, summed by the calibration; tasks with `present[i] == 0` are absent.
+/// The losses downstream of the fork, summed by the calibration; tasks with `present[i] == 0` are absent.
 inline Tensor calibrated_loss(Calibration& calibration, Network& net, const Tensor& x, const std::vector<int>& present = {},
                               double factor = 1.0, const Tensors& last_shared = {}) {
   const auto z = calibration.fork_levels(net.features(x), last_shared);

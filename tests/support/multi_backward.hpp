@@ -122,7 +122,7 @@ class RuleAlone {
   std::vector<double> scratch_;
 };
 
-/// The T losses of a network on x, with an ordinary graph behind them.
+/// The T losses of a network on x, with an ordinary graph.
 inline Tensors plain_losses(Network& net, const Tensor& x) {
   const Tensors z = net.features(x);
   Tensors losses;

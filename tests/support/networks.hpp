@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-// Small shared networks, as a user would write them: a trunk, one or several levels behind it, a head per task.
+// Small shared networks, as a user would write them: a trunk, one or several levels after it, a head per task.
 
 #include <cmath>
 #include <string>
@@ -212,7 +212,7 @@ inline Network wide_network(int tasks, torch::Dtype dtype = torch::kDouble) {
   return net;
 }
 
-/// Two levels of different size behind one trunk.
+/// Two levels of different size after one trunk.
 inline Network pyramid_network(int tasks, torch::Dtype dtype = torch::kDouble) {
   using namespace torch::nn;
   torch::manual_seed(9);

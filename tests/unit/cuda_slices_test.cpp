@@ -189,7 +189,7 @@ void check_sum(const std::vector<double>& weights, const Layout& layout, const L
     const double found = exact(out[static_cast<std::size_t>(of_out.offset(e))]);
     REQUIRE((found == right || (std::isnan(found) && std::isnan(right))));
   }
-  REQUIRE(exact(out.back()) == -7);  // nothing behind the tensor
+  REQUIRE(exact(out.back()) == -7);  // nothing after the tensor
 }
 
 TEMPLATE_TEST_CASE("weighted sums: tails, addresses, layouts, absent tasks, weights of 0 and NaN", "[cuda]", float, double, Half,

@@ -380,7 +380,7 @@ TEST_CASE("a zero gradient: nothing for the trunk, the last weight for the head"
     options.before = {silent, silent};
     WeightingRunner<IMTL_G> none(IMTL_G(), 2, options);
     none(both);
-    CHECK(none.shared == std::vector<double>{silent, silent});  // nothing is known of what lies behind the surface
+    CHECK(none.shared == std::vector<double>{silent, silent});  // nothing is known of what lies downstream of the surface
     CHECK(none.heads == std::vector<double>{silent, silent});
     CHECK(none.conditions == std::vector<Condition>{Condition::zero, Condition::zero});
   }

@@ -29,10 +29,10 @@ struct LiftSplatOptions {
   double cell = 0.4;
   double lowest_z = -10;
   double highest_z = 10;
-  bool downsample = true;  ///< three convolutions behind the grid, the second of stride 2; else one 3 x 3
+  bool downsample = true;  ///< three convolutions after the grid, the second of stride 2; else one 3 x 3
 };
 
-/// The camera branch behind its backbone (LSS): features of N cameras in, a BEV map out.
+/// The camera branch after its backbone (LSS): features of N cameras in, a BEV map out.
 ///
 /// A 1 x 1 convolution gives each pixel a distribution over depths and a context; their product is summed into the BEV cells that
 /// the pixel's rays pass, and the grid is convolved.

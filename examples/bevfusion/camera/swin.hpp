@@ -36,7 +36,7 @@ class WindowAttentionImpl : public torch::nn::Module {
 };
 TORCH_MODULE(WindowAttention);
 
-/// One block: (shifted) window attention and an MLP, each behind a LayerNorm and beside a residual.
+/// One block: (shifted) window attention and an MLP, each after a LayerNorm and beside a residual.
 class SwinBlockImpl : public torch::nn::Module {
  public:
   SwinBlockImpl(std::int64_t channels, std::int64_t heads, const SwinOptions& options, bool shifted, double drop_path);
@@ -58,7 +58,7 @@ TORCH_MODULE(SwinBlock);
 
 /// Swin transformer: images in, the normalised maps of stages 2, 3 and 4 out (strides 8, 16 and 32).
 ///
-/// Sides that are no multiple of the window are padded behind the norm; shifted windows are masked where they wrap round. Along a
+/// Sides that are no multiple of the window are padded after the norm; shifted windows are masked where they wrap round. Along a
 /// side that is no larger than the window nothing is shifted, as in torchvision.
 class SwinImpl : public torch::nn::Module {
  public:

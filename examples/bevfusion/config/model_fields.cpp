@@ -50,7 +50,7 @@ void add_camera_fields(FieldList& list, ModelConfig& model) {
   list.add("model.lift_splat.cell", &lift.cell, "Edge of a cell of the splat, m").at_least(1e-3);
   list.add("model.lift_splat.lowest_z", &lift.lowest_z, "Points below are not splatted, m");
   list.add("model.lift_splat.highest_z", &lift.highest_z, "Points above are not splatted, m");
-  list.add("model.lift_splat.downsample", &lift.downsample, "Three convolutions behind the splat that halve it; else one");
+  list.add("model.lift_splat.downsample", &lift.downsample, "Three convolutions after the splat that halve it; else one");
 }
 
 void add_head_fields(FieldList& list, ModelConfig& model) {
@@ -97,7 +97,8 @@ void add_task_fields(FieldList& list, TaskChoices& tasks) {
 void add_model_fields(FieldList& list, ModelConfig& model) {
   list.add("model.separate_towers", &model.separate_towers, "A network for each task instead of a shared one")
       .also("separate-towers");
-  list.add("model.separate_bev", &model.separate_bev, "A BEV backbone for each task, behind shared branches and a shared fuser");
+  list.add("model.separate_bev", &model.separate_bev,
+           "A BEV backbone for each task, downstream of shared branches and a shared fuser");
   list.add("model.lidar_backbone", &model.lidar_backbone, "Network of the points: voxel_net, pillars");
   list.add("model.image_backbone", &model.image_backbone, "Network of the pictures: swin, conv");
   list.add("model.fuser", &model.fuser, "What joins the branches: concat, or direct, which leaves it to the BEV backbone");
@@ -113,8 +114,8 @@ void add_model_fields(FieldList& list, ModelConfig& model) {
   list.add("model.map_classes", &model.map_classes,
            "Those labels of the set that are told apart, in the order of the outputs, parted by commas; all where empty");
   list.add("model.numbers", &model.numbers, "Numbers of parts without fields of their own: name.number=value, parted by commas");
-  list.add("model.neck", &model.neck, "Channels of the neck behind Swin").at_least(1);
-  list.add("model.fused", &model.fused, "Channels behind the fuser").at_least(1);
+  list.add("model.neck", &model.neck, "Channels of the neck after Swin").at_least(1);
+  list.add("model.fused", &model.fused, "Channels after the fuser").at_least(1);
   list.add("model.foreground_masks", &model.foreground_masks,
            "Masks of foreground segmentation: 1, one a group (3 of nuScenes) or one a label of boxes")
       .at_least(1);
@@ -130,7 +131,7 @@ void add_model_fields(FieldList& list, ModelConfig& model) {
   add_lidar_fields(list, model);
   add_camera_fields(list, model);
   list.add("model.bev.channels", &model.bev.channels, "Channels of SECOND's two blocks").at_least(1);
-  list.add("model.bev.layers", &model.bev.layers, "Layers of each block behind its first").within(0, any_number);
+  list.add("model.bev.layers", &model.bev.layers, "Layers of each block after its first").within(0, any_number);
   list.add("model.bev.up", &model.bev.up, "Channels of each of the FPN's two maps").at_least(1);
   add_head_fields(list, model);
 }

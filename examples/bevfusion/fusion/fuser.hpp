@@ -15,7 +15,7 @@ struct ChannelSlice {
   std::int64_t count = 0;
 };
 
-/// The slices of maps whose channels stand one behind the other.
+/// The slices of maps whose channels stand one after the other.
 inline std::vector<ChannelSlice> stacked(const std::vector<std::int64_t>& channels) {
   std::vector<ChannelSlice> slices;
   std::int64_t first = 0;

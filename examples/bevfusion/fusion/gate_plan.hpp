@@ -45,7 +45,7 @@ struct GatePlan {
 ///   do
 GatePlan gate_plan(const std::vector<BranchReader>& readers, const std::vector<std::string>& names);
 
-/// The branches' maps behind the gates of a calibration, in the order of the branches.
+/// The branches' maps downstream of the gates of a calibration, in the order of the branches.
 /// @param calibration  whose modalities are the branches' names in the plan's order
 /// @param maps         [B, C_m, X, Y] each
 template <class Calibration>

@@ -13,7 +13,7 @@ namespace bevfusion {
 struct SecondOptions {
   std::int64_t inputs = 256;
   std::vector<std::int64_t> channels{128, 256};  ///< of the two blocks; the second halves the map
-  std::int64_t layers = 5;                       ///< 3 x 3 blocks behind the first of each block
+  std::int64_t layers = 5;                       ///< 3 x 3 blocks after the first of each block
   std::int64_t up = 256;                         ///< channels of each of the two upsampled maps
 };
 

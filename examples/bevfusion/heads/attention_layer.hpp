@@ -16,7 +16,7 @@ struct DecoderLayerOptions {
   bool self_attention = true;
 };
 
-/// One layer of a transformer decoder, normalised behind each residual: self-attention among queries, cross-attention to keys,
+/// One layer of a transformer decoder, normalised after each residual: self-attention among queries, cross-attention to keys,
 /// MLP.
 class DecoderLayerImpl : public torch::nn::Module {
  public:

@@ -49,7 +49,7 @@ torch::Tensor weigh(torch::Tensor& scores) {
 }
 
 /// Of one sample, [Q, C] before the last projection. A key's bias adds the same to all scores of a query, so softmax does
-/// without; weights add up to 1, so a value's bias is added behind.
+/// without; weights add up to 1, so a value's bias is added last.
 torch::Tensor of_few(const Projections& of, const torch::Tensor& queries, const torch::Tensor& keys,
                      const torch::Tensor& position, bool position_in_values) {
   const std::int64_t count = queries.size(0);

@@ -215,13 +215,13 @@ inline void write_submission(std::ostream& out, const Submission& submission,
       }
       const OrderedJson before = {
           {"sample_token", token}, {"translation", box.translation}, {"size", box.size}, {"rotation", box.rotation}};
-      const OrderedJson behind = {{"detection_name", classes.at(index_of(box.detection_class)).name},
-                                  {"detection_score", box.score},
-                                  {"attribute_name", std::string(name_of(box.attribute))}};
+      const OrderedJson last = {{"detection_name", classes.at(index_of(box.detection_class)).name},
+                                {"detection_score", box.score},
+                                {"attribute_name", std::string(name_of(box.attribute))}};
       const auto number = [](double value) { return std::isnan(value) ? "NaN" : OrderedJson(value).dump(); };
       std::string text = before.dump();
       text.back() = ',';
-      text += "\"velocity\":[" + number(box.velocity[0]) + "," + number(box.velocity[1]) + "]," + behind.dump().substr(1);
+      text += "\"velocity\":[" + number(box.velocity[0]) + "," + number(box.velocity[1]) + "]," + last.dump().substr(1);
       out << between << text;
       between = ",";
     }

@@ -86,7 +86,7 @@ std::vector<torch::Tensor> BevFusionImpl::last_shared(bool parallel) const {
   std::vector<torch::Tensor> layers = fuser_->last_layers();
   if (layers.empty()) {
     throw std::invalid_argument("model.fuser '" + config_.fuser +
-                                "' has no layer, and with model.separate_bev the tasks share none behind it; set "
+                                "' has no layer, and with model.separate_bev the tasks share none after it; set "
                                 "calibration.surface to representation or all_shared");
   }
   return layers;

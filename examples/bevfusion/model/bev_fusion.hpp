@@ -18,7 +18,7 @@ namespace bevfusion {
 
 /// The multi-task network: branches, fusion, shared BEV backbone, heads.
 ///
-/// It is run in stages, so that a trainer can put gates between branches and fusion and a fork behind what the tasks share, which
+/// It is run in stages, so that a trainer can put gates between branches and fusion and a fork after what the tasks share, which
 /// is the BEV backbone, or, where each task has one of its own (separate_bev), the fuser:
 ///
 ///     maps = model->branches(input);   z = model->fuse(maps);   model->say("detection", z);   model->say("segmentation", z);
@@ -63,7 +63,7 @@ class BevFusionImpl : public torch::nn::Module {
   std::vector<ChannelSlice> fusion_slices() const { return fuser_->fusion_slices(); }
   /// shared_L, the inter-gradient layer: the last shared weights, one of the BEV backbone's or all of its parallel ones; the
   /// fuser's where each task has a BEV backbone of its own.
-  /// @throws std::invalid_argument where the tasks share no layer behind the branches
+  /// @throws std::invalid_argument where the tasks share no layer downstream of the branches
   std::vector<torch::Tensor> last_shared(bool parallel) const;
   torch::Tensor last_shared() const { return last_shared(false).front(); }
   std::vector<torch::Tensor> both_last_shared() const { return last_shared(true); }

@@ -20,9 +20,9 @@ namespace bevfusion {
 
 /// Every kind of every part that a model can be made of.
 ///
-/// A kind is one file, `<name>.cpp`, with its class behind the part's interface and `void register_<name>(Kinds&)`, and a line in
-/// the list of kinds in CMakeLists.txt. Numbers of its own it takes from ModelConfig::numbers. What heads may tell apart comes
-/// with it.
+/// A kind is one file, `<name>.cpp`, with its class, which has the part's interface, and `void register_<name>(Kinds&)`, and a
+/// line in the list of kinds in CMakeLists.txt. Numbers of its own it takes from ModelConfig::numbers. What heads may tell apart
+/// comes with it.
 struct Kinds {
   Registry<LidarBackbone> lidar_backbones{"lidar_backbone"};
   Registry<ImageBackbone> image_backbones{"image_backbone"};

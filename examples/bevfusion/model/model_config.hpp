@@ -33,7 +33,7 @@ struct ModelParts {
 struct ModelConfig {
   ModelParts parts;
   bool separate_towers = false;  ///< a network for each task instead of a shared one
-  bool separate_bev = false;     ///< a BEV backbone for each task behind shared branches and fuser (BEVFusion's "sep")
+  bool separate_bev = false;     ///< a BEV backbone for each task, downstream of shared branches and fuser (BEVFusion's "sep")
 
   std::string lidar_backbone = "voxel_net";  ///< or "pillars"
   std::string image_backbone = "swin";       ///< or "conv"
@@ -59,10 +59,10 @@ struct ModelConfig {
   PillarOptions pillars;
 
   SwinOptions swin;
-  std::int64_t neck = 256;  ///< channels of the neck behind Swin
+  std::int64_t neck = 256;  ///< channels of the neck after Swin
   LiftSplatOptions lift_splat;
 
-  std::int64_t fused = 256;       ///< channels behind the fuser
+  std::int64_t fused = 256;       ///< channels after the fuser
   SecondOptions bev;              ///< `inputs` is filled in
   FullerDetOptions detection;     ///< `inputs`, `classes` and `point_classes` are filled in
   FullerSegOptions segmentation;  ///< `inputs` and `classes` are filled in

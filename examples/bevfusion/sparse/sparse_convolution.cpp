@@ -21,7 +21,7 @@ class GatheredRows {
   }
 
   /// work(gathered, from, to) for every chunk: the rows of `source` [N, C] that rows from .. to of `table` [M, K] name, one
-  /// behind the other, [to - from, K C]; the index N names a row of zeros.
+  /// after the other, [to - from, K C]; the index N names a row of zeros.
   template <class Work>
   void for_each_chunk(Work work) {
     for (std::int64_t from = 0; from < table_.size(0); from += rows_) {
@@ -56,7 +56,7 @@ torch::Tensor transposed(const torch::Tensor& table, std::int64_t inputs) {
   const std::int64_t outputs = table.size(0);
   const torch::Tensor site = torch::arange(outputs, table.options()).unsqueeze(1).expand_as(table);
   torch::Tensor readers = torch::full({inputs + 1, table.size(1)}, outputs, table.options());
-  return readers.scatter_(0, table, site).slice(0, 0, inputs);  // the row behind the last takes what is read nowhere
+  return readers.scatter_(0, table, site).slice(0, 0, inputs);  // the row after the last takes what is read nowhere
 }
 
 struct SparseProduct : torch::autograd::Function<SparseProduct> {
@@ -101,7 +101,7 @@ torch::Tensor sparse_convolution(const torch::Tensor& features, const torch::Ten
 SparseConvolutionImpl::SparseConvolutionImpl(std::int64_t in, std::int64_t out, const Extent& kernel) {
   const std::int64_t rows = kernel[0] * kernel[1] * kernel[2] * in;
   weight = register_parameter("weight", torch::empty({rows, out}));
-  // Kaiming's bound for a ReLU behind it, by the number of inputs an output would read if all were active.
+  // Kaiming's bound for a ReLU after it, by the number of inputs an output would read if all were active.
   const double bound = std::sqrt(6.0 / static_cast<double>(rows));
   torch::nn::init::uniform_(weight, -bound, bound);
 }

@@ -41,7 +41,7 @@ TEST_CASE("towers share nothing", "[bevfusion][model]") {
   CHECK(of_towers == shared + 2 * count(bevfusion::BevFusion(config)->parameters()));
 }
 
-TEST_CASE("tasks may have a BEV backbone each behind one fuser", "[bevfusion][model]") {
+TEST_CASE("tasks may have a BEV backbone each after one fuser", "[bevfusion][model]") {
   bevfusion::ModelConfig config = bevfusion::tiny_model();
   config.parts.tasks["foreground"] = true;
   const std::int64_t shared = count(bevfusion::BevFusion(config)->parameters());

@@ -289,7 +289,7 @@ TEST_CASE("gamma_modal is the ratio of the fusion gradient's slices, gated or no
     return trainer.diagnostics();
   };
   run("none");
-  // The fusion weight reads the branches' channels one behind the other.
+  // The fusion weight reads the branches' channels one after the other.
   const torch::Tensor gradient = tower->fusion_weight().grad().to(torch::kDouble);
   const std::int64_t first = tower->branches(batch.batch.input).front().size(1);
   REQUIRE(first < gradient.size(1));

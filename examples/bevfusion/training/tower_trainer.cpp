@@ -50,7 +50,7 @@ TowerTrainer::TowerTrainer(BevFusion tower, const RunConfig& config)
 
 std::vector<torch::Tensor> TowerTrainer::shared_outputs(const std::vector<torch::Tensor>& maps) {
   const torch::Tensor z = tower_->fuse(maps);
-  // Losses of one head share its parameters, so they cannot be told apart behind a fork.
+  // Losses of one head share its parameters, so they cannot be told apart downstream of a fork.
   if (!weighs_tasks() || losses_share_heads(config_)) {
     return {z};
   }

@@ -200,7 +200,7 @@ class Reader {
     }
   }
 
-  /// One instruction; true behind the last.
+  /// One instruction; true after the last.
   bool step(unsigned char opcode) {  // NOLINT(readability-function-size): a table
     switch (opcode) {
       case 0x80:

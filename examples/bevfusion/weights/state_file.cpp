@@ -89,7 +89,7 @@ bool within(const std::vector<std::int64_t>& sizes, const std::vector<std::int64
     return false;
   }
   std::int64_t elements = 1;
-  std::int64_t left = count - 1 - offset;  // elements behind the last one that the axes so far reach
+  std::int64_t left = count - 1 - offset;  // elements after the last one that the axes so far reach
   for (std::size_t axis = 0; axis < sizes.size(); ++axis) {
     if (elements > count / sizes[axis]) {
       return false;
