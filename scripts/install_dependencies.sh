@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Installs what fuller is built with from Debian's packages. Does nothing where they are there.
 #
-#   scripts/install_dependencies.sh [build] [images] [analysis]
+#   scripts/install_dependencies.sh [build] [images] [analysis] [browser]
 #     build      compiler, CMake, LibTorch, Eigen, and what tests, examples and benchmarks use (always)
 #     images     Fashion-MNIST, for the examples
 #     analysis   clang-format, clang-tidy and Python's venv, for .ci/run
+#     browser    chromium, in which the page of an experiment is looked at, for .ci/run
 set -euo pipefail
 
 packages=(g++ cmake ninja-build ccache libtorch-dev libopenblas0-pthread libeigen3-dev catch2 libbenchmark-dev
@@ -14,6 +15,7 @@ for group in "$@"; do
     build) ;;
     images) packages+=(dataset-fashion-mnist) ;;
     analysis) packages+=(clang-14 clang-format-14 clang-tidy-14 python3-venv) ;;
+    browser) packages+=(chromium) ;;
     *) echo "install_dependencies.sh: no group '$group'" >&2; exit 2 ;;
   esac
 done

@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <iterator>
 
 namespace bevfusion {
 namespace {
@@ -73,12 +74,25 @@ ChartRange x_range(const Chart& chart) {
   return range;
 }
 
+bool begins_letter(char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }
+
+/// The first letters of a name that is longer, and an ellipsis.
+std::string shortened(const std::string& name, std::size_t letters) {
+  std::size_t count = 0;
+  std::size_t cut = name.size();
+  for (std::size_t i = 0; i < name.size(); ++i) {
+    if (begins_letter(name[i]) && ++count == letters) {
+      cut = i;
+    }
+  }
+  return count <= letters ? name : name.substr(0, cut) + "\u2026";
+}
+
 /// The longest of the names, in pixels.
 double room_for(const std::vector<std::string>& names) {
   double most = 0;
   for (const std::string& name : names) {
-    const auto letters =
-        std::count_if(name.begin(), name.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; });
+    const auto letters = std::count_if(name.begin(), name.end(), begins_letter);
     most = std::max(most, 6.6 * static_cast<double>(letters));
   }
   return most;
@@ -148,7 +162,8 @@ std::string figure_html(const Chart& chart) {
   const Axis y(chart.logarithmic ? extent.low / 1.12 : extent.low - 0.06 * span,
                chart.logarithmic ? extent.high * 1.12 : extent.high + 0.06 * span, bottom, top, chart.logarithmic);
   const std::vector<double> ticks = y.ticks();
-  const std::vector<std::string> names = example::labels(ticks);
+  std::vector<std::string> names;
+  std::transform(ticks.begin(), ticks.end(), std::back_inserter(names), [](double tick) { return label(tick, 6); });
   const double left = std::max(34.0, 10 + room_for(names));
   const Axis x(across.low, across.high > across.low ? across.high : across.low + 1, left, right, false);
   const std::size_t every = stride(ticks.size(), static_cast<std::size_t>((bottom - top) / 15));
@@ -218,12 +233,11 @@ std::string figure_html(const BarChart& chart) {
 }
 
 std::string figure_html(const EffectChart& chart) {
-  constexpr double row = 30;
+  constexpr double row = 40;
+  constexpr double top = 16;
   ChartRange extent;
   extent.low = extent.high = 0;
-  std::vector<std::string> names;
   for (const EffectMark& mark : chart.marks) {
-    names.push_back(mark.name);
     const double half = std::isfinite(mark.half_width) ? mark.half_width : 0;
     for (const double value : {mark.value - half, mark.value + half, mark.paper}) {
       if (std::isfinite(value)) {
@@ -232,34 +246,37 @@ std::string figure_html(const EffectChart& chart) {
       }
     }
   }
-  const double margin = std::max(0.06 * (extent.high - extent.low), 1e-6);
-  const double left = std::min(12 + room_for(names), 0.45 * chart.width);
-  const double right = chart.width - 12.0;
-  const double bottom = 6 + row * static_cast<double>(chart.marks.size());
+  const double margin = extent.high > extent.low ? 0.06 * (extent.high - extent.low) : 1;
+  const double left = 8;
+  const double right = chart.width - 8.0;
+  const double bottom = top + row * static_cast<double>(chart.marks.size());
   const Axis x(extent.low - margin, extent.high + margin, left, right, false);
   std::string out = open_image(chart.width, bottom + 24, chart.title, chart.description);
+  out += chart.lower_is_better ? text(left, 11, "tick", "\u2190 better") : text(right, 11, "tick end", "better \u2192");
   const std::vector<double> ticks = x.ticks();
-  const std::size_t every = stride(ticks.size(), static_cast<std::size_t>((right - left) / 44));
+  const std::size_t every = stride(ticks.size(), static_cast<std::size_t>((right - left) / 46));
   for (std::size_t i = 0; i < ticks.size(); i += every) {
-    out += line(x.at(ticks[i]), 4, x.at(ticks[i]), bottom, "grid") +
-           text(x.at(ticks[i]), bottom + 16, "tick middle", ticks[i] < 0 ? "\u2212" + label(-ticks[i]) : label(ticks[i]));
+    const double at = std::clamp(x.at(ticks[i]), left + 14, right - 14);
+    out += line(x.at(ticks[i]), top, x.at(ticks[i]), bottom, "grid") +
+           text(at, bottom + 16, "tick middle", ticks[i] < 0 ? "\u2212" + label(-ticks[i]) : label(ticks[i]));
   }
-  out += line(x.at(0), 4, x.at(0), bottom, "axis");
+  out += line(x.at(0), top, x.at(0), bottom, "axis");
+  const auto letters = static_cast<std::size_t>((right - left) / 6.8);
   for (std::size_t m = 0; m < chart.marks.size(); ++m) {
     const EffectMark& mark = chart.marks[m];
-    const double at = 6 + row * (static_cast<double>(m) + 0.5);
-    out += text(left - 8, at + 4, "tick end strong", mark.name);
+    const double at = top + row * static_cast<double>(m);
+    out += text(left, at + 12, "strong", shortened(mark.name, letters));
     if (std::isfinite(mark.value) && std::isfinite(mark.half_width)) {
-      out += line(x.at(mark.value - mark.half_width), at - 4, x.at(mark.value + mark.half_width), at - 4,
+      out += line(x.at(mark.value - mark.half_width), at + 20, x.at(mark.value + mark.half_width), at + 20,
                   ("series c" + colour_class(mark.colour)).c_str());
     }
     if (std::isfinite(mark.value)) {
-      out += "<circle cx=\"" + label(x.at(mark.value), 5) + "\" cy=\"" + label(at - 4, 5) + "\" r=\"4.5\" class=\"f" +
+      out += "<circle cx=\"" + label(x.at(mark.value), 5) + "\" cy=\"" + label(at + 20, 5) + "\" r=\"4.5\" class=\"f" +
              colour_class(mark.colour) + "\"/>\n";
     }
     if (std::isfinite(mark.paper)) {
       const double centre = x.at(mark.paper);
-      const auto point = [&](double dx, double dy) { return label(centre + dx, 5) + "," + label(at + 7 + dy, 5) + " "; };
+      const auto point = [&](double dx, double dy) { return label(centre + dx, 5) + "," + label(at + 31 + dy, 5) + " "; };
       out += "<polygon points=\"" + point(0, -5) + point(5, 0) + point(0, 5) + point(-5, 0) + "\" class=\"paper\"/>\n";
     }
   }

@@ -41,7 +41,7 @@ struct Chart {
   bool whole_x = false;                                         ///< ticks of the x axis at whole numbers alone
   ChartRange y;                                                 ///< of the lines where empty
   double reference = std::numeric_limits<double>::quiet_NaN();  ///< a dotted level, such as 1 of a ratio
-  int width = 280, height = 176;
+  int width = 272, height = 176;
 };
 
 /// <figure> with caption and SVG.
@@ -60,7 +60,7 @@ struct BarChart {
   std::vector<int> colours;       ///< of the bars
   std::vector<BarGroup> groups;
   int decimals = 1;
-  int width = 340;
+  int width = 272;
 };
 
 std::string figure_html(const BarChart& chart);
@@ -72,11 +72,13 @@ struct EffectMark {
   double value, half_width, paper;  ///< NaN: not there
 };
 
-/// Differences from a baseline as dots with their intervals, the paper's as hollow diamonds.
+/// Differences from a baseline as dots with their intervals, the paper's as hollow diamonds; a name that is too long is cut
+/// short, and whole in the description.
 struct EffectChart {
   std::string title, description;
   std::vector<EffectMark> marks;
-  int width = 340;
+  bool lower_is_better = false;
+  int width = 272;
 };
 
 std::string figure_html(const EffectChart& chart);

@@ -98,8 +98,8 @@ std::string effect_charts(const ExperimentSheet& sheet, const ExperimentFigures&
         }
       }
       if (!chart.marks.empty()) {
-        chart.title = in_block(
-            sheet.columns[c].label + (sheet.columns[c].lower_is_better ? " (left is better)" : " (right is better)"), block);
+        chart.title = in_block(sheet.columns[c].label, block);
+        chart.lower_is_better = sheet.columns[c].lower_is_better;
         html += figure_html(chart);
       }
     }

@@ -147,10 +147,12 @@ void colour(std::vector<RowFigures>& rows) {
     baselines.insert(one.row->baseline);
   }
   std::map<std::string, int> colours;
-  for (RowFigures& one : rows) {
-    if (baselines.count(one.row->key) == 0) {
-      const int next = 1 + static_cast<int>(colours.size()) % 7;
-      one.colour = colours.emplace(one.row->label, next).first->second;
+  for (const bool single : {false, true}) {  // networks for one task alone come last, though they stand first
+    for (RowFigures& one : rows) {
+      if (baselines.count(one.row->key) == 0 && one.row->single.empty() != single) {
+        const int next = 1 + static_cast<int>(colours.size()) % 7;
+        one.colour = colours.emplace(one.row->label, next).first->second;
+      }
     }
   }
 }

@@ -26,9 +26,10 @@ std::string paragraph(const std::string& text, const char* kind = "") {
 /// Sections that hold something, each with an anchor; the contents list them.
 class Sections {
  public:
-  void add(const std::string& anchor, const std::string& heading, const std::string& about, const std::string& html) {
+  void add(const std::string& anchor, const std::string& in_contents, const std::string& heading, const std::string& about,
+           const std::string& html) {
     if (!html.empty()) {
-      contents_ += "<a href=\"#" + anchor + "\">" + heading + "</a>\n";
+      contents_ += "<a href=\"#" + anchor + "\">" + in_contents + "</a>\n";
       body_ += "<h2 id=\"" + anchor + "\">" + heading + "</h2>\n" + paragraph(about) + html;
     }
   }
@@ -93,10 +94,8 @@ std::string honest_html(const ExperimentSheet& sheet, const ExperimentFigures& f
   for (const std::string& order : order_sentences(sheet, figures, findings)) {
     html += "<li>" + escaped(order) + "</li>\n";
   }
-  for (const Finding& one : findings) {
-    if (one.cell->verdict != Verdict::agrees) {
-      html += "<li>" + escaped(sentence_of(one)) + "</li>\n";
-    }
+  for (const Finding& one : leading_findings(findings)) {
+    html += "<li>" + escaped(sentence_of(one)) + "</li>\n";
   }
   return html + "</ul>\n" + findings_html(findings);
 }
@@ -131,36 +130,36 @@ std::string experiment_page(const FinishedExperiment& experiment, const Experime
   const std::vector<Finding> findings = findings_of(sheet, figures);
   Sections sections;
   sections.add(
-      "table", escaped(sheet.place) + ", ours and the paper\u2019s",
+      "table", "Table", escaped(sheet.place) + ", ours and the paper\u2019s",
       "Ours: the mean over the seeds and its 95 % interval. Below it the paper\u2019s, and whether the difference from the "
       "baseline, seed by seed, has the paper\u2019s direction.",
       results_html(sheet, figures));
-  sections.add("effects", "What calibration changes", "Each row minus its baseline, of runs of the same seed.",
+  sections.add("effects", "Effects", "What calibration changes", "Each row minus its baseline, of runs of the same seed.",
                effects_html(sheet, figures));
-  sections.add("findings", "What is shown, and what is not",
+  sections.add("findings", "Findings", "What is shown, and what is not",
                tally(findings) +
                    " An interval misses what it is of once in twenty, so among many a few do by chance. The seeds are "
                    "those of which a test at 5 % would show the difference four times in five.",
                honest_html(sheet, figures, findings));
-  sections.add("scenes", "The same scenes, as each row sees them",
+  sections.add("scenes", "Scenes", "The same scenes, as each row sees them",
                "From above; the car is in the middle, its front up. Boxes that were found lie over the annotated ones.",
                scene_grid(figures, 3));
-  sections.add("convergence", "On the way",
+  sections.add("convergence", "Epochs", "On the way",
                "Figures by epoch, the mean of the seeds, in a band from the least to the most of them. "
                "Dashed: networks for one task alone.",
                convergence_charts(figures));
-  sections.add("sensors", "Without a sensor",
+  sections.add("sensors", "Sensors", "Without a sensor",
                "Its map is replaced by zeros before the fuser. Bars are means, lines 95 % intervals.",
                missing_sensor_charts(figures));
   sections.add(
-      "gradients", "Gradients",
+      "gradients", "Gradients", "Gradients of tasks and sensors",
       "A chart a row, pale the others of its part of the table: the median of stretches of steps, in a band from the least "
       "to the most of the seeds. The dotted line is 1, where neither side leads.",
       gradients_html(figures));
   const TableRows costs = cost_rows(figures);
-  sections.add("cost", "Time and memory", "Means over the seeds.",
+  sections.add("cost", "Cost", "Time and memory", "Means over the seeds.",
                costs.size() < 2 ? "" : plain_table_html(costs, "Time and memory of each row"));
-  sections.add("origin", "Where it comes from", sheet.shows, origin_html(experiment));
+  sections.add("origin", "Origin", "Where it comes from", sheet.shows, origin_html(experiment));
 
   const std::string title = sheet.paper + ", " + sheet.place;
   return "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"/>\n"

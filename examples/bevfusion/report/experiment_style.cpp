@@ -48,17 +48,19 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size
 th, td { text-align: right; padding: .42rem .8rem; border-bottom: 1px solid var(--rule); vertical-align: top; }
 thead th { color: var(--soft); font-weight: 600; white-space: nowrap; } th:first-child { text-align: left; padding-left: .2rem; }
 tbody th { font-weight: 400; } .plain td { white-space: nowrap; } .plain th:first-child { min-width: 9rem; }
-.results { width: 100%; } .results tbody th { white-space: nowrap; } .results .name { font-weight: 600; }
+.results { width: 100%; } .results th[scope=row] { min-width: 9rem; } .results .name { font-weight: 600; }
 .results .block th { text-align: left; padding-top: 1.3rem; color: var(--soft); font-weight: 600; white-space: normal; }
 .results td > span, .results th > span { display: block; } .seeds, .paper, .change { color: var(--soft); font-size: .82rem; }
 .results .seeds { padding-left: 1.55em; white-space: normal; max-width: 16rem; }
 .ours { font-size: 1.06rem; font-weight: 600; } .ours small { font-weight: 400; color: var(--soft); font-size: .78em; }
+.pending .name { font-weight: 400; } .pending .swatch { opacity: .5; }
 .ours.none { color: var(--soft); } .change i { font-style: normal; padding-left: .35em; }
 .mark { font-size: .84rem; font-weight: 600; white-space: nowrap; } .mark b { font-weight: 700; }
 .mark.good { color: var(--good); } .mark.bad { color: var(--bad); } .mark.noise { color: var(--soft); }
 .scene { margin: 0 0 1.6rem; } .tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(13rem, 46%), 1fr)); gap: .8rem; }
 .tiles img, .cameras img { width: 100%; height: auto; display: block; border: 1px solid var(--rule); border-radius: 4px; background: #fff; }
 .tiles figcaption, .cameras figcaption { margin: .3rem 0 0; font-weight: 400; }
+.legend i { display: inline-block; width: .85em; height: .85em; border: 1px solid var(--soft); vertical-align: -.08em; }
 .cameras { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(24rem, 100%), 1fr)); gap: 1rem; padding-top: .6rem; }
 details { margin: .5rem 0; } summary { cursor: pointer; font-size: .9rem; color: var(--link); padding: .2rem 0; }
 pre { overflow-x: auto; background: var(--card); border: 1px solid var(--rule); border-radius: 6px; padding: .7rem .9rem;

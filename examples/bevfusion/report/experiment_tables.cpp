@@ -48,7 +48,7 @@ std::string cell_html(const FigureCell& cell, const FigureColumn& column) {
       html += " <small>\u00b1 " + decimal(cell.half_width, column.decimals) + "</small>";
     }
     html += "</span>";
-  } else {
+  } else if (std::isnan(cell.paper)) {
     html += "<span class=\"ours none\">\u2013</span>";
   }
   if (std::isfinite(cell.paper)) {
@@ -105,7 +105,8 @@ std::string results_html(const ExperimentSheet& sheet, const ExperimentFigures& 
       }
     }
     const std::size_t seeds = row.group.runs.size();
-    html += "<tr><th scope=\"row\"><span class=\"name\"><i class=\"swatch s" + std::to_string(row.colour) + "\"></i>" +
+    html += std::string(seeds == 0 ? "<tr class=\"pending\">" : "<tr>") +
+            "<th scope=\"row\"><span class=\"name\"><i class=\"swatch s" + std::to_string(row.colour) + "\"></i>" +
             escaped(row.row->label) + "</span><span class=\"seeds\">" +
             (seeds == 0 ? escaped(row.row->needs.empty() ? "no run is done" : "not run: " + row.row->needs)
                         : std::to_string(seeds) + (seeds == 1 ? " seed" : " seeds")) +
@@ -122,15 +123,16 @@ std::string findings_html(const std::vector<Finding>& findings) {
   std::string html =
       "<div class=\"wide\" tabindex=\"0\" role=\"group\" aria-label=\"Every difference with its verdict\"><table "
       "class=\"plain\">\n" +
-      head_html({"effect", "paper", "ours", "95 % interval", "pairs", "", "seeds for ours", "seeds for the paper\u2019s"}) +
+      head_html({"row", "figure", "paper", "ours", "95 % interval", "pairs", "verdict", "seeds for ours",
+                 "seeds for the paper\u2019s"}) +
       "<tbody>";
   for (const Finding& one : findings) {
     const FigureCell& cell = *one.cell;
     const int decimals = one.column->decimals;
     const bool known = std::isfinite(cell.difference.half_width);
-    html += "<tr><th scope=\"row\">" + escaped(full_name(*one.row->row)) + ": " + escaped(one.column->label) + "</th><td>" +
-            signed_decimal(cell.paper_difference, decimals) + "</td><td>" + signed_decimal(cell.difference.value, decimals) +
-            "</td><td>" +
+    html += "<tr><th scope=\"row\">" + escaped(full_name(*one.row->row)) + "</th><td>" + escaped(one.column->label) +
+            "</td><td>" + signed_decimal(cell.paper_difference, decimals) + "</td><td>" +
+            signed_decimal(cell.difference.value, decimals) + "</td><td>" +
             (known ? signed_decimal(cell.difference.value - cell.difference.half_width, decimals) + " to " +
                          signed_decimal(cell.difference.value + cell.difference.half_width, decimals)
                    : "not known") +

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 #include "bevfusion/report/chart.hpp"
 #include "bevfusion/report/power.hpp"
@@ -34,11 +35,15 @@ const Finding* leading_finding(const std::vector<Finding>& findings) {
 /// "mAP" of "mAP, %".
 std::string name_of(const FigureColumn& column) { return column.label.substr(0, column.label.find(", ")); }
 
-/// A difference with its unit: those of per cent are points.
-std::string difference_text(double value, const FigureColumn& column) {
+/// The unit of a difference, with a space before it: those of per cent are points.
+std::string unit_of(const FigureColumn& column) {
   const std::size_t comma = column.label.find(", ");
   const std::string unit = comma == std::string::npos ? "" : column.label.substr(comma + 2);
-  return signed_decimal(value, column.decimals) + (unit.empty() ? "" : unit == "%" ? " points" : " " + unit);
+  return unit.empty() ? "" : unit == "%" ? " points" : " " + unit;
+}
+
+std::string difference_text(double value, const FigureColumn& column) {
+  return signed_decimal(value, column.decimals) + unit_of(column);
 }
 
 std::string seeds_text(std::size_t count) { return count == 1 ? "one seed" : std::to_string(count) + " seeds"; }
@@ -81,6 +86,14 @@ std::vector<Finding> findings_of(const ExperimentSheet& sheet, const ExperimentF
   return out;
 }
 
+std::vector<Finding> leading_findings(const std::vector<Finding>& findings) {
+  std::vector<Finding> out;
+  const FigureColumn* column = leading_column(findings);
+  std::copy_if(findings.begin(), findings.end(), std::back_inserter(out),
+               [&](const Finding& one) { return one.column == column; });
+  return out;
+}
+
 std::size_t count_of(const std::vector<Finding>& findings, Verdict verdict) {
   return static_cast<std::size_t>(
       std::count_if(findings.begin(), findings.end(), [&](const Finding& one) { return one.cell->verdict == verdict; }));
@@ -99,9 +112,10 @@ std::string answer(const FinishedExperiment& experiment, const std::vector<Findi
   }
   const FigureCell& cell = *lead->cell;
   const int decimals = lead->column->decimals;
-  std::string text = lead->row->row->label + " against " + lead->baseline->row->label +
-                     (lead->row->row->block.empty() ? "" : " at " + lead->row->row->block) + ": " + name_of(*lead->column) + " " +
-                     difference_text(cell.difference.value, *lead->column);
+  const double change = cell.difference.value;
+  std::string text = name_of(*lead->column) + " of " + lead->row->row->label + " is " + decimal(std::abs(change), decimals) +
+                     unit_of(*lead->column) + (change < 0 ? " lower" : " higher") + " than that of " +
+                     lead->baseline->row->label + (lead->row->row->block.empty() ? "" : " at " + lead->row->row->block);
   text += cell.verdict == Verdict::one_seed
               ? ", from one seed alone"
               : " (" + interval_text(cell.difference, decimals) + ", " + seeds_text(cell.difference.runs) + ")";

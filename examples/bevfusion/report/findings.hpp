@@ -25,6 +25,9 @@ struct Finding {
 /// @param sheet, figures  must outlive the result
 std::vector<Finding> findings_of(const ExperimentSheet& sheet, const ExperimentFigures& figures);
 
+/// Those of the figure that answer() is of.
+std::vector<Finding> leading_findings(const std::vector<Finding>& findings);
+
 /// How many of them stand so.
 std::size_t count_of(const std::vector<Finding>& findings, Verdict verdict);
 

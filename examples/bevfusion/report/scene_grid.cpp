@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <iterator>
 #include <map>
 #include <set>
+#include <sstream>
 
 #include "bevfusion/report/embedded_picture.hpp"
 #include "bevfusion/report/findings.hpp"
@@ -76,13 +78,34 @@ std::string tile(const EmbeddedPicture& picture, const std::string& name, const 
          "</figcaption></figure>\n";
 }
 
+/// Rows of several parts of the table are told apart by them.
+std::string name_of(const Drawn& drawn, const std::vector<Drawn>& rows) {
+  const bool alike = std::all_of(rows.begin(), rows.end(),
+                                 [&](const Drawn& one) { return one.row->row->block == rows.front().row->row->block; });
+  return alike ? drawn.row->row->label : full_name(*drawn.row->row);
+}
+
+/// What the colours stand for, from the page that stands beside the pictures; empty where it has none.
+std::string legend_of(const Drawn& drawn) {
+  std::ifstream in(drawn.folder / "index.html");
+  std::stringstream page;
+  page << in.rdbuf();
+  const std::string text = page.str();
+  const std::string open = "<p class=\"legend\">";
+  const std::size_t begin = text.find(open);
+  const std::size_t end = begin == std::string::npos ? begin : text.find("</p>", begin);
+  return end == std::string::npos ? ""
+                                  : "<details class=\"legend\"><summary>What the colours stand for</summary><p class=\"key\">" +
+                                        text.substr(begin + open.size(), end - begin - open.size()) + "</p></details>\n";
+}
+
 std::string cameras_html(const std::vector<Drawn>& rows, const std::string& scene, std::size_t number) {
   std::string html;
   for (const Drawn& row : rows) {
     const fs::path file = row.folder / (scene + in_cameras);
     if (fs::exists(file)) {
-      html += tile(no_wider_than(read_png(file), 760), full_name(*row.row->row),
-                   "Scene " + std::to_string(number) + " in the six cameras, boxes of " + full_name(*row.row->row) +
+      html += tile(no_wider_than(read_png(file), 760), name_of(row, rows),
+                   "Scene " + std::to_string(number) + " in the six cameras, boxes of " + name_of(row, rows) +
                        " beside the annotated ones");
     }
   }
@@ -98,7 +121,7 @@ std::string scene_grid(const ExperimentFigures& figures, std::size_t most) {
   if (rows.empty()) {
     return "";
   }
-  std::string html;
+  std::string html = legend_of(rows.front());
   std::size_t number = 0;
   for (const std::string& scene : scenes_of_all(rows)) {
     if (++number > most) {
@@ -109,8 +132,8 @@ std::string scene_grid(const ExperimentFigures& figures, std::size_t most) {
             tile(left_square(read_png(rows.front().folder / (scene + from_above))), "what is there",
                  name + " from above: what is annotated");
     for (const Drawn& row : rows) {
-      html += tile(right_square(read_png(row.folder / (scene + from_above))), full_name(*row.row->row),
-                   name + " from above: what " + full_name(*row.row->row) + " finds");
+      html += tile(right_square(read_png(row.folder / (scene + from_above))), name_of(row, rows),
+                   name + " from above: what " + name_of(row, rows) + " finds");
     }
     html += "</div>\n" + cameras_html(rows, scene, number) + "</section>\n";
   }
