@@ -133,7 +133,7 @@ struct LossSum : torch::autograd::Function<LossSum> {
     for (std::size_t k = 0; k < summed.given.size(); ++k) {
       const std::size_t i = summed.given[k];
       const double weight = weight_at_loss(state, verdict, i);
-      const double of_head = state.plan->head_policy().weight(verdict.heads[i], verdict.conditions[i]);
+      const double of_head = state.plan->head_policy().weight(verdict, i);
       to_losses[k] = weight == 0.0 ? at::Tensor() : scale * weight;
       if (weight == of_head || std::isnan(of_head)) {
         continue;  // the backward itself gives them that
@@ -273,7 +273,7 @@ struct LossSum : torch::autograd::Function<LossSum> {
 
   /// What leaves the heads' gradients alone, for a message: nothing does where a policy may skip a task.
   static const char* unweighted_heads(const State& state, const Step& step) {
-    if (state.options().non_finite != NonFinite::propagate) {
+    if (may_leave_out(state.options().non_finite)) {
       return "";
     }
     return step.summed->route == Route::fork ? ", or options.apply_to = fuller::ApplyTo::shared_only"

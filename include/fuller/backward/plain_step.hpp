@@ -87,16 +87,17 @@ inline torch::autograd::variable_list plain_losses(State& state, Step& step, con
     plain.conditions[task] = Condition::used;
   }
   const NonFinite policy = state.options().non_finite;
-  if (policy != NonFinite::propagate) {
+  if (looks_for_them(policy)) {
     find_conditions(state, step, loss_edges, scale);
   }
   torch::autograd::variable_list to_losses;
   for (const std::size_t task : summed.given) {
     const Condition condition = plain.conditions[task];
-    if (policy == NonFinite::throw_error && is_failure(condition)) {
+    if (throws(policy) && is_failure(condition)) {
       throw_failure(state.engine->steps_begun(), state.tasks()[task], condition);
     }
-    const bool skipped = condition == Condition::non_finite;
+    const bool skipped =
+        leaves_out(policy, plain.conditions.data(), static_cast<int>(plain.conditions.size()), static_cast<int>(task));
     plain.shared[task] = skipped ? 0.0 : static_weight(state.options(), task);
     plain.heads[task] = skipped || state.plan->apply_to == ApplyTo::all ? plain.shared[task] : 1.0;
     const double at_loss = plain.heads[task];

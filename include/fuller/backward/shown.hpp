@@ -24,15 +24,11 @@ inline std::string policies_that_acted(const Plan& plan, const Diagnostics& out)
   const auto say = [&](const std::string& policy, std::size_t task, const char* what) {
     text += (text.empty() ? "" : "; ") + policy + ": '" + plan.tasks[task] + "' " + what;
   };
-  const NonFinite policy = plan.options.non_finite;
   const auto is_used = [](Condition condition) { return condition == Condition::used; };
   const auto used = std::count_if(out.conditions.begin(), out.conditions.end(), is_used);
   for (std::size_t i = 0; i < out.conditions.size(); ++i) {
     if (out.conditions[i] == Condition::non_finite) {
-      say(policy == NonFinite::skip          ? "NonFinite::skip"
-          : policy == NonFinite::throw_error ? "NonFinite::throw_error"
-                                             : "NonFinite::propagate",
-          i, "has a gradient or loss that is NaN or infinite");
+      say(name_of(plan.options.non_finite), i, "has a gradient or loss that is NaN or infinite");
     } else if (out.conditions[i] == Condition::zero) {
       say("zero gradient", i, "is left out of the rule");
     } else if (used == 1 && is_used(out.conditions[i]) && plan.tasks.size() > 1 && out.route != Route::plain) {
@@ -68,7 +64,7 @@ inline void describe_tasks(const Plan& plan, const ParameterNames& names, const 
   out.conditions = last.verdict.conditions;
   for (std::size_t i = 0; i < count; ++i) {
     const double of_head = last.verdict.heads[i];
-    out.head_weights.push_back(is_plain ? of_head : policy.weight(of_head, out.conditions[i]));
+    out.head_weights.push_back(is_plain ? of_head : policy.weight(last.verdict, i));
   }
   describe_surface(plan, names, step, out);
   if (!last.measured) {

@@ -125,13 +125,12 @@ struct State {
       return plan->apply_to == ApplyTo::shared_only;
     }
     const NonFinite policy = plan->options.non_finite;
-    return plan->apply_to == ApplyTo::all || policy == NonFinite::skip ||
-           (policy == NonFinite::throw_error && engine->fails_later());
+    return plan->apply_to == ApplyTo::all || (may_leave_out(policy) && (!throws(policy) || engine->fails_later()));
   }
 
   /// Whether the heads' gradients are set aside meanwhile: also where a policy may throw and is to leave everything as it was.
   bool sets_heads_aside(Route route) const {
-    return route == Route::fork && (changes_heads(route) || plan->options.non_finite == NonFinite::throw_error);
+    return route == Route::fork && (changes_heads(route) || throws(plan->options.non_finite));
   }
 
   /// Has the diagnostics show this step, whose rule was asked.

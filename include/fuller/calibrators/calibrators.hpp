@@ -11,6 +11,7 @@
 #include <fuller/calibrators/grad_norm.hpp>
 #include <fuller/calibrators/imtl_g.hpp>
 #include <fuller/calibrators/pcgrad.hpp>
+#include <fuller/calibrators/policies.hpp>
 #include <fuller/calibrators/rule.hpp>
 #include <fuller/calibrators/schedules.hpp>
 #include <fuller/calibrators/uniform.hpp>

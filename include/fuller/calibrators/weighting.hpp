@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include <fuller/calibrators/options.hpp>
+#include <fuller/calibrators/policies.hpp>
 #include <fuller/calibrators/rule.hpp>
 #include <fuller/core/floating.hpp>
 #include <fuller/core/scratch.hpp>
@@ -22,21 +23,6 @@ enum class Missing {
   /// tasks
   /// add up to the number present.
   renormalise,
-};
-
-/// What becomes of a step in which a present task's gradient or loss is NaN or infinite.
-enum class NonFinite {
-  propagate,    ///< every weight is NaN and no state moves: the step shows what it is, and a gradient scaler skips it
-  skip,         ///< the task is left out as if it were absent, with weight 0
-  throw_error,  ///< weights as for `skip`, but no state moves; the caller reads the conditions on the host and throws
-};
-
-/// What a step showed of one task.
-enum class Condition : std::uint8_t {
-  used,        ///< weighted by the rule
-  absent,      ///< no loss in this step
-  zero,        ///< its gradient is zero: exactly, or but for rounding (see WeightingOptions::zero_below)
-  non_finite,  ///< its gradient or its loss, times the static weight before the rule, is NaN or infinite
 };
 
 struct WeightingOptions {
@@ -156,14 +142,14 @@ class Weighting {
       used_count += used[i];
       any_non_finite = any_non_finite || out.conditions[i] == Condition::non_finite;
     }
-    if (any_non_finite && options_.non_finite == NonFinite::propagate) {
+    if (any_non_finite && detail::spreads(options_.non_finite)) {
       for (int i = lanes.index(); i < T; i += Lanes::count) {
         out.shared[i] = out.heads[i] = detail::quiet_nan;
       }
       lanes.sync();
       return;
     }
-    const bool frozen = any_non_finite && options_.non_finite == NonFinite::throw_error;
+    const bool frozen = any_non_finite && detail::keeps_state(options_.non_finite);
     double* rule_state = state;
     if (frozen) {
       rule_state = work.doubles(rule_.state_size(T));
@@ -220,7 +206,7 @@ class Weighting {
   /// A rule that asks for no Gram matrix is shown one where the policy needs to know which gradients are zero or not finite.
   template <int Tasks>
   FULLER_HD bool looks_at_gram(const Evidence<Tasks>& evidence) const {
-    return needs.gram || (options_.non_finite != NonFinite::propagate && evidence.gram != nullptr);
+    return needs.gram || (detail::looks_for_them(options_.non_finite) && evidence.gram != nullptr);
   }
 
   /// M_ij s_i s_j with the static weights before the rule.

@@ -3,10 +3,13 @@
 
 #include <fuller/core/stable_subset.hpp>
 
+#include <cstddef>
+
 #include <ATen/core/Tensor.h>
 
+#include <fuller/calibrators/policies.hpp>
 #include <fuller/calibrators/rule.hpp>
-#include <fuller/calibrators/weighting.hpp>
+#include <fuller/engine/outcome.hpp>
 
 namespace fuller {
 inline namespace v0_1 {
@@ -18,12 +21,14 @@ struct HeadPolicy {
   ApplyTo apply_to;
   NonFinite non_finite;
 
-  /// @param of_rule  the rule's weight for the task's head
-  double weight(double of_rule, Condition condition) const {
+  /// Of the head of a task, from what the rule decided about all of them.
+  double weight(const Verdict& verdict, std::size_t task) const {
     if (apply_to == ApplyTo::all) {
-      return of_rule;
+      return verdict.heads[task];
     }
-    return leaves_out() && condition == Condition::non_finite ? 0.0 : 1.0;
+    return leaves_out(non_finite, verdict.conditions.data(), static_cast<int>(verdict.conditions.size()), static_cast<int>(task))
+               ? 0.0
+               : 1.0;
   }
 
   /// The same for [T] weights of the rule and [T] conditions on a device, into [T] doubles that were 1 at first; or, without a
@@ -31,13 +36,10 @@ struct HeadPolicy {
   void weigh(const at::Tensor& of_rule, const at::Tensor& conditions, at::Tensor& of_heads) const {
     if (apply_to == ApplyTo::all) {
       of_heads = of_rule;
-    } else if (leaves_out()) {
+    } else if (may_leave_out(non_finite)) {
       of_heads.copy_(conditions.ne(static_cast<int>(Condition::non_finite)));
     }
   }
-
-  /// Whether a task may be left out: also where the policy throws, for what runs on before it can.
-  bool leaves_out() const { return non_finite != NonFinite::propagate; }
 };
 
 }  // namespace detail

@@ -50,7 +50,7 @@ class HostTasks final : public TaskEngine {
   }
 
   at::Tensor for_head(std::size_t task, const at::Tensor& gradient, const Outcome& outcome) override {
-    const double weight = plan_->head_policy().weight(outcome.verdict.heads[task], outcome.verdict.conditions[task]);
+    const double weight = plan_->head_policy().weight(outcome.verdict, task);
     if (weight == 1.0) {
       return gradient;
     }
@@ -91,7 +91,7 @@ class HostTasks final : public TaskEngine {
     try {
       plan_->rule(evidence, memory.rule.data(), outcome.verdict, scratch_.data());
       record_.last = outcome;
-      if (plan_->options.non_finite == NonFinite::throw_error) {
+      if (throws(plan_->options.non_finite)) {
         expect_success(outcome.verdict);
       }
     } catch (...) {

@@ -77,7 +77,7 @@ class KernelTasks final : public DeviceTasks {
   }
 
   void expect_finite() override {
-    if (plan().options.non_finite != NonFinite::throw_error) {
+    if (!throws(plan().options.non_finite)) {
       return;
     }
     const c10::NoGradGuard no_grad;
@@ -113,7 +113,7 @@ class KernelTasks final : public DeviceTasks {
       calibrator_.weigh_unmeasured(kernels, present, losses_, scale_);
     }
     plan().head_policy().weigh(calibrator_.head_weights(), calibrator_.conditions(), of_heads_);
-    if (plan().options.non_finite == NonFinite::throw_error) {
+    if (throws(plan().options.non_finite)) {
       remember_failure();
     }
     outcome.device_heads = of_heads_.clone();

@@ -27,7 +27,7 @@ struct Plan {
 
   /// Whether task gradients are compared in every step: because the rule asks, or because the policy must know which are not
   /// finite.
-  bool always_measures() const { return rule.needs().gram || options.non_finite != NonFinite::propagate; }
+  bool always_measures() const { return rule.needs().gram || looks_for_them(options.non_finite); }
   /// Whether they are ever.
   bool ever_measures() const { return always_measures() || options.measure_every > 0; }
   /// Whether they are in the step that follows so many.

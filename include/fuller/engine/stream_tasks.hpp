@@ -98,10 +98,10 @@ class StreamRule {
       const Condition condition = verdict_.conditions[i];
       const auto place = static_cast<std::int64_t>(i);
       numbers[of.conditions + place] = static_cast<double>(condition);
-      numbers[at_.of_heads + place] = policy.weight(verdict_.heads[i], condition);
+      numbers[at_.of_heads + place] = policy.weight(verdict_, i);
       failed = failed || is_failure(condition);
     }
-    if (failed && plan_->options.non_finite == NonFinite::throw_error && numbers[at_.failed_step] < 0) {
+    if (failed && throws(plan_->options.non_finite) && numbers[at_.failed_step] < 0) {
       numbers[at_.failed_step] = numbers[of.steps];
       std::copy_n(numbers + of.conditions, T, numbers + at_.failed_conditions);
     }
@@ -150,7 +150,7 @@ class StreamTasks final : public DeviceTasks {
   }
 
   void expect_finite() override {
-    if (plan().options.non_finite != NonFinite::throw_error) {
+    if (!throws(plan().options.non_finite)) {
       return;
     }
     const c10::NoGradGuard no_grad;
