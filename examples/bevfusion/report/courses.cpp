@@ -71,6 +71,28 @@ ChartLine over_epochs(const RowFigures& row, const std::string& figure, double s
   return line_of(row, places);
 }
 
+ChartLine over_gradient_rows(const RowFigures& row) {
+  AtPlaces places;
+  for (const RunRecord& run : row.group.runs) {
+    const std::string& pair = run.facts.gamma_pair;
+    const std::size_t slash = pair.find('/');
+    if (run.gradient_rows.empty() || slash == std::string::npos) {
+      continue;
+    }
+    const auto& norms = run.gradient_rows.back().norms;
+    const auto above = norms.find(pair.substr(0, slash));
+    const auto below = norms.find(pair.substr(slash + 1));
+    for (std::size_t i = 0; above != norms.end() && below != norms.end() && i < above->second.size() && i < below->second.size();
+         ++i) {
+      const double ratio = above->second[i] / below->second[i];
+      if (std::isfinite(ratio)) {
+        places[static_cast<double>(i + 1)].push_back(ratio);
+      }
+    }
+  }
+  return line_of(row, places);
+}
+
 std::vector<std::string> names_of_kind(const RowFigures& row, const std::string& kind) {
   std::set<std::string> names;
   for (const RunRecord& run : row.group.runs) {

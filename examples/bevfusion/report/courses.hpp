@@ -19,6 +19,10 @@ ChartLine over_steps(const RowFigures& row, const std::string& quantity);
 /// @param scale  our figure times this
 ChartLine over_epochs(const RowFigures& row, const std::string& figure, double scale);
 
+/// Over the rows of the last shared layer's gradient, from 1, at the last step of which a run logged them: the ratio of the pair
+/// of tasks that gamma_task is of.
+ChartLine over_gradient_rows(const RowFigures& row);
+
 /// Names of a kind ("weights/") that any run of the row has, without the kind.
 std::vector<std::string> names_of_kind(const RowFigures& row, const std::string& kind);
 

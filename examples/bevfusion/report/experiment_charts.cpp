@@ -7,6 +7,7 @@
 #include <set>
 
 #include "bevfusion/report/chart.hpp"
+#include "bevfusion/report/chart_parts.hpp"
 #include "bevfusion/report/courses.hpp"
 #include "bevfusion/report/experiment_tables.hpp"
 #include "bevfusion/report/findings.hpp"
@@ -18,13 +19,6 @@ namespace {
 
 using example::escaped;
 
-std::string panels(const std::string& figures) {
-  return figures.empty() ? "" : "<div class=\"panels\">\n" + figures + "</div>\n";
-}
-
-/// Whether values span so much that they are best shown on a logarithmic axis.
-bool is_wide(const ChartRange& positive) { return !positive.empty() && positive.high > 6 * positive.low; }
-
 std::vector<std::string> blocks_of(const ExperimentFigures& figures) {
   std::vector<std::string> blocks;
   for (const RowFigures& row : figures.rows) {
@@ -33,26 +27,6 @@ std::vector<std::string> blocks_of(const ExperimentFigures& figures) {
     }
   }
   return blocks;
-}
-
-std::string in_block(const std::string& title, const std::string& block) { return block.empty() ? title : title + ", " + block; }
-
-std::string last_values(const std::vector<ChartLine>& lines, int digits) {
-  std::string text;
-  for (const ChartLine& line : lines) {
-    if (!line.points.empty() && !line.pale) {
-      text += (text.empty() ? "At the end: " : ", ") + line.name + " " + example::label(line.points.back().second, digits);
-    }
-  }
-  return text.empty() ? text : text + ".";
-}
-
-std::string swatch(const std::string& kind, const std::string& name) {
-  return "<span><i class=\"swatch " + kind + "\"></i>" + escaped(name) + "</span> ";
-}
-
-bool stays_at_one(const ChartLine& line) {
-  return std::all_of(line.points.begin(), line.points.end(), [](const auto& point) { return std::abs(point.second - 1) < 1e-9; });
 }
 
 /// Mean and half the 95 % interval of a figure of a row's runs.
@@ -74,7 +48,7 @@ std::string key_html(const ExperimentFigures& figures) {
   std::set<std::string> seen;
   for (const RowFigures& row : figures.rows) {
     if (!row.group.runs.empty() && seen.insert(row.row->label).second) {
-      html += swatch("s" + std::to_string(row.colour), row.row->label);
+      html += swatch(row.colour, row.row->label);
     }
   }
   return html + "</p>\n";
@@ -136,7 +110,7 @@ std::string convergence_charts(const ExperimentFigures& figures) {
         }
       }
       if (is_shown) {
-        chart.description = last_values(chart.lines, 3);
+        chart.description = last_values(chart.lines);
         html += figure_html(chart);
       }
     }
@@ -147,130 +121,6 @@ std::string convergence_charts(const ExperimentFigures& figures) {
     numbers += numbers_html(rows, figure.title + " by epoch, %");
   }
   return html.empty() ? "" : panels(html) + numbers;
-}
-
-std::string ratio_charts(const ExperimentFigures& figures, const std::string& quantity, const std::string& title) {
-  std::vector<ChartLine> lines;
-  ChartRange range;
-  for (const RowFigures& row : figures.rows) {
-    lines.push_back(over_steps(row, quantity));
-    range.add({lines.back()}, true);
-  }
-  std::string html;
-  for (std::size_t r = 0; r < lines.size(); ++r) {
-    if (lines[r].points.empty()) {
-      continue;
-    }
-    Chart chart;
-    chart.title = in_block(figures.rows[r].row->label, figures.rows[r].row->block);
-    chart.x_label = "step";
-    chart.logarithmic = is_wide(range);
-    chart.y = range;
-    chart.reference = 1;
-    for (std::size_t other = 0; other < lines.size(); ++other) {
-      if (figures.rows[other].row->block == figures.rows[r].row->block && other != r) {
-        chart.lines.push_back(lines[other]);
-        chart.lines.back().pale = true;
-        chart.lines.back().band.clear();
-      }
-    }
-    chart.lines.push_back(lines[r]);
-    chart.description = title + ": median over the steps " + example::label(figures.rows[r].group.median_of(quantity).mean(), 3) +
-                        ". " + last_values(chart.lines, 3);
-    html += figure_html(chart);
-  }
-  if (html.empty()) {
-    return "";
-  }
-  for (std::size_t r = 0; r < lines.size(); ++r) {
-    lines[r].name = full_name(*figures.rows[r].row);
-  }
-  return "<h3>" + escaped(title) + "</h3>\n" + panels(html) + numbers_html(numbers_of(lines, "step"), title);
-}
-
-std::string named_charts(const ExperimentFigures& figures, const std::string& kind, const std::string& title) {
-  std::vector<std::string> names;
-  for (const RowFigures& row : figures.rows) {
-    for (const std::string& name : names_of_kind(row, kind)) {
-      if (std::find(names.begin(), names.end(), name) == names.end()) {
-        names.push_back(name);
-      }
-    }
-  }
-  std::vector<Chart> charts;
-  ChartRange range;
-  std::vector<ChartLine> all;
-  std::string constant;
-  for (const RowFigures& row : figures.rows) {
-    Chart chart;
-    for (const std::string& name : names_of_kind(row, kind)) {
-      ChartLine line = over_steps(row, kind + name);
-      line.colour = 2 + 3 * static_cast<int>(std::find(names.begin(), names.end(), name) - names.begin());
-      line.name = name;
-      chart.lines.push_back(line);
-    }
-    if (chart.lines.empty()) {
-      continue;
-    }
-    if (std::all_of(chart.lines.begin(), chart.lines.end(), stays_at_one)) {
-      constant += (constant.empty() ? "" : ", ") + full_name(*row.row);
-      continue;
-    }
-    chart.title = in_block(row.row->label, row.row->block);
-    chart.description = last_values(chart.lines, 3);
-    for (ChartLine line : chart.lines) {
-      line.name = full_name(*row.row) + ", " + line.name;
-      all.push_back(line);
-    }
-    range.add(chart.lines, true);
-    charts.push_back(std::move(chart));
-  }
-  if (charts.empty()) {
-    return "";
-  }
-  std::string html;
-  for (Chart& chart : charts) {
-    chart.x_label = "step";
-    chart.logarithmic = is_wide(range);
-    chart.y = range;
-    chart.reference = 1;
-    html += figure_html(chart);
-  }
-  std::string key = "<p class=\"key\">";
-  for (std::size_t n = 0; n < names.size(); ++n) {
-    key += swatch("s" + std::to_string((2 + 3 * n) % 8), names[n]);
-  }
-  key += constant.empty() ? "" : "<span class=\"soft\">always 1: " + escaped(constant) + "</span>";
-  return "<h3>" + escaped(title) + "</h3>\n" + key + "</p>\n" + panels(html) + numbers_html(numbers_of(all, "step"), title);
-}
-
-std::string grad_norm_chart(const ExperimentFigures& figures) {
-  const auto first_of = [&](const std::string& rule, bool gated) {
-    return std::find_if(figures.rows.begin(), figures.rows.end(), [&](const RowFigures& row) {
-      return !row.group.runs.empty() && row.group.runs.front().facts.calibrator == rule &&
-             (!gated || row.group.runs.front().facts.gate == "gradient");
-    });
-  };
-  const auto grad_norm = first_of("gradnorm", false);
-  const auto fuller = first_of("imtl_g", true);
-  if (grad_norm == figures.rows.end() || fuller == figures.rows.end()) {
-    return "";
-  }
-  Chart chart;
-  chart.title = "Weighted \u03b3_task: FULLER beside GradNorm";
-  chart.x_label = "step";
-  chart.reference = 1;
-  chart.lines = {over_steps(*grad_norm, "gamma_task_weighted"), over_steps(*fuller, "gamma_task_weighted")};
-  chart.width = 560;
-  chart.height = 260;
-  ChartRange range;
-  range.add(chart.lines, true);
-  chart.logarithmic = is_wide(range);
-  chart.y = range;
-  chart.description = last_values(chart.lines, 3);
-  return "<p class=\"key\">" + swatch("s" + std::to_string(grad_norm->colour), grad_norm->row->label) +
-         swatch("s" + std::to_string(fuller->colour), fuller->row->label) + "</p>\n<div class=\"single\">" + figure_html(chart) +
-         "</div>\n" + numbers_html(numbers_of(chart.lines, "step"), chart.title);
 }
 
 std::string missing_sensor_charts(const ExperimentFigures& figures) {

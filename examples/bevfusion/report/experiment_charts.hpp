@@ -22,6 +22,9 @@ std::string convergence_charts(const ExperimentFigures& figures);
 /// A chart a row: its course, and pale the others' of its part of the table, on one scale.
 std::string ratio_charts(const ExperimentFigures& figures, const std::string& quantity, const std::string& title);
 
+/// FULLER's Figure 3: the ratio of the tasks' gradients in each row of the last shared layer, of runs that log it.
+std::string gradient_row_charts(const ExperimentFigures& figures);
+
 /// A chart a row with a line for each name of a kind ("weights/", "gates/"); rows in which all stay 1 have none.
 std::string named_charts(const ExperimentFigures& figures, const std::string& kind, const std::string& title);
 

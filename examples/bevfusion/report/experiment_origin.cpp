@@ -88,7 +88,7 @@ std::string command_line(const std::vector<std::string>& words) {
 }
 
 std::string origin_html(const FinishedExperiment& experiment) {
-  std::string html = "<p>" + escaped(experiment.sheet.expected) + "</p>\n";
+  std::string html = "<p><b>Expected.</b> " + escaped(experiment.sheet.expected) + "</p>\n";
   TableRows facts{{"what", "which"}};
   for (const auto& [name, value] : {std::pair<std::string, std::string>("data", experiment.data),
                                     {"fuller", all_of(experiment, &ExperimentRun::version)},
@@ -99,7 +99,7 @@ std::string origin_html(const FinishedExperiment& experiment) {
       facts.push_back({name, value});
     }
   }
-  html += facts.size() < 2 ? "" : plain_table_html(facts, "Data, versions and machine");
+  html += facts.size() < 2 ? "" : "<div class=\"words\">" + plain_table_html(facts, "Data, versions and machine") + "</div>\n";
   if (!experiment.repeat.empty()) {
     html += "<p>All of it again:</p>\n" + pre(command_line(experiment.repeat), "The command that repeats the experiment");
   }

@@ -102,7 +102,9 @@ std::string honest_html(const ExperimentSheet& sheet, const ExperimentFigures& f
 
 std::string gradients_html(const ExperimentFigures& figures) {
   const std::string beside = grad_norm_chart(figures);
-  return ratio_charts(figures, "gamma_task", "\u03b3_task: detection over segmentation") +
+  const TableRows ratios = ratio_rows(figures);
+  return (ratios.size() < 2 ? "" : plain_table_html(ratios, "Ratios of gradients, over all steps")) +
+         ratio_charts(figures, "gamma_task", "\u03b3_task: detection over segmentation") + gradient_row_charts(figures) +
          ratio_charts(figures, "gamma_task_spread", "largest over smallest task gradient") +
          ratio_charts(figures, "gamma_task_weighted", "\u03b3_task after the tasks\u2019 weights") +
          (beside.empty() ? "" : "<h3>FULLER beside GradNorm</h3>\n" + beside) +
@@ -154,7 +156,9 @@ std::string experiment_page(const FinishedExperiment& experiment, const Experime
   sections.add(
       "gradients", "Gradients", "Gradients of tasks and sensors",
       "A chart a row, pale the others of its part of the table: the median of stretches of steps, in a band from the least "
-      "to the most of the seeds. The dotted line is 1, where neither side leads.",
+      "to the most of the seeds. The dotted line is 1, where neither side leads. The distributions have a long tail, so the "
+      "table "
+      "has median and mean over all steps.",
       gradients_html(figures));
   const TableRows costs = cost_rows(figures);
   sections.add("cost", "Cost", "Time and memory", "Means over the seeds.",

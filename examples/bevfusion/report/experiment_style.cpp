@@ -57,6 +57,7 @@ tbody th { font-weight: 400; } .plain td { white-space: nowrap; } .plain th:firs
 .ours.none { color: var(--soft); } .change i { font-style: normal; padding-left: .35em; }
 .mark { font-size: .84rem; font-weight: 600; white-space: nowrap; } .mark b { font-weight: 700; }
 .mark.good { color: var(--good); } .mark.bad { color: var(--bad); } .mark.noise { color: var(--soft); }
+.words td, .words th { text-align: left; } .words td { white-space: normal; overflow-wrap: anywhere; min-width: 12rem; }
 .scene { margin: 0 0 1.6rem; } .tiles { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(13rem, 46%), 1fr)); gap: .8rem; }
 .tiles img, .cameras img { width: 100%; height: auto; display: block; border: 1px solid var(--rule); border-radius: 4px; background: #fff; }
 .tiles figcaption, .cameras figcaption { margin: .3rem 0 0; font-weight: 400; }

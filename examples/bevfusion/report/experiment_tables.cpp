@@ -6,6 +6,7 @@
 
 #include "bevfusion/report/chart.hpp"
 #include "bevfusion/report/styled_table.hpp"
+#include "support/statistics.hpp"
 
 namespace bevfusion {
 namespace {
@@ -74,6 +75,30 @@ std::string seeds_html(std::size_t seeds) { return seeds == 0 ? "&gt; 1000" : st
 std::string mean_text(const std::vector<double>& values, int decimals) {
   const Spread spread{values};
   return std::isfinite(spread.mean()) ? decimal(spread.mean(), decimals) : "-";
+}
+
+/// Median and mean of a quantity of the steps, each the mean over the runs.
+std::string median_and_mean(const RowFigures& row, const std::string& quantity) {
+  const std::string text = mean_text(row.group.median_of(quantity).values, 2);
+  return text == "-" ? text : text + " / " + mean_text(row.group.mean_of(quantity).values, 2);
+}
+
+/// The larger over the smaller task gradient: of two tasks what gamma_task is without its direction.
+std::string spread_text(const RowFigures& row) {
+  std::vector<double> medians;
+  std::vector<double> means;
+  for (const RunRecord& run : row.group.runs) {
+    const auto more_than_two = run.steps.find("gamma_task_spread");
+    const auto two = run.steps.find("gamma_task");
+    std::vector<double> values = more_than_two != run.steps.end() ? more_than_two->second.values
+                                 : two != run.steps.end()         ? two->second.values
+                                                                  : std::vector<double>();
+    std::transform(values.begin(), values.end(), values.begin(), [](double value) { return std::max(value, 1 / value); });
+    medians.push_back(median(values));
+    means.push_back(example::mean(values));
+  }
+  const std::string text = mean_text(medians, 2);
+  return text == "-" ? text : text + " / " + mean_text(means, 2);
 }
 
 std::string gibibytes(const RowFigures& row) {
@@ -160,6 +185,22 @@ std::string numbers_html(const TableRows& rows, const std::string& about) {
   return rows.size() < 2 ? ""
                          : "<details class=\"numbers\"><summary>Numbers: " + escaped(about) + "</summary>" +
                                plain_table_html(rows, about) + "</details>\n";
+}
+
+TableRows ratio_rows(const ExperimentFigures& figures) {
+  TableRows rows{{"row", "\u03b3_task, median / mean", "largest / smallest", "\u03b3_task, weighted", "\u03b3_modal",
+                  "conflicts, %", "cosine"}};
+  for (const RowFigures& row : figures.rows) {
+    if (row.group.runs.empty() || !row.row->single.empty()) {
+      continue;
+    }
+    std::vector<double> conflicts = row.group.mean_of("conflict_share").values;
+    std::transform(conflicts.begin(), conflicts.end(), conflicts.begin(), [](double share) { return 100 * share; });
+    rows.push_back({full_name(*row.row), median_and_mean(row, "gamma_task"), spread_text(row),
+                    median_and_mean(row, "gamma_task_weighted"), median_and_mean(row, "gamma_modal"), mean_text(conflicts, 1),
+                    mean_text(row.group.mean_of("cosine").values, 3)});
+  }
+  return without_empty_columns(rows);
 }
 
 TableRows cost_rows(const ExperimentFigures& figures) {

@@ -25,6 +25,10 @@ std::string plain_table_html(const TableRows& rows, const std::string& about);
 /// Numbers of charts, to be opened.
 std::string numbers_html(const TableRows& rows, const std::string& about);
 
+/// A row for each row with runs that are done, of all their steps: gamma_task as it is printed, the larger over the smaller task
+/// gradient, gamma_task after the weights, gamma_modal (median / mean each), share of conflicts, cosine.
+TableRows ratio_rows(const ExperimentFigures& figures);
+
 /// A row for each row with runs that are done: time, memory, parameters.
 TableRows cost_rows(const ExperimentFigures& figures);
 

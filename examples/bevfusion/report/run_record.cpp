@@ -104,6 +104,9 @@ void add_line(RunRecord& run, const Json& line) {
     add_step(run, line);
   } else if (kind == "run") {
     add_facts(run, line);
+  } else if (kind == "gradient_rows") {
+    run.gradient_rows.push_back(
+        {line.at("step").get<std::int64_t>(), line.at("rows").get<std::map<std::string, std::vector<double>>>()});
   } else if (kind == "evaluation" && line.value("without", Json::array()).empty()) {
     run.figures = figures_in(line);
     run.facts.last_step = std::max(run.facts.last_step, line.value("step", 0.0));

@@ -34,6 +34,13 @@ struct RunFacts {
   std::vector<std::string> files;                           ///< to link to, relative to the folder: those that are there
 };
 
+/// The task gradients of one step at the last shared layer, unfolded along its first axis: the norm of each row, by task
+/// (FULLER's Figure 3).
+struct GradientRows {
+  std::int64_t step = 0;
+  std::map<std::string, std::vector<double>> norms;
+};
+
 /// What a run's folder tells of it.
 struct RunRecord {
   std::filesystem::path folder;
@@ -49,6 +56,7 @@ struct RunRecord {
   /// of runs that have both, norm_ratio (detection's over segmentation's gradient norm), branch_norm_ratio (the LiDAR's over the
   /// camera's) and gate_ratio (the camera's gate over the LiDAR's).
   std::map<std::string, Measured> steps;
+  std::vector<GradientRows> gradient_rows;                            ///< in the log's order; of runs that log them
   std::map<std::string, std::map<std::int64_t, double>> evaluations;  ///< figure to epoch to value, with all sensors
 
   /// Mean and median over all steps; NaN where nothing was measured.

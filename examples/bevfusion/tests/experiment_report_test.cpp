@@ -9,9 +9,11 @@
 
 #include <nlohmann/json.hpp>
 
+#include "bevfusion/report/courses.hpp"
 #include "bevfusion/report/experiment_figures.hpp"
 #include "bevfusion/report/experiment_page.hpp"
 #include "bevfusion/report/experiment_report.hpp"
+#include "bevfusion/report/experiment_tables.hpp"
 #include "bevfusion/report/findings.hpp"
 #include "bevfusion/report/power.hpp"
 #include "bevfusion/tests/support/data_folders.hpp"
@@ -110,6 +112,26 @@ TEST_CASE("an experiment's table is worked out beside the paper's", "[bevfusion]
   CHECK(cell_of(experiment, figures, "both", "gamma_task").mean == Approx(2.5));
   CHECK(cell_of(experiment, figures, "both", "without camera/mIoU").mean == Approx(10));
   CHECK(cell_of(experiment, figures, "both", "peak_bytes").mean == Approx(1.5));
+}
+
+TEST_CASE("courses are medians of steps, means over seeds", "[bevfusion][report]") {
+  const TemporaryFolder folder;
+  const FinishedExperiment experiment = small_experiment(folder.path());
+  const ExperimentFigures figures = experiment_figures(experiment);
+  const RowFigures& both = *figures.row("both");
+  using Points = std::vector<std::pair<double, double>>;
+  CHECK(over_steps(both, "gamma_task").points == Points{{1, 2}, {2, 10}, {3, 3}, {4, 1}});
+  CHECK(over_epochs(both, "mAP", 100).points == Points{{1, 10}, {2, 30}});
+  CHECK(over_gradient_rows(both).points == Points{{1, 4}, {2, 1}, {3, 2}});
+  CHECK(over_gradient_rows(both).band.size() == 3);
+  CHECK(names_of_kind(both, "gates/") == std::vector<std::string>{"camera", "lidar"});
+  CHECK(numbers_of({over_epochs(both, "mAP", 100)}, "epoch") == TableRows{{"epoch", "1", "2"}, {"both", "10", "30"}});
+  // gamma_task 2, 10, 3, 1: never below 1, so the larger over the smaller is the same: median 2.5, mean 4.
+  const TableRows ratios = ratio_rows(figures);
+  CHECK(ratios.back() ==
+        std::vector<std::string>{"both", "2.50 / 4.00", "2.50 / 4.00", "1.25 / 1.25", "1.50 / 1.50", "100.0", "\u22120.500"});
+  CHECK(ratios.size() == 5);
+  CHECK(cost_rows(figures).back() == std::vector<std::string>{"both", "0.0", "0.400", "25.0", "1.40", "250000"});
 }
 
 TEST_CASE("what is found is said with its figures", "[bevfusion][report]") {

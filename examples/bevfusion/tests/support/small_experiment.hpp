@@ -102,6 +102,7 @@ inline std::string small_log(const std::string& tasks, const std::string& rule, 
   return R"({"kind":"run","version":"0.3.0","size":"tiny","parameters":250000,"steps":4,"device":"cpu","precision":"float32",)" +
          std::string(R"("gamma_pair":"detection/segmentation","tasks":[)") + tasks + R"(],"calibrator":")" + rule +
          R"(","gate":")" + gate + "\"}\n" + step("0", "1", "2", "0.4", "0.9") + step("0", "2", "10", "0.5", "0.8") +
+         R"({"kind":"gradient_rows","epoch":0,"step":2,"rows":{"detection":[4,2,6],"segmentation":[1,2,3]}})" + "\n" +
          R"({"kind":"evaluation","epoch":0,"step":2,"without":[],"mAP":0.1,"NDS":0.2,"mIoU":0.2})" + "\n" +
          step("1", "3", "3", "0.6", "0.7") + step("1", "4", "1", "0.7", "0.6") +
          R"({"kind":"evaluation","epoch":1,"step":4,"without":[],"mAP":0.3,"NDS":0.4,"mIoU":0.3})" + "\n";
