@@ -2,7 +2,9 @@
 #include "bevfusion/commands/commands.hpp"
 
 #include "bevfusion/commands/eval_command.hpp"
+#include "bevfusion/commands/experiment_command.hpp"
 #include "bevfusion/commands/predict_command.hpp"
+#include "bevfusion/commands/printed_config.hpp"
 #include "bevfusion/commands/report_command.hpp"
 #include "bevfusion/commands/score_command.hpp"
 #include "bevfusion/commands/synth_command.hpp"
@@ -17,6 +19,7 @@ void add_commands(CLI::App& app) {
   add_predict_command(app);
   add_score_command(app);
   add_report_command(app);
+  add_experiment_command(app, this_training_program());
 }
 
 }  // namespace bevfusion

@@ -58,7 +58,7 @@ struct ExperimentSheet {
   std::string cannot;        ///< why no data set of this repository can carry it; nothing of it is run
   double delta_divisor = 0;  ///< as ComparisonOptions has them
   double lambda_divisor = 0;
-  std::string lambda_baseline;       ///< key of the row that Lambda_MTL counts from; none where empty
+  std::string lambda_baseline;       ///< row that Lambda_MTL counts from; each row's baseline where empty
   std::map<std::string, int> seeds;  ///< number of them by size
   std::vector<FigureColumn> columns;
   std::vector<ExperimentRow> rows;

@@ -84,8 +84,12 @@ EvaluationDetails evaluation_details(const Json& evaluation) {
 }
 
 std::vector<std::pair<std::string, std::string>> config_fields_in(const std::filesystem::path& file) {
-  std::vector<std::pair<std::string, std::string>> fields;
   std::ifstream in(file);
+  return config_fields_of(in, file.string());
+}
+
+std::vector<std::pair<std::string, std::string>> config_fields_of(std::istream& in, const std::string& called) {
+  std::vector<std::pair<std::string, std::string>> fields;
   std::string section;
   std::string text;
   for (std::size_t number = 1; std::getline(in, text); ++number) {
@@ -106,7 +110,7 @@ std::vector<std::pair<std::string, std::string>> config_fields_in(const std::fil
     } else if (!fields.empty()) {
       fields.back().second += " " + line;  // a list that goes on
     } else {
-      throw std::runtime_error(file.string() + ", line " + std::to_string(number) +
+      throw std::runtime_error(called + ", line " + std::to_string(number) +
                                ": neither a [section] nor a field = value; bevfusion train writes the file anew with --resume");
     }
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <iosfwd>
 #include <map>
 #include <string>
 #include <utility>
@@ -37,6 +38,8 @@ EvaluationDetails evaluation_details(const nlohmann::ordered_json& evaluation);
 /// Fields of a config file by their full names ("training.seed"), as they are written; nothing where there is no file.
 /// @throws std::runtime_error naming file and line for one that begins with neither a section, a field nor a comment
 std::vector<std::pair<std::string, std::string>> config_fields_in(const std::filesystem::path& file);
+/// The same of an open file, or of what `train --print-config` prints.
+std::vector<std::pair<std::string, std::string>> config_fields_of(std::istream& in, const std::string& called);
 
 /// When the run began, "2026-01-31 12:00 UTC": of its first event file's name. Empty where there is none.
 std::string begun(const std::filesystem::path& folder);
