@@ -130,12 +130,15 @@ std::vector<std::string> problems(const FinishedExperiment& experiment, const Ex
 std::string experiment_page(const FinishedExperiment& experiment, const ExperimentFigures& figures) {
   const ExperimentSheet& sheet = experiment.sheet;
   const std::vector<Finding> findings = findings_of(sheet, figures);
+  const bool printed =
+      std::any_of(sheet.rows.begin(), sheet.rows.end(), [](const ExperimentRow& row) { return !row.paper.empty(); });
   Sections sections;
-  sections.add(
-      "table", "Table", escaped(sheet.place) + ", ours and the paper\u2019s",
-      "Ours: the mean over the seeds and its 95 % interval. Below it the paper\u2019s, and whether the difference from the "
-      "baseline, seed by seed, has the paper\u2019s direction.",
-      results_html(sheet, figures));
+  sections.add("table", "Table", escaped(sheet.place) + (printed ? ", ours and the paper\u2019s" : ", ours"),
+               std::string("The mean over the seeds and its 95 % interval.") +
+                   (printed ? " Below it the paper\u2019s, and whether the difference from the baseline, seed by seed, has the "
+                              "paper\u2019s direction."
+                            : " The paper prints no figures here."),
+               results_html(sheet, figures));
   sections.add("effects", "Effects", "What calibration changes", "Each row minus its baseline, of runs of the same seed.",
                effects_html(sheet, figures));
   sections.add("findings", "Findings", "What is shown, and what is not",
@@ -170,7 +173,7 @@ std::string experiment_page(const FinishedExperiment& experiment, const Experime
          "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<title>" +
          escaped(title + ": " + sheet.title) + "</title>\n<style>\n" + experiment_style() +
          "</style></head>\n<body><main>\n<p class=\"kicker\">" + escaped(title) + "</p>\n<h1>" + escaped(sheet.title) +
-         "</h1>\n" + paragraph(answer(experiment, findings), "answer") + paragraph(tally(findings), "lead") +
+         "</h1>\n" + paragraph(answer(experiment, figures, findings), "answer") + paragraph(tally(findings), "lead") +
          problems_html(problems(experiment, figures)) + facts_html(experiment) + sections.contents() + sections.body() +
          "</main></body></html>\n";
 }

@@ -17,7 +17,7 @@ std::vector<std::string> write_experiment_report(const std::filesystem::path& fo
   example::write_file(folder / "report.md", experiment_markdown(experiment, figures, findings));
   example::write_file(folder / "runs.csv", experiment_csv(experiment, figures));
   example::write_file(folder / "report.json", experiment_json(experiment, figures, findings).dump(1) + "\n");
-  std::vector<std::string> sentences = {answer(experiment, findings)};
+  std::vector<std::string> sentences = {answer(experiment, figures, findings)};
   if (!findings.empty()) {
     sentences.push_back(tally(findings));
   }

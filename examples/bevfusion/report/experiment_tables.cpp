@@ -112,6 +112,9 @@ std::string gibibytes(const RowFigures& row) {
 }  // namespace
 
 std::string results_html(const ExperimentSheet& sheet, const ExperimentFigures& figures) {
+  if (figures.rows.empty()) {
+    return "";
+  }
   std::vector<std::string> names = {"row"};
   for (const FigureColumn& column : sheet.columns) {
     names.push_back(column.label + (column.lower_is_better ? " \u2193" : " \u2191"));

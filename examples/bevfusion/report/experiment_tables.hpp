@@ -12,7 +12,7 @@ namespace bevfusion {
 
 // Parts of an experiment's page, as HTML.
 
-/// The paper's table with our figures beside the paper's; on a phone a card a row.
+/// The paper's table with our figures beside the paper's; on a phone a card a row. Empty where it has no rows.
 std::string results_html(const ExperimentSheet& sheet, const ExperimentFigures& figures);
 
 /// Every difference with its verdict and the seeds that would show it.

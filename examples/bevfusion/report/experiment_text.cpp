@@ -51,7 +51,8 @@ int place_of(const RowFigures& row, const ExperimentRun& run) {
 std::string experiment_markdown(const FinishedExperiment& experiment, const ExperimentFigures& figures,
                                 const std::vector<Finding>& findings) {
   const ExperimentSheet& sheet = experiment.sheet;
-  std::string out = "# " + sheet.paper + ", " + sheet.place + ": " + sheet.title + "\n\n" + answer(experiment, findings) + "\n\n";
+  std::string out =
+      "# " + sheet.paper + ", " + sheet.place + ": " + sheet.title + "\n\n" + answer(experiment, figures, findings) + "\n\n";
   out += findings.empty() ? "" : tally(findings) + "\n\n";
   for (const std::string& problem : problems(experiment, figures)) {
     out += "- **Not in these figures:** " + in_cell(problem) + "\n";
@@ -123,7 +124,7 @@ nlohmann::ordered_json experiment_json(const FinishedExperiment& experiment, con
               {"training_samples", experiment.training_samples},
               {"evaluation_samples", experiment.evaluation_samples},
               {"repeat", experiment.repeat},
-              {"answer", answer(experiment, findings)},
+              {"answer", answer(experiment, figures, findings)},
               {"problems", problems(experiment, figures)},
               {"rows", Json::array()},
               {"findings", Json::array()},

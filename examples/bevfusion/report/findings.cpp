@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <optional>
+#include <set>
 
 #include "bevfusion/report/chart.hpp"
 #include "bevfusion/report/power.hpp"
@@ -35,11 +37,16 @@ const Finding* leading_finding(const std::vector<Finding>& findings) {
 /// "mAP" of "mAP, %".
 std::string name_of(const FigureColumn& column) { return column.label.substr(0, column.label.find(", ")); }
 
-/// The unit of a difference, with a space before it: those of per cent are points.
+/// The unit of a difference, with a space before it: those of per cent are points. What stands after the comma of a label and is
+/// none ("raw") is left out.
 std::string unit_of(const FigureColumn& column) {
   const std::size_t comma = column.label.find(", ");
   const std::string unit = comma == std::string::npos ? "" : column.label.substr(comma + 2);
-  return unit.empty() ? "" : unit == "%" ? " points" : " " + unit;
+  if (unit == "%") {
+    return " points";
+  }
+  const std::set<std::string> units = {"s", "min", "h", "m", "m/s", "rad", "MB", "GB", "MiB", "GiB", "M"};
+  return units.count(unit) > 0 ? " " + unit : "";
 }
 
 std::string difference_text(double value, const FigureColumn& column) {
@@ -51,6 +58,47 @@ std::string seeds_text(std::size_t count) { return count == 1 ? "one seed" : std
 std::string interval_text(const Difference& difference, int decimals) {
   return "95 % interval " + signed_decimal(difference.value - difference.half_width, decimals) + " to " +
          signed_decimal(difference.value + difference.half_width, decimals);
+}
+
+/// "mAP of intra is 1.0 points higher than that of baseline (95 % interval ..., 5 seeds)".
+std::string change_text(const Finding& finding) {
+  const Difference& difference = finding.cell->difference;
+  const ExperimentRow& row = *finding.row->row;
+  const int decimals = finding.column->decimals;
+  const std::string text = name_of(*finding.column) + " of " + row.label + " is " +
+                           decimal(std::abs(difference.value), decimals) + unit_of(*finding.column) +
+                           (difference.value < 0 ? " lower" : " higher") + " than that of " + finding.baseline->row->label +
+                           (row.block.empty() ? "" : " at " + row.block);
+  return text + (std::isnan(difference.half_width)
+                     ? ", from one seed alone"
+                     : " (" + interval_text(difference, decimals) + ", " + seeds_text(difference.runs) + ")");
+}
+
+std::string judgement(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::agrees:
+      return "The paper\u2019s effect shows here.";
+    case Verdict::disagrees:
+      return "The effect here is not the paper\u2019s.";
+    case Verdict::inside_noise:
+      return "The paper\u2019s effect is inside the noise of the seeds here.";
+    default:
+      return "How far seeds lie apart is not known.";
+  }
+}
+
+/// The largest difference from a baseline in the first figure that has one.
+std::optional<Finding> largest_of_ours(const ExperimentSheet& sheet, const ExperimentFigures& figures) {
+  std::optional<Finding> best;
+  for (std::size_t c = 0; c < sheet.columns.size() && !best; ++c) {
+    for (const RowFigures& row : figures.rows) {
+      const double value = row.cells[c].difference.value;
+      if (std::isfinite(value) && (!best || std::abs(value) > std::abs(best->cell->difference.value))) {
+        best = Finding{&row, figures.row(row.row->baseline), &sheet.columns[c], &row.cells[c]};
+      }
+    }
+  }
+  return best;
 }
 
 /// "A > B > C" from the largest to the smallest.
@@ -99,37 +147,24 @@ std::size_t count_of(const std::vector<Finding>& findings, Verdict verdict) {
       std::count_if(findings.begin(), findings.end(), [&](const Finding& one) { return one.cell->verdict == verdict; }));
 }
 
-std::string answer(const FinishedExperiment& experiment, const std::vector<Finding>& findings) {
+std::string answer(const FinishedExperiment& experiment, const ExperimentFigures& figures, const std::vector<Finding>& findings) {
   const auto done = std::count_if(experiment.runs.begin(), experiment.runs.end(),
                                   [](const ExperimentRun& run) { return run.state == RunState::done; });
+  const std::string& reason = !experiment.sheet.cannot.empty() ? experiment.sheet.cannot : experiment.sheet.needs;
+  if (experiment.runs.empty() && !reason.empty()) {
+    return "Nothing of this is run: " + reason;
+  }
   if (done == 0) {
     return "No run is done yet, so nothing can be said.";
   }
-  const Finding* lead = leading_finding(findings);
-  if (lead == nullptr) {
-    return std::to_string(done) + " of " + std::to_string(experiment.runs.size()) +
-           " runs are done; no difference that the paper prints can be compared with them.";
+  if (const Finding* lead = leading_finding(findings)) {
+    return change_text(*lead) + "; the paper has " + signed_decimal(lead->cell->paper_difference, lead->column->decimals) + ". " +
+           judgement(lead->cell->verdict);
   }
-  const FigureCell& cell = *lead->cell;
-  const int decimals = lead->column->decimals;
-  const double change = cell.difference.value;
-  std::string text = name_of(*lead->column) + " of " + lead->row->row->label + " is " + decimal(std::abs(change), decimals) +
-                     unit_of(*lead->column) + (change < 0 ? " lower" : " higher") + " than that of " +
-                     lead->baseline->row->label + (lead->row->row->block.empty() ? "" : " at " + lead->row->row->block);
-  text += cell.verdict == Verdict::one_seed
-              ? ", from one seed alone"
-              : " (" + interval_text(cell.difference, decimals) + ", " + seeds_text(cell.difference.runs) + ")";
-  text += "; the paper has " + signed_decimal(cell.paper_difference, decimals) + ". ";
-  switch (cell.verdict) {
-    case Verdict::agrees:
-      return text + "The paper\u2019s effect shows here.";
-    case Verdict::disagrees:
-      return text + "The effect here is not the paper\u2019s.";
-    case Verdict::inside_noise:
-      return text + "The paper\u2019s effect is inside the noise of the seeds here.";
-    default:
-      return text + "How far seeds lie apart is not known.";
-  }
+  const std::optional<Finding> ours = largest_of_ours(experiment.sheet, figures);
+  return ours ? change_text(*ours) + ". The paper prints no figure of it."
+              : std::to_string(done) + " of " + std::to_string(experiment.runs.size()) +
+                    " runs are done, and none has a baseline that it can be compared with.";
 }
 
 std::string tally(const std::vector<Finding>& findings) {

@@ -31,8 +31,9 @@ std::vector<Finding> leading_findings(const std::vector<Finding>& findings);
 /// How many of them stand so.
 std::size_t count_of(const std::vector<Finding>& findings, Verdict verdict);
 
-/// The experiment's answer: a sentence on the difference that the paper makes most of.
-std::string answer(const FinishedExperiment& experiment, const std::vector<Finding>& findings);
+/// The experiment's answer: a sentence on the difference that the paper makes most of; where the paper prints none, on our
+/// largest in the first figure that has one.
+std::string answer(const FinishedExperiment& experiment, const ExperimentFigures& figures, const std::vector<Finding>& findings);
 
 /// A sentence on all of them; empty where there is none.
 std::string tally(const std::vector<Finding>& findings);

@@ -151,13 +151,16 @@ TEST_CASE("what is found is said with its figures", "[bevfusion][report]") {
   CHECK(finding("both", "mAP").seeds_for_ours == 0);
   CHECK(finding("both", "mAP").seeds_for_papers == 15);
 
-  CHECK(holds(answer(experiment, findings), "\u0394_MTL"));
-  CHECK(holds(answer(experiment, findings), "3 seeds"));
-  CHECK(holds(answer(experiment, findings), "the paper has \u221212.9"));
+  CHECK(holds(answer(experiment, figures, findings), "\u0394_MTL"));
+  CHECK(holds(answer(experiment, figures, findings), "3 seeds"));
+  CHECK(holds(answer(experiment, figures, findings), "the paper has \u221212.9"));
   CHECK(holds(sentence_of(finding("both", "mIoU")), "we have +20.7 points (95 % interval +17.8 to +23.5, 3 seeds): shown."));
   CHECK(holds(sentence_of(finding("both", "mAP")), "not shown"));
   CHECK(holds(sentence_of(finding("inter", "mIoU")), "it is not the paper\u2019s"));
   CHECK(holds(sentence_of(finding("intra", "mAP")), "one seed alone"));
+  // Where the paper prints nothing: the largest difference in the first figure, mAP's 2 points of inter.
+  CHECK(holds(answer(experiment, figures, {}), "mAP of inter is 2.0 points lower than that of baseline"));
+  CHECK(holds(answer(experiment, figures, {}), "The paper prints no figure of it."));
   const std::vector<std::string> orders = order_sentences(experiment.sheet, figures, findings);
   REQUIRE(orders.size() == 1);
   CHECK(holds(orders[0], "the paper has baseline > intra > inter > both"));
@@ -170,8 +173,12 @@ TEST_CASE("an experiment of which nothing is done says so", "[bevfusion][report]
     run.state = RunState::not_started;
   }
   const ExperimentFigures figures = experiment_figures(experiment);
-  CHECK(holds(answer(experiment, findings_of(experiment.sheet, figures)), "No run is done"));
+  CHECK(holds(answer(experiment, figures, findings_of(experiment.sheet, figures)), "No run is done"));
   CHECK(problems(experiment, figures).size() == experiment.runs.size());
+  FinishedExperiment impossible = experiment;
+  impossible.runs.clear();
+  impossible.sheet.cannot = "No weights of ImageNet are at hand.";
+  CHECK(answer(impossible, figures, {}) == "Nothing of this is run: No weights of ImageNet are at hand.");
   CHECK(holds(experiment_page(experiment, figures), "No run is done"));
 }
 

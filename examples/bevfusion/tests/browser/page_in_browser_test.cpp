@@ -92,6 +92,19 @@ TEST_CASE("a page with names as long as they get can be read as well", "[bevfusi
   CHECK(faults.empty());
 }
 
+TEST_CASE("a page of which nothing is run can be read as well", "[bevfusion][browser]") {
+  require_browser();
+  const TemporaryFolder folder;
+  FinishedExperiment experiment;
+  experiment.sheet.paper = "wPCGrad";
+  experiment.sheet.place = "Table 4";
+  experiment.sheet.title = "Forty attributes";
+  experiment.sheet.cannot = "its data are photographs of faces";
+  const std::vector<PageFault> faults = faults_of(experiment_page(experiment, experiment_figures(experiment)), folder.path());
+  INFO(text_of(faults));
+  CHECK(faults.empty());
+}
+
 TEST_CASE("the check of a page sees faults of every kind", "[bevfusion][browser]") {
   require_browser();
   const TemporaryFolder folder;
