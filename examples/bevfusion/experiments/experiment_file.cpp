@@ -26,7 +26,8 @@ Json runs_of(const ExperimentPlan& plan, std::size_t sheet, const std::filesyste
                {"seed", run.seed},
                {"folder", std::filesystem::absolute(run.folder).lexically_relative(std::filesystem::absolute(folder)).string()},
                {"train_command", run.train_command},
-               {"eval_command", run.eval_command}});
+               {"eval_command", run.eval_command},
+               {"predict_command", run.predict_command}});
         }
       }
     }

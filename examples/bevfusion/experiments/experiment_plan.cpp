@@ -134,6 +134,9 @@ Words row_words(const ExperimentOptions& options, const ExperimentRow& row) {
   return words;
 }
 
+/// Scenes on the experiment's page.
+constexpr int pictures = 4;
+
 ConfigFields printed(const ExperimentOptions& options, const Words& words, const std::string& called) {
   std::istringstream in(options.print_config(words));
   return config_fields_of(in, called);
@@ -158,6 +161,14 @@ ExperimentRun run_of(const ExperimentPlan& plan, const ExperimentRow& row, const
   if (!plan.data.evaluation_split.empty()) {
     run.eval_command.emplace_back("--split");
     run.eval_command.push_back(plan.data.evaluation_split);
+  }
+  if (seed == 0) {  // the seed that every plan has: the page shows the same scenes as each row's run sees them
+    run.predict_command = run.eval_command;
+    run.predict_command[1] = "predict";
+    for (const std::string& word :
+         {std::string("--out"), (folder / "predictions").string(), std::string("--pictures"), std::to_string(pictures)}) {
+      run.predict_command.push_back(word);
+    }
   }
   if (two_sensors) {
     run.eval_command.emplace_back("--missing");

@@ -114,7 +114,7 @@ void wait_until_free(const fs::path& run) {
   }
 }
 
-/// A run that is being trained or evaluated.
+/// A run that is being trained, evaluated or drawn.
 class RunningJob {
  public:
   RunningJob(const ExperimentPlan& plan, PlannedRun& planned) : plan_(plan), planned_(&planned) {
@@ -164,16 +164,21 @@ class RunningJob {
       file_.peak_bytes = std::isfinite(file_.peak_bytes) ? std::max(file_.peak_bytes, end.peak_bytes) : end.peak_bytes;
     }
     if (end.status != 0) {
-      failure = failure_text(end, file_.stage == Stage::begun ? "train" : "eval", output());
+      failure = failure_text(end, command().at(1), output());
       file_.stage = Stage::failed;
       file_.message = failure;
       write_run_file(planned_->run.folder, file_);
       return true;
     }
-    const bool trained = file_.stage == Stage::begun;
-    file_.stage = trained ? Stage::trained : Stage::evaluated;
+    if (file_.stage == Stage::begun) {
+      file_.stage = Stage::trained;
+    } else if (!drawing_ && !planned_->run.predict_command.empty()) {
+      drawing_ = true;  // not a stage: a run that is killed here is evaluated once more, and done when it has its pictures
+    } else {
+      file_.stage = Stage::evaluated;
+    }
     write_run_file(planned_->run.folder, file_);
-    if (trained) {
+    if (file_.stage == Stage::trained) {
       start();
       return false;
     }
@@ -191,14 +196,16 @@ class RunningJob {
 
  private:
   fs::path output() const { return planned_->run.folder / "output.txt"; }
-  void start() {
+  const std::vector<std::string>& command() const {
     const ExperimentRun& run = planned_->run;
-    child_.emplace(command_of(plan_, file_.stage == Stage::begun ? run.train_command : run.eval_command, output()));
+    return file_.stage == Stage::begun ? run.train_command : drawing_ ? run.predict_command : run.eval_command;
   }
+  void start() { child_.emplace(command_of(plan_, command(), output())); }
 
   const ExperimentPlan& plan_;
   PlannedRun* planned_;
   RunFile file_;
+  bool drawing_ = false;
   std::optional<ChildProcess> child_;
   double counted_ = 0;
 };

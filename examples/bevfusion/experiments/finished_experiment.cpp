@@ -37,6 +37,7 @@ ExperimentRun run_in(const Json& json, const std::filesystem::path& experiment) 
   run.folder = (experiment / json.at("folder").get<std::string>()).lexically_normal();
   run.train_command = json.at("train_command").get<std::vector<std::string>>();
   run.eval_command = json.at("eval_command").get<std::vector<std::string>>();
+  run.predict_command = json.value("predict_command", std::vector<std::string>());
   add_state(run);
   return run;
 }

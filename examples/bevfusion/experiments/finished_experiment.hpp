@@ -30,6 +30,7 @@ struct ExperimentRun {
   std::string libtorch;  ///< version; empty where the program has none
   std::string machine;   ///< processor and number of cores, and the GPU
   std::vector<std::string> train_command, eval_command;  ///< to repeat it, words
+  std::vector<std::string> predict_command;  ///< that draws what it finds; empty unless it is the run of its row that is shown
 };
 
 /// What the folder of an experiment tells: the sheet as it was when it was last run, and how each of its runs stands.

@@ -52,7 +52,7 @@ std::string commands_html(const FinishedExperiment& experiment) {
   for (const ExperimentRow& row : experiment.sheet.rows) {
     std::string commands;
     for (const ExperimentRun* run : experiment.of_row(row.key)) {
-      for (const auto* words : {&run->train_command, &run->eval_command}) {
+      for (const auto* words : {&run->train_command, &run->eval_command, &run->predict_command}) {
         commands += words->empty() ? "" : command_line(*words) + "\n";
       }
     }

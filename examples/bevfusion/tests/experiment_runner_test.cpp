@@ -133,6 +133,7 @@ TEST_CASE("everything is trained and evaluated once, for all experiments that as
   CHECK(outcome.done == 6);
   CHECK(count_of(lines_of(ledger), "train ") == 6);
   CHECK(count_of(lines_of(ledger), "eval ") == 6);
+  CHECK(count_of(lines_of(ledger), "predict ") == 6);
   CHECK(count_of(lines_of(ledger), "synth") == 1);
   const FinishedExperiment first = read_experiment(options.out / "fuller_table_1");
   const FinishedExperiment fourth = read_experiment(options.out / "fuller_table_4");
@@ -152,7 +153,21 @@ TEST_CASE("everything is trained and evaluated once, for all experiments that as
 
   // Once more: nothing is left to do, the data set is there.
   CHECK(run(options).done == 6);
-  CHECK(lines_of(ledger).size() == 13);
+  CHECK(lines_of(ledger).size() == 19);
+}
+
+TEST_CASE("the page's scenes are drawn of one run a row, after its figures are known", "[bevfusion][experiments]") {
+  const TemporaryFolder folder;
+  const fs::path ledger = folder.path() / "ledger";
+  const Variable said("FAKE_LEDGER", ledger.string());
+  ExperimentOptions options = four_ways(folder.path() / "out");
+  options.seeds = 2;
+  CHECK(run(options).done == 8);
+  CHECK(count_of(lines_of(ledger), "predict ") == 4);
+  for (const ExperimentRun& one : read_experiment(options.out / "fuller_table_1").runs) {
+    CHECK(fs::exists(one.folder / "predictions/index.html") == (one.seed == 0));
+    CHECK(one.predict_command.empty() == (one.seed != 0));
+  }
 }
 
 TEST_CASE("a failed run is named with its last words, does not stop the others, and is tried again", "[bevfusion][experiments]") {

@@ -119,6 +119,17 @@ int evaluate(const Words& words) {
   return 0;
 }
 
+int predict(const Words& words) {
+  note("predict " + fs::path(option(words, "--run")).filename().string());
+  if (!fs::exists(fs::path(option(words, "--run")) / "evaluation.json")) {
+    throw std::runtime_error("the masks' thresholds are not known yet");
+  }
+  const fs::path out = option(words, "--out");
+  fs::create_directories(out);
+  example::write_file(out / "index.html", option(words, "--pictures") + " scenes\n");
+  return 0;
+}
+
 int synth(const Words& words) {
   const fs::path tables = fs::path(option(words, "--out")) / "v1.0-synth";
   note("synth");
@@ -137,7 +148,11 @@ int main(int argc, char** argv) {
   const Words words(argv + 1, argv + argc);
   try {
     const std::string command = words.empty() ? "" : words.front();
-    return command == "train" ? train(words) : command == "eval" ? evaluate(words) : command == "synth" ? synth(words) : 2;
+    return command == "train"     ? train(words)
+           : command == "eval"    ? evaluate(words)
+           : command == "predict" ? predict(words)
+           : command == "synth"   ? synth(words)
+                                  : 2;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "bevfusion: %s\n", error.what());
     return 1;
