@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <fuller/core/stable_subset.hpp>
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
+#include <c10/core/GradMode.h>
+
+#include <fuller/amp/non_finite_check.hpp>
+#include <fuller/core/error.hpp>
+#include <fuller/tensor/ranks.hpp>
+
+namespace fuller {
+inline namespace v0_1 {
+
+struct GradScalerOptions {
+  /// The first scale.
+  double initial = 65536;
+  /// What it is multiplied with after `growth_interval` steps in a row whose gradients were finite.
+  double growth = 2;
+  /// And after a step with one that was not.
+  double backoff = 0.5;
+  std::int64_t growth_interval = 2000;
+  /// Between these the scale stays.
+  double smallest = 0;
+  double largest = std::numeric_limits<double>::infinity();
+  /// Switched off, losses are not scaled and every step is taken.
+  bool enabled = true;
+  /// Ranks that are to skip a step together; needed where their gradients are not averaged before the scaler sees them.
+  Ranks ranks{};
+};
+
+/// A loss scale for float16, as torch.amp.GradScaler is for Python: gradients of the scaled loss do not vanish in half precision,
+/// optimisers see them unscaled, and a step with a gradient that is NaN or infinite is skipped.
+///
+///     scaler.scale(calibration.sum({...})).backward();
+///     scaler.unscale_(optimizer);  // optional: to clip what the optimiser will see
+///     scaler.step(optimizer);      // optimizer.step(), unless a gradient is not finite
+///     scaler.update();             // once, after all optimisers
+///
+/// Weights and gates do not depend on the scale. Under NonFinite::propagate, the default, a task gradient that is not finite
+/// makes all weights NaN and moves no rule's state, so the scaler skips the step. scale(), unscale_() and update() wait for
+/// nothing; step() waits for the one number that says whether to step, as Python's does.
+class GradScaler {
+ public:
+  /// @throws Error for options that make no sense
+  explicit GradScaler(GradScalerOptions options = {}) : options_(std::move(options)) {
+    const bool in_order = options_.smallest >= 0 && options_.smallest <= options_.initial && options_.initial <= options_.largest;
+    if (!(options_.initial > 0) || !std::isfinite(options_.initial) || !in_order) {
+      detail::fail("GradScalerOptions::initial is ", options_.initial, "; a positive number between smallest, ",
+                   options_.smallest, ", and largest, ", options_.largest, ", is needed");
+    }
+    expect_moves(options_.growth, options_.backoff, options_.growth_interval);
+  }
+
+  /// `loss` times the scale, which is kept on the device of the first loss.
+  at::Tensor scale(const at::Tensor& loss) {
+    if (!options_.enabled) {
+      return loss;
+    }
+    if (!scale_.defined()) {
+      const auto options = at::TensorOptions().device(loss.device());
+      scale_ = at::full({1}, first_scale_, options.dtype(at::kFloat));
+      finite_steps_ = at::full({1}, first_finite_steps_, options.dtype(at::kInt));
+    }
+    return loss * scale_.reshape({}).to(loss.device());
+  }
+
+  /// Divides the gradients of an optimiser's parameters by the scale, for what looks at them before its step: clipping.
+  /// @throws Error a second time in one step, after step(), before the first scale(), and for gradients in float16
+  template <class Optimizer>
+  void unscale_(Optimizer& optimizer) {
+    if (!options_.enabled) {
+      return;
+    }
+    Seen& seen = seen_[&optimizer];
+    if (seen.stage != Stage::ready) {
+      detail::fail("unscale_() of an optimiser that ", seen.stage == Stage::unscaled ? "is unscaled already" : "has stepped",
+                   " since the last update(); call update() once after all optimisers' steps");
+    }
+    if (!scale_.defined()) {
+      detail::fail("gradients of a loss that scale() was not called on are not scaled; call scaler.scale(loss).backward()");
+    }
+    const at::NoGradGuard no_grad;
+    std::vector<at::Tensor> parameters;
+    for (const auto& group : optimizer.param_groups()) {
+      parameters.insert(parameters.end(), group.params().begin(), group.params().end());
+    }
+    const detail::CheckedGradients checked(parameters, scale_);
+    seen.any = checked.any();
+    seen.found = checked.found();
+    if (options_.ranks.average) {
+      std::vector<at::Tensor> share{seen.found};
+      detail::average(options_.ranks, share, {"what the gradient scaler found", steps_});
+      seen.found = share.front();
+    }
+    seen.stage = Stage::unscaled;
+  }
+
+  /// optimizer.step(), where all gradients are finite, unscaled first unless they are.
+  /// @return whether it stepped
+  template <class Optimizer>
+  bool step(Optimizer& optimizer) {
+    return step(optimizer, [&] { optimizer.step(); });
+  }
+  /// The same with what is to be done in place of optimizer.step():
+  /// `scaler.step(optimizer, [&] { calibration.step(optimizer, branches); })`.
+  /// @throws Error a second time before update(), and for an optimiser none of whose parameters has a gradient
+  template <class Optimizer, class Step>
+  bool step(Optimizer& optimizer, const Step& take) {
+    if (!options_.enabled) {
+      take();
+      return true;
+    }
+    if (seen_[&optimizer].stage == Stage::stepped) {
+      detail::fail(
+          "step() of an optimiser that has stepped since the last update(); call update() once after all optimisers' steps");
+    }
+    if (seen_[&optimizer].stage == Stage::ready) {
+      unscale_(optimizer);
+    }
+    Seen& seen = seen_[&optimizer];
+    if (!seen.any) {
+      detail::fail("step() of an optimiser none of whose parameters has a gradient; call backward() first");
+    }
+    const bool finite = !(seen.found.template item<float>() > 0);
+    if (finite) {
+      take();
+    }
+    seen.stage = Stage::stepped;
+    return finite;
+  }
+
+  /// Moves the scale by what the optimisers' gradients showed. Once a step, after all of them.
+  /// @throws Error where no gradient was looked at since the last time
+  void update() {
+    if (!options_.enabled) {
+      return;
+    }
+    const at::NoGradGuard no_grad;
+    at::Tensor found;
+    for (const auto& [optimizer, seen] : seen_) {
+      static_cast<void>(optimizer);
+      if (seen.stage != Stage::ready) {
+        found = found.defined() ? found + seen.found : seen.found;
+      }
+    }
+    if (!found.defined()) {
+      detail::fail("update() without a step() or unscale_() since the last one; call scaler.step(optimizer) first");
+    }
+    detail::move_scale(scale_, finite_steps_, found, {options_.growth, options_.backoff, options_.growth_interval});
+    if (options_.smallest > 0 || std::isfinite(options_.largest)) {
+      scale_.clamp_(options_.smallest, options_.largest);
+    }
+    seen_.clear();
+    ++steps_;
+  }
+
+  /// Sets the scale for the next step.
+  void update(double scale) {
+    if (!(scale > 0) || !std::isfinite(scale)) {
+      detail::fail("update() got the scale ", scale, "; a positive number is needed");
+    }
+    first_scale_ = scale;
+    if (scale_.defined()) {
+      scale_.fill_(scale);
+    }
+    seen_.clear();
+  }
+
+  bool enabled() const { return options_.enabled; }
+  /// The scale; waits for its device.
+  double get_scale() const {
+    return !options_.enabled ? 1.0 : scale_.defined() ? static_cast<double>(scale_.item<float>()) : first_scale_;
+  }
+  /// Finite steps since the scale last moved; waits for their device.
+  std::int64_t finite_steps() const { return finite_steps_.defined() ? finite_steps_.item<int>() : first_finite_steps_; }
+
+  /// Writes the scale, the count of finite steps, and how they move. `torch::save(scaler, path)` calls it.
+  template <class Archive>
+  void save(Archive& archive) const {
+    archive.write("grad_scaler",
+                  at::tensor(at::ArrayRef<double>({get_scale(), static_cast<double>(finite_steps()), options_.growth,
+                                                   options_.backoff, static_cast<double>(options_.growth_interval)}),
+                             at::kDouble));
+  }
+  /// Takes over what save() wrote. `torch::load(scaler, path)` calls it.
+  /// @throws Error, and changes nothing, for numbers that no scaler can have left
+  template <class Archive>
+  void load(Archive& archive) {
+    at::Tensor saved;
+    archive.read("grad_scaler", saved);
+    if (!saved.defined() || saved.numel() != 5) {
+      detail::fail("the file holds no state of a gradient scaler");
+    }
+    const at::Tensor here = saved.to(at::kCPU, at::kDouble).contiguous();
+    const double* const numbers = here.data_ptr<double>();
+    if (!(numbers[0] > 0) || !std::isfinite(numbers[0]) || !(numbers[1] >= 0)) {
+      detail::fail("the saved scale ", numbers[0], " after ", numbers[1],
+                   " finite steps is none that a gradient scaler can have left");
+    }
+    expect_moves(numbers[2], numbers[3], static_cast<std::int64_t>(numbers[4]));
+    options_.growth = numbers[2];
+    options_.backoff = numbers[3];
+    options_.growth_interval = static_cast<std::int64_t>(numbers[4]);
+    first_scale_ = numbers[0];
+    first_finite_steps_ = static_cast<std::int64_t>(numbers[1]);
+    if (scale_.defined()) {
+      scale_.fill_(first_scale_);
+      finite_steps_.fill_(first_finite_steps_);
+    }
+    seen_.clear();
+  }
+
+ private:
+  enum class Stage { ready, unscaled, stepped };
+  struct Seen {
+    Stage stage = Stage::ready;
+    bool any = false;  ///< whether any parameter had a gradient
+    at::Tensor found;
+  };
+
+  static void expect_moves(double growth, double backoff, std::int64_t interval) {
+    if (!(growth > 1) || !std::isfinite(growth) || !(backoff > 0 && backoff < 1) || interval < 1) {
+      detail::fail("a gradient scaler grows by ", growth, " after ", interval, " steps and backs off by ", backoff,
+                   "; growth must be more than 1, the interval positive, backoff between 0 and 1");
+    }
+  }
+
+  GradScalerOptions options_;
+  double first_scale_ = options_.initial;  ///< until a loss tells the device
+  std::int64_t first_finite_steps_ = 0;
+  at::Tensor scale_;         ///< [1] float
+  at::Tensor finite_steps_;  ///< [1] int
+  std::int64_t steps_ = 0;
+  std::unordered_map<const void*, Seen> seen_;
+};
+
+/// Found by `torch::save(scaler, path)`.
+template <class Archive>
+auto operator<<(Archive& archive, const GradScaler& scaler) -> decltype(archive.write("", at::Tensor()), archive) {
+  scaler.save(archive);
+  return archive;
+}
+
+/// Found by `torch::load(scaler, path)`.
+template <class Archive>
+auto operator>>(Archive& archive, GradScaler& scaler) -> decltype(archive.read("", std::declval<at::Tensor&>()), archive) {
+  scaler.load(archive);
+  return archive;
+}
+
+}  // namespace v0_1
+}  // namespace fuller
