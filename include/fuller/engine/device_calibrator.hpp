@@ -86,6 +86,18 @@ class DeviceCalibrator {
     }
   }
 
+  /// The same by a Gram matrix that was formed elsewhere, [T, T] doubles on the device. One launch.
+  void weigh_by_gram(const DeviceKernels& kernels, const at::Tensor& gram, std::uint64_t present, const at::Tensor& losses = {},
+                     const at::Tensor& loss_scale = {}) {
+    const c10::NoGradGuard no_grad;
+    expect_doubles(losses, needs_.losses ? tasks_ : 0, "losses");
+    expect_doubles(loss_scale, 0, "a loss scale");
+    gram_.copy_(gram);
+    cuda::RuleCall call = make_call(losses, loss_scale);
+    call.present = present;
+    detail::expect_launched(kernels.table->submit(call, kernels.stream), "a rule");
+  }
+
   /// The same without task gradients, for a rule that compares none: bit i of `present` says that task i has a loss. One launch.
   void weigh_unmeasured(const DeviceKernels& kernels, std::uint64_t present, const at::Tensor& losses = {},
                         const at::Tensor& loss_scale = {}) {

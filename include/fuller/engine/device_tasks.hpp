@@ -3,6 +3,7 @@
 
 #include <fuller/core/stable_subset.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -11,9 +12,15 @@
 #include <vector>
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/where.h>
+#include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 
 #include <fuller/engine/plan.hpp>
 #include <fuller/engine/task_engine.hpp>
+#include <fuller/tensor/ranks.hpp>
+#include <fuller/tensor/reductions.hpp>
 
 namespace fuller {
 inline namespace v0_1 {
@@ -53,7 +60,60 @@ class DeviceTasks : public TaskEngine {
   /// The record's numbers in their layout, on the device.
   virtual at::Tensor numbers() const = 0;
 
-  /// The losses as [T] doubles; 0 where a task is absent.
+  /// The losses as [T] doubles, on several ranks the means over those that have them; 0 where a task is absent.
+  void gather(const StepEvidence& shown, const at::Tensor& slots) const {
+    gather(shown.losses, slots);
+    const Ranks& ranks = plan_->options.ranks;
+    if (!ranks.average) {
+      return;
+    }
+    const at::Tensor shares = at::zeros_like(slots);
+    for (std::size_t i = 0; i < shown.losses.size(); ++i) {
+      if (shown.losses[i].defined()) {
+        shares.narrow(0, static_cast<std::int64_t>(i), 1).fill_(shown.share);
+      }
+    }
+    std::vector<at::Tensor> both{at::cat({slots.mul(shares), shares})};
+    detail::average(ranks, both, {"the losses", steps_begun()});
+    const std::int64_t tasks = slots.numel();
+    const at::Tensor total = both.front().narrow(0, tasks, tasks);
+    slots.copy_(at::where(total.gt(0), both.front().narrow(0, 0, tasks).div(total), at::zeros_like(total)));
+  }
+
+  /// The Gram matrix of the task gradients, [T, T] doubles on the device; where each rank has other samples, that of all of them.
+  at::Tensor gram_of(const StepEvidence& shown) const {
+    check_gradients(shown.gradients);
+    const auto tasks = static_cast<std::int64_t>(plan_->tasks.size());
+    at::Tensor gram = at::zeros({tasks, tasks}, at::TensorOptions().device(device_).dtype(at::kDouble));
+    std::size_t length = 0;
+    for (const auto& list : shown.gradients) {
+      length = std::max(length, list.size());
+    }
+    for (std::size_t k = 0; k < length; ++k) {
+      const auto given = [&](std::size_t i) { return shown.gradients[i].empty() ? at::Tensor() : shown.gradients[i][k]; };
+      at::Tensor first;
+      for (std::size_t i = 0; i < shown.gradients.size(); ++i) {
+        first = first.defined() ? first : given(i);
+      }
+      if (!first.defined()) {
+        continue;
+      }
+      std::vector<at::Tensor> rows;
+      for (std::size_t i = 0; i < shown.gradients.size(); ++i) {
+        rows.push_back(given(i).defined() ? given(i) : at::zeros_like(first));
+      }
+      gram.add_(gram_by_aten(rows));
+    }
+    if (adds_grams(shown)) {
+      std::vector<at::Tensor> mean{gram};
+      detail::average(plan_->options.ranks, mean, {"the Gram matrix", steps_begun()});
+      gram = mean.front().div(plan_->options.ranks.count);  // see HostTasks
+    }
+    return gram;
+  }
+  bool adds_grams(const StepEvidence& shown) const { return plan_->options.ranks.average && shown.of_own_samples; }
+
+ private:
   static void gather(const std::vector<at::Tensor>& losses, const at::Tensor& slots) {
     for (std::size_t i = 0; i < losses.size(); ++i) {
       const at::Tensor slot = slots.narrow(0, static_cast<std::int64_t>(i), 1);
@@ -65,7 +125,6 @@ class DeviceTasks : public TaskEngine {
     }
   }
 
- private:
   std::shared_ptr<const Plan> plan_;
   at::Device device_;
   RecordLayout layout_;

@@ -23,8 +23,6 @@ class Engines {
   virtual std::shared_ptr<detail::TaskEngine> tasks(const std::shared_ptr<const detail::Plan>& plan) const = 0;
   /// @throws Error, in words, for a gate law that it cannot serve.
   virtual std::shared_ptr<detail::GateEngine> gates(const detail::GateLaw& law) const = 0;
-  /// Whether they take options.ranks, whose average is a function of the host's.
-  virtual bool averages_over_ranks() const { return false; }
 };
 
 }  // namespace v0_1

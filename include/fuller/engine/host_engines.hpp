@@ -18,7 +18,6 @@ class HostEngines final : public Engines {
     return std::make_shared<HostTasks>(plan);
   }
   std::shared_ptr<GateEngine> gates(const GateLaw& law) const override { return std::make_shared<HostGates>(law); }
-  bool averages_over_ranks() const override { return true; }
 };
 
 inline std::shared_ptr<const Engines> host_engines() { return std::make_shared<HostEngines>(); }

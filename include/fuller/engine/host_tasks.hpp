@@ -76,7 +76,7 @@ class HostTasks final : public TaskEngine {
       measure(shown, outcome.gram);
     }
     if (plan_->rule.needs().losses) {
-      read_losses(shown.losses, outcome.losses);
+      read_losses(shown, outcome.losses);
     }
     Memory& memory = record_.memory;
     Evidence<> evidence;
@@ -116,19 +116,20 @@ class HostTasks final : public TaskEngine {
     const Ranks& ranks = plan_->options.ranks;
     if (ranks.average && shown.of_own_samples) {
       // The loss is a mean over ranks, so each rank's cotangents are its share 1 / R: sum_r <dz_i, dz_j>_r / R^2.
-      average(ranks, gram);
+      average(ranks, gram, {"the Gram matrix", record_.memory.steps});
       std::for_each(gram.begin(), gram.end(), [&](double& product) { product /= ranks.count; });
     }
   }
 
-  void read_losses(const std::vector<at::Tensor>& given, std::vector<double>& losses) const {
+  void read_losses(const StepEvidence& shown, std::vector<double>& losses) const {
+    const std::vector<at::Tensor>& given = shown.losses;
     std::vector<bool> present;
     for (std::size_t i = 0; i < given.size(); ++i) {
       losses[i] = given[i].defined() ? given[i].item<double>() : 0.0;
       present.push_back(given[i].defined());
     }
     if (plan_->options.ranks.average) {
-      average_losses(plan_->options.ranks, present, losses);
+      average_losses(plan_->options.ranks, shown.share, present, losses, {"the losses", record_.memory.steps});
     }
   }
 

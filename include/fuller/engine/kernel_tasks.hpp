@@ -101,13 +101,15 @@ class KernelTasks final : public DeviceTasks {
     const DeviceKernels kernels = kernels_();
     scale_.copy_(shown.scale.reshape({1}));
     if (plan().rule.needs().losses) {
-      gather(shown.losses, losses_);
+      gather(shown, losses_);
     }
     std::uint64_t present = 0;
     for (std::size_t i = 0; i < outcome.present.size(); ++i) {
       present |= static_cast<std::uint64_t>(outcome.present[i] != 0 ? 1 : 0) << i;
     }
-    if (outcome.measured) {
+    if (outcome.measured && adds_grams(shown)) {
+      calibrator_.weigh_by_gram(kernels, gram_of(shown), present, losses_, scale_);
+    } else if (outcome.measured) {
       calibrator_.weigh(kernels, shown.gradients, losses_, scale_, present);
     } else {
       calibrator_.weigh_unmeasured(kernels, present, losses_, scale_);

@@ -7,7 +7,6 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/zeros.h>
-#include <ATen/ops/zeros_like.h>
 #include <c10/core/DeviceGuard.h>
 #include <c10/core/GradMode.h>
 
@@ -26,7 +25,6 @@
 #include <fuller/engine/failures.hpp>
 #include <fuller/engine/host_function.hpp>
 #include <fuller/engine/scaled_by_aten.hpp>
-#include <fuller/tensor/reductions.hpp>
 
 namespace fuller {
 inline namespace v0_1 {
@@ -179,10 +177,10 @@ class StreamTasks final : public DeviceTasks {
     const c10::DeviceGuard guard(*device());
     numbers(at_.record.scale, 1).copy_(shown.scale.reshape({1}));
     if (plan().rule.needs().losses) {
-      gather(shown.losses, numbers(at_.losses, tasks_));
+      gather(shown, numbers(at_.losses, tasks_));
     }
     if (outcome.measured) {
-      measure(shown.gradients);
+      numbers(at_.record.gram, tasks_ * tasks_).view({tasks_, tasks_}).copy_(gram_of(shown));
     }
     trip_.go({outcome.present, outcome.measured});
     outcome.device_heads = numbers(at_.of_heads, tasks_).clone();
@@ -202,31 +200,6 @@ class StreamTasks final : public DeviceTasks {
  private:
   at::Tensor numbers(std::int64_t from, std::int64_t count) const { return trip_.numbers().narrow(0, from, count); }
   at::Tensor weight(std::size_t task) const { return trip_.numbers()[at_.record.shared + static_cast<std::int64_t>(task)]; }
-
-  /// The Gram matrix of the task gradients, in double, on the device.
-  void measure(const std::vector<std::vector<at::Tensor>>& gradients) {
-    check_gradients(gradients);
-    const at::Tensor gram = numbers(at_.record.gram, tasks_ * tasks_).view({tasks_, tasks_}).zero_();
-    std::size_t length = 0;
-    for (const auto& list : gradients) {
-      length = std::max(length, list.size());
-    }
-    for (std::size_t k = 0; k < length; ++k) {
-      const auto given = [&](std::size_t i) { return gradients[i].empty() ? at::Tensor() : gradients[i][k]; };
-      at::Tensor first;
-      for (std::size_t i = 0; i < gradients.size(); ++i) {
-        first = first.defined() ? first : given(i);
-      }
-      if (!first.defined()) {
-        continue;
-      }
-      std::vector<at::Tensor> rows;
-      for (std::size_t i = 0; i < gradients.size(); ++i) {
-        rows.push_back(given(i).defined() ? given(i) : at::zeros_like(first));
-      }
-      gram.add_(gram_by_aten(rows));
-    }
-  }
 
   std::int64_t tasks_;
   StreamPlaces at_;
