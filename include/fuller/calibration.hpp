@@ -95,7 +95,9 @@ class Calibration {
   /// NonFinite::throw_error diagnostics() throws, once, for the first step since it was last called that would have ended with an
   /// exception; that step itself went as under NonFinite::skip, and tasks with a zero gradient as ever. A step of
   /// Surface::all_shared that waits throws itself. Null: back to the host.
-  /// @throws Error, and changes nothing, for what the device cannot do: options.ranks, and by kernels custom rules and gate laws.
+  /// On several ranks average() is called in the stream's order, with tensors on the device. Ranks that tell each other what they
+  /// are about to do wait for that, once at the fork or sum and once at a gate; not under options.ranks.alike.
+  /// @throws Error, and changes nothing, for what the device cannot do: by kernels, custom rules and gate laws.
   void use(const std::shared_ptr<const Engines>& engines);
 
   /// The shared representation, once for each task: the one line around a shared backbone. Feed output i to the head of task i.
@@ -228,6 +230,11 @@ class Calibration {
   ///         lists that are not those of the gates' branches, or parameters that an optimiser has moved since the gates did
   template <class Optimizer>
   void step(Optimizer& optimizer, const std::vector<Tensors>& branches);
+
+  /// The step of a rank that has no batch where others have one, in place of sum() and backward(): adds zeros to all they reduce,
+  /// counts among the ranks over which they average, and moves rule and gates as on every rank. Then average `.grad` as ever.
+  /// @throws Error where options.ranks.rank is not given, and on every rank where they are not in the same step
+  void idle_step();
 
   /// Ends an epoch, for rules that average losses over epochs or follow a schedule (DWA, WPCGrad).
   void end_epoch() { state_->engine->end_epoch(); }

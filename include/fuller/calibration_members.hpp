@@ -20,6 +20,7 @@
 #include <fuller/backward/branch_updates.hpp>
 #include <fuller/backward/describe_modalities.hpp>
 #include <fuller/backward/gate_context.hpp>
+#include <fuller/backward/idle_step.hpp>
 #include <fuller/backward/modalities.hpp>
 #include <fuller/backward/saved_state.hpp>
 #include <fuller/backward/shown.hpp>
@@ -77,15 +78,11 @@ void Calibration::modalities(Law law, std::vector<std::string> names, GateTarget
   detail::GateLaw any(std::move(law), static_cast<int>(names.size()));
   auto engine = engines_->gates(any);
   modalities_ = std::make_shared<detail::Modalities>(std::move(any), target, std::move(names), std::move(engine));
+  state_->modalities = modalities_;
 }
 
 inline void Calibration::use(const std::shared_ptr<const Engines>& engines) {
   const std::shared_ptr<const Engines> chosen = engines ? engines : detail::host_engines();
-  if (state_->options().ranks.average && !chosen->averages_over_ranks()) {
-    detail::fail(
-        "options.ranks averages on the host: a calibration of several ranks cannot run its steps on a device; leave out use(), "
-        "or options.ranks");
-  }
   std::shared_ptr<detail::TaskEngine> of_tasks = chosen->tasks(state_->plan);
   std::shared_ptr<detail::GateEngine> of_gates = modalities_ ? chosen->gates(modalities_->law) : nullptr;
   of_tasks->write(record());
@@ -174,6 +171,8 @@ void Calibration::step(Optimizer& optimizer, const std::vector<Tensors>& branche
     optimizer.step();
   }
 }
+
+inline void Calibration::idle_step() { detail::idle_step(*state_); }
 
 inline Diagnostics Calibration::diagnostics() const {
   const detail::Record known = record();

@@ -98,7 +98,11 @@ inline std::string describe(const Diagnostics& diagnostics) {
   }
   out << "shared (" << diagnostics.shared.size() << "): ";
   detail::write_list(out, diagnostics.shared, shown);
-  out << "cost: " << diagnostics.passes << " passes for task gradients, " << diagnostics.bytes_kept << " bytes kept\n";
+  out << "cost: " << diagnostics.passes << " passes for task gradients, " << diagnostics.bytes_kept << " bytes kept";
+  if (diagnostics.bytes_averaged > 0) {
+    out << ", " << diagnostics.bytes_averaged << " bytes averaged over the ranks";
+  }
+  out << '\n';
   if (!diagnostics.policy.empty()) {
     out << "policy: " << diagnostics.policy << '\n';
   }

@@ -56,6 +56,9 @@ inline void expect_sense(const CalibrationOptions& options, Surface surface) {
     fail("options.ranks.average is given, but options.ranks.count is 1; give the number of ranks that it averages over, or, for ",
          "a single one, no function");
   }
+  if (ranks.rank < -1 || ranks.rank >= ranks.count) {
+    fail("options.ranks.rank is ", ranks.rank, " of ", ranks.count, "; ranks count from 0, and -1 means that it is not known");
+  }
   if (options.last_shared_bias && surface != Surface::last_shared) {
     fail("options.last_shared_bias is set, but task gradients are compared at ",
          surface == Surface::representation ? "Surface::representation, which has no parameters"

@@ -56,6 +56,12 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
     if (NestedPass::on_this_thread() > 0) {
       fail("the task gradients of another calibration are formed through the gates; give rule and gates to one Calibration");
     }
+    return refusing_together(pass->context.of_all_levels(), [&] { return gate(*pass, std::move(cotangents)); });
+  }
+
+ private:
+  static torch::autograd::variable_list gate(GatedPass& gated_pass, torch::autograd::variable_list cotangents) {
+    GatedPass* const pass = &gated_pass;
     Modalities& modalities = *pass->modalities;
     pass->begin();
     const std::vector<PlainCotangents> plain = take_plain(*pass);
@@ -88,7 +94,6 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
     return cotangents;
   }
 
- private:
   /// The gates have one state, which moves once in a step.
   static void expect_one_call(const GatedPass& pass) {
     for (const auto& other : pass.modalities->open_passes.alive()) {

@@ -3,15 +3,19 @@
 
 #include <fuller/core/stable_subset.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
 #include <c10/core/GradMode.h>
 
+#include <fuller/backward/agreement.hpp>
 #include <fuller/backward/modalities.hpp>
+#include <fuller/backward/ranks_at_gates.hpp>
 #include <fuller/graph/libtorch.hpp>
 #include <fuller/tensor/ranks.hpp>
 
@@ -64,20 +68,42 @@ inline void receive_fusion_gradient(Modalities& modalities, const void* weight, 
 /// @return false, with no norms taken, where no rank has anything to gate.
 inline bool take_norms_of_all_ranks(GatedPass& pass, bool anything_here) {
   const at::NoGradGuard no_grad;
+  State& state = pass.context.of_all_levels();
   const Ranks& ranks = pass.context.ranks();
+  const std::vector<at::Tensor> weights = pass.reads.tensors();
+  const std::int64_t step = state.engine->steps_begun();
   std::vector<std::uint8_t>& present = pass.shown.present;
   present.push_back(anything_here ? 1 : 0);
-  agree_on_presence(ranks, present);
+  std::optional<Agreement> agreed;
+  if (ranks.alike) {
+    // all ranks are as this one
+  } else if (ranks.rank < 0) {
+    agree_on_presence(ranks, present, {"which branches are present", step});
+  } else {
+    Intent mine;
+    mine.doing = Doing::gate;
+    mine.step = step;
+    mine.present = present;
+    note_layout(weights, mine);
+    agreed.emplace(agree(state, std::move(mine)));
+    std::copy_n(agreed->present().begin(), present.size(), present.begin());
+  }
   const bool anything = present.back() != 0;
   present.pop_back();
   if (!anything) {
     return false;
   }
-  const std::vector<at::Tensor> weights = pass.reads.tensors();
-  std::vector<std::vector<at::Tensor>> lists{std::exchange(pass.gradients, std::vector<at::Tensor>(weights.size()))};
-  average_lists(ranks, weights, lists);
+  const FlatLists layout(weights, 1);
+  std::vector<at::Tensor> flat = layout.packed({std::exchange(pass.gradients, std::vector<at::Tensor>(weights.size()))});
+  state.shown.bytes_averaged += layout.bytes();
+  average(ranks, flat, {"the fusion weight's gradient", step});
   for (std::size_t k = 0; k < weights.size(); ++k) {
-    take_norms(pass, k, lists.front()[k]);
+    if (weights[k].defined()) {
+      take_norms(pass, k, layout.piece(flat, 0, k).view(weights[k].sizes()));
+    }
+  }
+  if (agreed && agreed->any_gives_zeros()) {
+    share_norms(state, *agreed, pass.norms, pass.shown);
   }
   return true;
 }

@@ -18,6 +18,8 @@ class GateContext {
   explicit GateContext(std::shared_ptr<State> state) : state_(std::move(state)) {}
 
   const Ranks& ranks() const { return state_->options().ranks; }
+  /// For ranks, which agree on more than their gates.
+  State& of_all_levels() const { return *state_; }
   /// How many nested passes run inside the running backward; a further one counts itself here.
   int& nested() const { return state_->nested; }
   /// Backwards so far that reached a sum().

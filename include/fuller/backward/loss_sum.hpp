@@ -18,6 +18,7 @@
 #include <fuller/backward/head_gradients.hpp>
 #include <fuller/backward/plain_heads.hpp>
 #include <fuller/backward/plain_step.hpp>
+#include <fuller/backward/ranks_in_step.hpp>
 #include <fuller/backward/task_fork.hpp>
 #include <fuller/graph/gradient_substitutes.hpp>
 #include <fuller/graph/libtorch.hpp>
@@ -68,13 +69,19 @@ struct LossSum : torch::autograd::Function<LossSum> {
     if (summed->summed != step.summed) {
       fail("sum() was called once more on losses of the same fork(); go backward from the last sum alone");
     }
+    return refusing_together(state, [&] { return begun(state, step, *summed, gradients[0]); });
+  }
+
+ private:
+  /// What the losses get.
+  static torch::autograd::variable_list begun(State& state, Step& step, const SummedStep& of_sum, const at::Tensor& scale) {
     ++state.backwards;
-    const at::Tensor& scale = gradients[0];
+    state.shown.bytes_averaged = 0;
     step.pass = Pass();
     step.pass.outcome = Outcome(state.tasks().size());
     const Route route = step.summed->route;
     if (route == Route::plain) {
-      return plain_losses(state, step, summed->loss_edges, scale);
+      return plain_losses(state, step, of_sum.loss_edges, scale);
     }
     step.pass.run = Running::now();
     step.pass.noted_scale = state.engine->noted(scale);
@@ -88,15 +95,14 @@ struct LossSum : torch::autograd::Function<LossSum> {
     }
     if (route == Route::sum) {
       const GatesOnTheWay gates(state);
-      choose(state, step, summed->loss_edges, scale, gates, to_losses);
+      choose(state, step, of_sum.loss_edges, scale, gates, to_losses);
     } else if (state.sets_heads_aside(route)) {
-      HeadGradients::finish_last(std::make_shared<HeadGradients>(summed->state, summed->step));
+      HeadGradients::finish_last(std::make_shared<HeadGradients>(of_sum.state, of_sum.step));
     }
     to_losses.emplace_back();  // nothing for the step
     return to_losses;
   }
 
- private:
   /// Gives each loss the scale in its own type. The engine would do so itself, into tensors that LossGuard could not tell from
   /// what others have sent, short of waiting for their values.
   static void cast_for_losses(Step& step, torch::autograd::variable_list& to_losses) {
@@ -183,9 +189,11 @@ struct LossSum : torch::autograd::Function<LossSum> {
     TaskTensors of_heads(state.tasks().size());
     Outcome& outcome = step.pass.outcome;
     outcome.measured = state.plan->measures_after(state.engine->steps_begun());
+    for (const std::size_t i : summed.given) {
+      outcome.present[i] = 1;
+    }
     for (std::size_t k = 0; k < summed.given.size(); ++k) {
       const std::size_t i = summed.given[k];
-      outcome.present[i] = 1;
       std::vector<Edge> targets;
       if (outcome.measured) {
         targets = summed.compared.edges;
@@ -204,14 +212,13 @@ struct LossSum : torch::autograd::Function<LossSum> {
       shown.gradients[i].assign(all.begin(), middle);
     }
     expect_no_checkpoint_at_sum(before);
-    const Ranks& ranks = state.options().ranks;
-    if (ranks.average) {
-      agree_on_presence(ranks, outcome.present);
-      if (outcome.measured) {
-        average_lists(ranks, summed.compared.parameters, shown.gradients);
-      }
+    const RanksInStep ranks(state, step, Doing::sum);
+    if (state.options().ranks.average && outcome.measured) {
+      average_gradients_of_tasks(state, FlatLists(summed.compared.parameters, shown.gradients.size()), outcome.present,
+                                 shown.gradients);
     }
     weigh(state, step, std::move(shown));
+    ranks.join_gates(state);
     // Which losses are left out of the pass to come is a question to the host: here a step on a device waits for its weights.
     state.engine->settle(outcome);
     return of_heads;

@@ -86,6 +86,18 @@ inline TaskTensors pull_back_tasks(State& state, Step& step, const TaskTensors& 
   return gradients;
 }
 
+/// Replaces the task gradients by those of the mean over the ranks; `present` tells whose are on any of them.
+inline void average_gradients_of_tasks(State& state, const FlatLists& layout, const std::vector<std::uint8_t>& present,
+                                       TaskTensors& gradients) {
+  state.shown.bytes_averaged += layout.bytes();
+  average_lists(state.options().ranks, layout, gradients, {"the task gradients", state.engine->steps_begun()});
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    if (present[i] == 0) {
+      gradients[i].clear();  // absent is not zero
+    }
+  }
+}
+
 /// Puts the task gradients that `cotangents` of the fork's outputs give at the surface into `shown`.
 inline void gather_at_fork(State& state, Step& step, const TaskTensors& cotangents, StepEvidence& shown) {
   const Compared& compared = step.summed->compared;
@@ -103,7 +115,8 @@ inline void gather_at_fork(State& state, Step& step, const TaskTensors& cotangen
   }
   shown.gradients = pull_back_tasks(state, step, cotangents, compared.edges);
   if (state.options().ranks.average) {
-    average_lists(state.options().ranks, compared.parameters, shown.gradients);
+    average_gradients_of_tasks(state, FlatLists(compared.parameters, shown.gradients.size()), step.pass.outcome.present,
+                               shown.gradients);
   }
 }
 
@@ -112,6 +125,13 @@ inline void gather_at_fork(State& state, Step& step, const TaskTensors& cotangen
 inline void weigh(State& state, Step& step, StepEvidence shown) {
   shown.losses = step.summed->losses;
   shown.scale = step.pass.noted_scale;
+  shown.share = step.pass.share;
+  if (state.options().ranks.average) {
+    const std::size_t tasks = state.tasks().size();
+    const std::size_t numbers = (step.pass.outcome.measured && shown.of_own_samples ? tasks * tasks : 0) +
+                                (state.plan->rule.needs().losses ? 2 * tasks : 0);
+    state.shown.bytes_averaged += static_cast<std::int64_t>(numbers * sizeof(double));
+  }
   state.engine->weigh(shown, step.pass.outcome);
   state.show(step);
 }

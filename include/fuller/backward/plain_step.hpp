@@ -3,14 +3,17 @@
 
 #include <fuller/core/stable_subset.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
 #include <c10/util/Exception.h>
 
+#include <fuller/backward/ranks_in_step.hpp>
 #include <fuller/backward/state.hpp>
 #include <fuller/engine/failures.hpp>
 #include <fuller/graph/gradient_substitutes.hpp>
@@ -40,12 +43,53 @@ inline double static_weight(const CalibrationOptions& options, std::size_t task)
   return of(options.before) * of(options.after);
 }
 
+/// What a rank has seen of a task's gradient: whether it, or the loss, is not finite, and its squared length.
+struct PlainEvidence {
+  std::vector<double> bad;
+  std::vector<double> squared;
+};
+
+/// What became of each task's evidence on all ranks together, absent where it was on none. Asked under the policies that look.
+/// @param here  empty for a rank that has no task
+inline std::vector<Condition> agree_on_conditions(const State& state, const Outcome& outcome, PlainEvidence here) {
+  const std::size_t tasks = state.tasks().size();
+  std::vector<Condition> conditions(tasks, Condition::absent);
+  if (!looks_for_them(state.options().non_finite)) {
+    return conditions;
+  }
+  here.bad.resize(tasks, 0.0);
+  here.squared.resize(tasks, 0.0);
+  if (state.options().ranks.average) {
+    std::vector<double> both = here.bad;
+    for (std::size_t i = 0; i < tasks; ++i) {
+      both.push_back(here.bad[i] > 0 ? 0.0 : here.squared[i]);
+    }
+    average(state.options().ranks, both, {"which tasks are finite", state.engine->steps_begun()});
+    std::copy_n(both.begin(), tasks, here.bad.begin());
+    std::copy_n(both.begin() + static_cast<std::ptrdiff_t>(tasks), tasks, here.squared.begin());
+  }
+  for (std::size_t i = 0; i < tasks; ++i) {
+    if (outcome.present[i] != 0) {
+      conditions[i] = here.bad[i] > 0 ? Condition::non_finite : here.squared[i] > 0 ? Condition::used : Condition::zero;
+    }
+  }
+  return conditions;
+}
+
+/// NonFinite::throw_error, the same on every rank.
+inline void expect_no_failure_anywhere(const State& state, const Outcome& outcome, const std::vector<Condition>& conditions) {
+  for (std::size_t i = 0; i < conditions.size() && throws(state.options().non_finite); ++i) {
+    if (outcome.present[i] != 0 && is_failure(conditions[i])) {
+      throw_failure(state.engine->steps_begun(), state.tasks()[i], conditions[i]);
+    }
+  }
+}
+
 /// Whether the gradients of what each task alone trains are zero or not finite; asked only under a policy that wants to know.
 inline void find_conditions(State& state, Step& step, const std::vector<Edge>& loss_edges, const at::Tensor& scale) {
   const std::uint64_t before = nodes_made();
-  std::vector<double> bad(state.tasks().size(), 0.0);
+  PlainEvidence here{std::vector<double>(state.tasks().size(), 0.0), std::vector<double>(state.tasks().size(), 0.0)};
   const Summed& summed = *step.summed;
-  std::vector<Condition>& conditions = step.pass.outcome.verdict.conditions;
   for (std::size_t k = 0; k < summed.given.size(); ++k) {
     const std::size_t task = summed.given[k];
     std::vector<Edge> targets;
@@ -57,8 +101,8 @@ inline void find_conditions(State& state, Step& step, const std::vector<Edge>& l
     std::vector<at::Tensor> gradients = pull_back({loss_edges[k]}, {scale}, targets, state.nested);
     step.pass.count(gradients);
     gram_matrix({std::move(gradients)}, &squared);
-    bad[task] = std::isfinite(squared) && std::isfinite(summed.losses[task].item<double>()) ? 0.0 : 1.0;
-    conditions[task] = squared > 0 ? Condition::used : Condition::zero;
+    here.bad[task] = std::isfinite(squared) && std::isfinite(summed.losses[task].item<double>()) ? 0.0 : 1.0;
+    here.squared[task] = squared;
   }
   if (nodes_made() != before) {
     fail(
@@ -66,13 +110,10 @@ inline void find_conditions(State& state, Step& step, const std::vector<Edge>& l
         "to ",
         ".grad once a task; zero the gradients, and use no checkpoint while nothing shared is trained, or NonFinite::propagate");
   }
-  if (state.options().ranks.average) {
-    average(state.options().ranks, bad);
-  }
+  const std::vector<Condition> conditions = agree_on_conditions(state, step.pass.outcome, std::move(here));
+  expect_no_failure_anywhere(state, step.pass.outcome, conditions);
   for (const std::size_t task : summed.given) {
-    if (bad[task] > 0) {
-      conditions[task] = Condition::non_finite;
-    }
+    step.pass.outcome.verdict.conditions[task] = conditions[task];
   }
 }
 
@@ -87,15 +128,15 @@ inline torch::autograd::variable_list plain_losses(State& state, Step& step, con
     plain.conditions[task] = Condition::used;
   }
   const NonFinite policy = state.options().non_finite;
+  for (const std::size_t task : summed.given) {
+    step.pass.outcome.present[task] = 1;
+  }
+  const RanksInStep ranks(state, step, Doing::plain);
   if (looks_for_them(policy)) {
     find_conditions(state, step, loss_edges, scale);
   }
   torch::autograd::variable_list to_losses;
   for (const std::size_t task : summed.given) {
-    const Condition condition = plain.conditions[task];
-    if (throws(policy) && is_failure(condition)) {
-      throw_failure(state.engine->steps_begun(), state.tasks()[task], condition);
-    }
     const bool skipped =
         leaves_out(policy, plain.conditions.data(), static_cast<int>(plain.conditions.size()), static_cast<int>(task));
     plain.shared[task] = skipped ? 0.0 : static_weight(state.options(), task);
@@ -107,6 +148,7 @@ inline torch::autograd::variable_list plain_losses(State& state, Step& step, con
   step.pass.outcome.weighed = true;
   state.show(step);
   state.shown.plain = step.pass.outcome;
+  ranks.join_gates(state);
   return to_losses;
 }
 

@@ -301,6 +301,22 @@ inline Route route_without_shared(const State& state, Compared& compared) {
   return Route::sum;
 }
 
+/// Has all ranks compare the same list: what was ever shared, also where a modality is absent in this step and part of it is not
+/// reached.
+inline void compare_all_ever_shared(State& state, Compared& compared) {
+  if (!state.options().ranks.average || compared.named) {
+    return;
+  }
+  for (const at::Tensor& parameter : compared.parameters) {
+    state.shared.insert(parameter);
+  }
+  compared.parameters = state.shared.trained();
+  compared.edges.clear();
+  for (const at::Tensor& parameter : compared.parameters) {
+    compared.edges.push_back(gradient_edge(parameter));
+  }
+}
+
 /// Decides where the weights of a sum of the losses in `summed` are chosen, and refuses in words what neither way can do exactly.
 inline void choose_route(State& state, const Step& step, Summed& summed, const std::vector<Edge>& loss_edges) {
   const Forked* forked = step.forked.get();
@@ -325,6 +341,7 @@ inline void choose_route(State& state, const Step& step, Summed& summed, const s
     summed.route = Route::fork;
     if (state.plan->surface == Surface::all_shared) {
       expect_all_tasks_once(state, summed, *seen);
+      compare_all_ever_shared(state, summed.compared);
     }
   } else {
     summed.inside.clear();

@@ -26,6 +26,7 @@ inline namespace v0_1 {
 namespace detail {
 
 struct GatedPass;
+struct Modalities;
 
 /// Parameters in the order in which they were found, without keeping them alive.
 class SharedLeaves {
@@ -85,6 +86,7 @@ struct Shown {
   Outcome plain;  ///< what was decided where the route is `plain`: the engine knows nothing of it
   std::int64_t passes = 0;
   std::int64_t bytes_kept = 0;
+  std::int64_t bytes_averaged = 0;
 };
 
 /// What the nodes of one calibration share. What save() writes is the engine's.
@@ -104,10 +106,12 @@ struct State {
   int nested = 0;               ///< depth of passes of our own inside a running backward
   OpenPasses<Step> open_steps;  ///< through a fork
   OpenPasses<GatedPass> open_gates;
-  SharedLeaves shared;          ///< parameters that were shared in a step of Surface::all_shared
-  SharedLeaves reached_by_all;  ///< every parameter reached in a step with all tasks, on several ranks
-  bool frozen_fork = false;     ///< nothing upstream of the tensors last given to fork() was trained
-  bool said_plain = false;      ///< that nothing shared is trained
+  std::shared_ptr<Modalities> modalities;  ///< the other level; null where there is none
+  std::int64_t meetings = 0;               ///< how often ranks have told each other what they are about to do
+  SharedLeaves shared;                     ///< parameters that were shared in a step of Surface::all_shared
+  SharedLeaves reached_by_all;             ///< every parameter reached in a step with all tasks, on several ranks
+  bool frozen_fork = false;                ///< nothing upstream of the tensors last given to fork() was trained
+  bool said_plain = false;                 ///< that nothing shared is trained
 
   Shown shown;
 

@@ -65,7 +65,8 @@ struct Pass {
   std::weak_ptr<const Running> run;  ///< until the fork has run
   at::Tensor scale;                  ///< the gradient that arrived at the loss sum, while the backward is between sum and fork
   std::vector<at::Tensor> casts;     ///< and casts of it, which losses of other types have got
-  at::Tensor noted_scale;            ///< what the engine made of it
+  at::Tensor noted_scale;            ///< what the engine made of it; on ranks that have agreed, that of their mean
+  double share = 1;                  ///< what this rank's losses count in those of all ranks
   std::uint64_t nodes_at_start = 0;  ///< nodes_made() when the backward reached the loss sum
   Outcome outcome;
   std::int64_t passes = 0;      ///< for task gradients

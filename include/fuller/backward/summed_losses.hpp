@@ -12,6 +12,7 @@
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
+#include <fuller/backward/agreement.hpp>
 #include <fuller/backward/loss_guard.hpp>
 #include <fuller/backward/loss_sum.hpp>
 #include <fuller/backward/plain_step.hpp>
@@ -22,6 +23,11 @@
 namespace fuller {
 inline namespace v0_1 {
 namespace detail {
+
+/// Finds out what the losses depend on, and refuses what cannot be exact.
+inline void explore(State& state, Step& step, Summed& of_sum, const std::vector<Edge>& edges) {
+  refusing_together(state, [&] { choose_route(state, step, of_sum, edges); });
+}
 
 /// The sum of T losses, in the order of the tasks, from a node at which their backward is calibrated.
 inline at::Tensor summed_losses(const std::shared_ptr<State>& state, const std::vector<at::Tensor>& losses) {
@@ -64,7 +70,7 @@ inline at::Tensor summed_losses(const std::shared_ptr<State>& state, const std::
     of_sum->losses[of_sum->given[k]] = state->plan->rule.needs().losses ? given[k].detach().clone() : given[k].detach();
     edges[k] = gradient_edge(given[k]);
   }
-  choose_route(*state, *step, *of_sum, edges);
+  explore(*state, *step, *of_sum, edges);
   if (of_sum->route == Route::fork) {
     for (std::size_t k = 0; k < edges.size(); ++k) {
       edges[k].function->add_pre_hook(std::make_unique<LossGuard>(step, edges[k].input_nr, state->tasks()[of_sum->given[k]]));

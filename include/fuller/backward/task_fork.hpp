@@ -14,9 +14,9 @@
 
 #include <fuller/backward/capsule.hpp>
 #include <fuller/backward/measure_tasks.hpp>
+#include <fuller/backward/ranks_in_step.hpp>
 #include <fuller/backward/state.hpp>
 #include <fuller/graph/running.hpp>
-#include <fuller/tensor/ranks.hpp>
 #include <fuller/tensor/reductions.hpp>
 
 namespace fuller {
@@ -54,7 +54,7 @@ struct TaskFork : torch::autograd::Function<TaskFork> {
     const std::size_t levels = step.forked->roots.size();
     const bool is_plain = step.summed != nullptr && step.summed->route == Route::sum;  // weighed already, at the losses
     if (!is_plain) {
-      choose(state, step, cotangents);
+      refusing_together(state, [&] { choose(state, step, cotangents); });
     }
     const std::vector<double> ones(tasks, 1.0);
     torch::autograd::variable_list combined(levels + 1);  // and nothing for the step
@@ -83,10 +83,8 @@ struct TaskFork : torch::autograd::Function<TaskFork> {
     for (const std::size_t task : step.summed->given) {
       outcome.present[task] = 1;
     }
-    if (state.options().ranks.average) {
-      agree_on_presence(state.options().ranks, outcome.present);
-    }
     outcome.measured = state.plan->measures_after(state.engine->steps_begun());
+    const RanksInStep ranks(state, step, Doing::fork);
     StepEvidence shown;
     if (outcome.measured) {
       const std::size_t levels = step.forked->roots.size();
@@ -98,6 +96,7 @@ struct TaskFork : torch::autograd::Function<TaskFork> {
       gather_at_fork(state, step, by_task, shown);
     }
     weigh(state, step, std::move(shown));
+    ranks.join_gates(state);
   }
 
   /// A reentrant checkpoint in a head hides parameters from the graph: unless they were named, they would keep the gradient of

@@ -4,86 +4,214 @@
 #include <fuller/core/stable_subset.hpp>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/zeros_like.h>
+#include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
+
+#include <fuller/core/error.hpp>
 
 namespace fuller {
 inline namespace v0_1 {
 
 /// What lets the ranks of a data-parallel trainer find the weights of the one big batch, the same on all of them.
 ///
+///     options.ranks = fuller::ranks_of(group);  // fuller/distributed/ranks.hpp; or written by hand
+///
 /// Task gradients (not their Gram matrix), losses and fusion gradients are averaged over the ranks before a rule sees them; at
 /// Surface::representation, where ranks hold different samples, the Gram matrices add up. The trainer averages `.grad` as ever.
-/// Every rank must take every step with a task at least, since every rank has to take part in every average; at
-/// Surface::all_shared the first step with all of them, which tells the parameters to compare (unless those are named).
+/// Every rank takes part in every step. One that has no batch calls Calibration::idle_step(), where `rank` is known; where it is
+/// not, each rank must have a task, and with gates a branch, in each step. At Surface::all_shared the first step needs all tasks
+/// on every rank, which tells the parameters to compare (unless those are named).
 struct Ranks {
   /// Replaces each tensor by its mean over all ranks, in place; called inside backward, by every rank in the same order with
   /// the same shapes (a group of its own keeps it apart from the trainer's reductions). Not given: one rank.
   std::function<void(std::vector<at::Tensor>& tensors)> average{};
   /// How many ranks there are: more than one with average(), else 1.
   int count = 1;
+  /// Which of them this is, from 0 on. Where it is known, ranks tell each other before they reduce anything what they are about
+  /// to do: a rank may idle, and what cannot be reduced together is refused on all of them, in words. -1: not known.
+  int rank = -1;
+  /// Promises that every rank has the same tasks and modalities in every step, and none idles. Then ranks tell each other nothing, and
+  /// a step on a device waits for nothing: the trainer answers for it that no rank is left waiting.
+  bool alike = false;
+  /// Asked after average() has thrown: which ranks have not come, in words; empty where that cannot be told.
+  std::function<std::string()> missing{};
 };
 
 namespace detail {
 
+/// Which reduction it is, for a message: "the average of the task gradients", in this step.
+struct Reduction {
+  const char* of;
+  std::int64_t step;
+};
+
+/// average() with the words that a hang, or a rank that died, leaves one without.
+inline void average(const Ranks& ranks, std::vector<at::Tensor>& tensors, const Reduction& which) {
+  const at::NoGradGuard no_grad;
+  try {
+    ranks.average(tensors);
+  } catch (const std::exception& error) {
+    const std::string lost = ranks.missing ? ranks.missing() : "";
+    const std::string who =
+        ranks.rank < 0 ? "" : "rank " + std::to_string(ranks.rank) + " of " + std::to_string(ranks.count) + ": ";
+    fail(who, "in step ", which.step, " the average of ", which.of, " over the ranks failed", lost.empty() ? "" : ", for ", lost,
+         ": ", error.what());
+  }
+}
+
 /// Replaces `numbers` by their mean over all ranks.
-inline void average(const Ranks& ranks, std::vector<double>& numbers) {
+inline void average(const Ranks& ranks, std::vector<double>& numbers, const Reduction& which) {
   const at::NoGradGuard no_grad;
   std::vector<at::Tensor> tensors{at::empty({static_cast<std::int64_t>(numbers.size())}, at::kDouble)};
   double* values = tensors.front().data_ptr<double>();
   std::copy(numbers.begin(), numbers.end(), values);
-  ranks.average(tensors);
+  average(ranks, tensors, which);
   std::copy(values, values + numbers.size(), numbers.begin());
 }
 
 /// Makes present what is present on any rank.
-inline void agree_on_presence(const Ranks& ranks, std::vector<std::uint8_t>& present) {
+inline void agree_on_presence(const Ranks& ranks, std::vector<std::uint8_t>& present, const Reduction& which) {
   std::vector<double> share(present.begin(), present.end());
-  average(ranks, share);
+  average(ranks, share, which);
   for (std::size_t i = 0; i < present.size(); ++i) {
     present[i] = share[i] > 0 ? 1 : 0;
   }
 }
 
-/// Replaces each list by its mean over all ranks; an undefined tensor counts as zeros of the shape that `like` has in its place.
-///
-/// Works on copies: a gradient may share its memory with others.
-inline void average_lists(const Ranks& ranks, const std::vector<at::Tensor>& like, std::vector<std::vector<at::Tensor>>& lists) {
-  const at::NoGradGuard no_grad;
-  std::vector<at::Tensor> all;
-  for (auto& list : lists) {
-    list.resize(like.size());
-    for (std::size_t k = 0; k < like.size(); ++k) {
-      all.push_back(list[k].defined() ? list[k].detach().clone() : at::zeros_like(like[k]).detach());
+/// The type in which tensors of `type` travel: halves as floats, since sums over ranks would round them once more each.
+inline at::ScalarType travelling(at::ScalarType type) { return type == at::kHalf || type == at::kBFloat16 ? at::kFloat : type; }
+
+/// How lists of tensors lie in flat buffers, one for each type and device: all elements of one list that go into a buffer lie
+/// next to each other there.
+class FlatLists {
+ public:
+  /// @param like  what one list is like: undefined tensors have no place
+  FlatLists(const std::vector<at::Tensor>& like, std::size_t lists) : lists_(lists) {
+    for (const at::Tensor& tensor : like) {
+      Place place;
+      if (tensor.defined()) {
+        const at::ScalarType type = travelling(tensor.scalar_type());
+        const auto same = [&](const Buffer& buffer) { return buffer.type == type && buffer.device == tensor.device(); };
+        auto buffer = std::find_if(buffers_.begin(), buffers_.end(), same);
+        if (buffer == buffers_.end()) {
+          buffers_.push_back({type, tensor.device(), 0});
+          buffer = buffers_.end() - 1;
+        }
+        place = {static_cast<std::size_t>(buffer - buffers_.begin()), buffer->length, tensor.numel()};
+        buffer->length += tensor.numel();
+      }
+      places_.push_back(place);
     }
   }
-  ranks.average(all);
-  auto next = all.begin();
-  for (auto& list : lists) {
-    for (at::Tensor& tensor : list) {
-      tensor = *next++;
+  /// The same without tensors at hand: one buffer of each length that is not 0.
+  FlatLists(std::int64_t floats, std::int64_t doubles, at::Device device, std::size_t lists) : lists_(lists) {
+    for (const auto& [type, length] : {std::pair(at::kFloat, floats), std::pair(at::kDouble, doubles)}) {
+      if (length > 0) {
+        buffers_.push_back({type, device, length});
+      }
     }
+  }
+
+  /// Elements of one list that travel as `type`.
+  std::int64_t length(at::ScalarType type) const {
+    std::int64_t sum = 0;
+    for (const Buffer& buffer : buffers_) {
+      sum += buffer.type == type ? buffer.length : 0;
+    }
+    return sum;
+  }
+  std::size_t buffers() const { return buffers_.size(); }
+  std::int64_t bytes() const {
+    std::int64_t sum = 0;
+    for (const Buffer& buffer : buffers_) {
+      sum += buffer.length * static_cast<std::int64_t>(lists_) * static_cast<std::int64_t>(c10::elementSize(buffer.type));
+    }
+    return sum;
+  }
+
+  /// Buffers that hold the lists, zeros in the place of an undefined tensor.
+  std::vector<at::Tensor> packed(const std::vector<std::vector<at::Tensor>>& lists) const {
+    const at::NoGradGuard no_grad;
+    std::vector<at::Tensor> flat;
+    for (const Buffer& buffer : buffers_) {
+      const auto total = buffer.length * static_cast<std::int64_t>(lists_);
+      flat.push_back(at::zeros({total}, at::TensorOptions().dtype(buffer.type).device(buffer.device)));
+    }
+    for (std::size_t i = 0; i < lists.size(); ++i) {
+      for (std::size_t k = 0; k < lists[i].size(); ++k) {
+        const at::Tensor& tensor = lists[i][k];
+        if (tensor.defined() && places_[k].length > 0) {
+          const at::Tensor dense = tensor.layout() == at::kStrided ? tensor : tensor.to_dense();
+          piece(flat, i, k).view(dense.sizes()).copy_(dense.detach());
+        }
+      }
+    }
+    return flat;
+  }
+  /// Tensor k of list i, flat.
+  at::Tensor piece(const std::vector<at::Tensor>& flat, std::size_t i, std::size_t k) const {
+    const Place& place = places_[k];
+    const std::int64_t list = buffers_[place.buffer].length * static_cast<std::int64_t>(i);
+    return flat[place.buffer].narrow(0, list + place.from, place.length);
+  }
+  /// All of list i, flat: a tensor for each buffer.
+  std::vector<at::Tensor> list(const std::vector<at::Tensor>& flat, std::size_t i) const {
+    std::vector<at::Tensor> whole;
+    for (std::size_t b = 0; b < buffers_.size(); ++b) {
+      whole.push_back(flat[b].narrow(0, buffers_[b].length * static_cast<std::int64_t>(i), buffers_[b].length));
+    }
+    return whole;
+  }
+
+ private:
+  struct Buffer {
+    at::ScalarType type;
+    at::Device device;
+    std::int64_t length;  ///< of one list
+  };
+  struct Place {
+    std::size_t buffer = 0;
+    std::int64_t from = 0;
+    std::int64_t length = 0;
+  };
+
+  std::size_t lists_;
+  std::vector<Buffer> buffers_;
+  std::vector<Place> places_;
+};
+
+/// Replaces each list by its mean over all ranks, flat: what is compared are sums over all elements. An undefined tensor counts
+/// as zeros of the shape that `like` has in its place. Works on copies: a gradient may share its memory with others.
+inline void average_lists(const Ranks& ranks, const FlatLists& layout, std::vector<std::vector<at::Tensor>>& lists,
+                          const Reduction& which) {
+  std::vector<at::Tensor> flat = layout.packed(lists);
+  average(ranks, flat, which);
+  for (std::size_t i = 0; i < lists.size(); ++i) {
+    lists[i] = layout.list(flat, i);
   }
 }
 
-/// The mean loss of each task over the ranks that have it.
-inline void average_losses(const Ranks& ranks, const std::vector<bool>& given, std::vector<double>& losses) {
-  std::vector<double> sums_and_counts(losses);
+/// The mean loss of each task over the ranks that have it, each counted with its `share`.
+inline void average_losses(const Ranks& ranks, double share, const std::vector<bool>& given, std::vector<double>& losses,
+                           const Reduction& which) {
+  std::vector<double> sums_and_shares(losses);
   for (std::size_t i = 0; i < losses.size(); ++i) {
-    sums_and_counts[i] = given[i] ? losses[i] : 0.0;
-    sums_and_counts.push_back(given[i] ? 1.0 : 0.0);
+    sums_and_shares[i] = given[i] ? share * losses[i] : 0.0;
+    sums_and_shares.push_back(given[i] ? share : 0.0);
   }
-  average(ranks, sums_and_counts);
+  average(ranks, sums_and_shares, which);
   for (std::size_t i = 0; i < losses.size(); ++i) {
-    const double count = sums_and_counts[losses.size() + i];
-    losses[i] = count > 0 ? sums_and_counts[i] / count : 0.0;
+    const double total = sums_and_shares[losses.size() + i];
+    losses[i] = total > 0 ? sums_and_shares[i] / total : 0.0;
   }
 }
 
