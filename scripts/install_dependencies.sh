@@ -8,7 +8,7 @@
 #     browser    chromium, in which the page of an experiment is looked at, for .ci/run
 set -euo pipefail
 
-packages=(g++ cmake ninja-build ccache libtorch-dev libopenblas0-pthread libeigen3-dev catch2 libbenchmark-dev
+packages=(g++ cmake ninja-build ccache libtorch-dev libgloo-dev libopenblas0-pthread libeigen3-dev catch2 libbenchmark-dev
           zlib1g-dev libpng-dev libjpeg-dev nlohmann-json3-dev libcli11-dev libtomlplusplus-dev)
 for group in "$@"; do
   case $group in

@@ -4,6 +4,7 @@
 # calibrators and gates (the mathematics), cpu and cuda (reductions on raw memory), tensor (reductions
 # on at::Tensor), contracts (the options and diagnostics that a user reads), graph (LibTorch's autograd, of no calibration;
 # its headers libtorch*.hpp alone know the insides of LibTorch),
+# distributed (ranks by LibTorch's c10d, which its headers do not include), amp (gradient scaling),
 # engine (where a step's arithmetic runs), backward (the nodes), and top (the class). Refuses LibTorch below tensor,
 # all of LibTorch anywhere, a header without guard or licence, and a header that fuller.hpp does not lead to.
 cmake_minimum_required(VERSION 3.22)
@@ -21,12 +22,14 @@ set(engine core calibrators gates cuda contracts tensor engine)
 set(backward core calibrators gates contracts tensor engine graph backward)
 set(top core calibrators gates contracts tensor engine graph backward top)
 set(measure core measure)
+set(distributed core tensor distributed)
+set(amp core tensor amp)
 # Headers beside the rooms that the rooms may know.
 set(contracts_headers fuller/options.hpp fuller/diagnostics.hpp)
 # Headers in no room that know no LibTorch.
 set(plain_headers fuller/version.hpp fuller/eigen.hpp fuller/measure/clock.hpp fuller/measure/paired_ratio.hpp)
 # What runs steps on a device is entered by name, as cuda and measure are.
-set(by_name "^fuller/(cuda/|measure/|eigen.hpp$|engine/(device_calibrator|device_gate|device_tasks|host_function|host_rules|kernel_gates|kernel_tasks|kernels|nvrtc|scaled_by_aten|steps|stream_gates|stream_tasks)\\.hpp$)")
+set(by_name "^fuller/(amp/|cuda/|distributed/|measure/|eigen.hpp$|engine/(device_calibrator|device_gate|device_tasks|host_function|host_rules|kernel_gates|kernel_tasks|kernels|nvrtc|scaled_by_aten|steps|stream_gates|stream_tasks)\\.hpp$)")
 
 set(version v0_1)
 if(EXISTS "${INCLUDE}/fuller/version.hpp")

@@ -481,12 +481,34 @@ TEST_CASE("What a device cannot do is refused when it is asked for, and nothing 
   Calibration ruled(fuller::EigenRule{own}, task_names(2));
   const std::string said = thrown_by([&] { ruled.use(steps_by(way)); });
   CHECK((way == Way::kernels ? contains(said, "do not know the rule") : said.empty()));
+}
+
+TEST_CASE("On several ranks a device's steps are the host's, and wait for nothing where ranks are alike", "[cuda][ranks]") {
+  const Way way = GENERATE(Way::kernels, Way::host_rule);
+  // The other rank's gradients are zeros, and it has no losses: every mean is half of what is here.
   CalibrationOptions options;
   options.ranks.count = 2;
-  options.ranks.average = [](std::vector<at::Tensor>&) {};
-  Calibration ranked(fuller::IMTL_G(), task_names(2), options);
-  CHECK(contains(thrown_by([&] { ranked.use(steps_by(way)); }), "ranks"));
+  options.ranks.alike = true;
+  options.ranks.average = [](std::vector<at::Tensor>& tensors) {
+    for (at::Tensor& tensor : tensors) {
+      tensor.mul_(0.5);
+    }
+  };
+  for (const Surface surface : {Surface::last_shared, Surface::representation, Surface::all_shared}) {
+    options.surface = surface;
+    for_every_rule(3, [&](const auto& rule) {
+      INFO(std::decay_t<decltype(rule)>::name << " at " << static_cast<int>(surface));
+      check(way, rule, conv, 3, options);
+    });
+  }
+  options.surface = Surface::representation;
+  Calibration two(fuller::IMTL_G(), task_names(2), options);
+  Calibration one(fuller::IMTL_G(), task_names(2), {Surface::representation});
+  two.use(steps_by(way));
   Network net = conv_network(2);
-  CHECK(all_finite(calibrated_gradients(ranked, net, net.input(1))));
-  CHECK(ranked.steps() == 1);
+  Network same = conv_network(2);
+  calibrated_gradients(two, net, net.input(1));
+  calibrated_gradients(one, same, same.input(1));
+  CHECK(two.diagnostics().norms[0] == Approx(one.diagnostics().norms[0] / 2).epsilon(1e-12));
+  CHECK(contains(thrown_by([&] { two.idle_step(); }), "options.ranks"));
 }
