@@ -39,8 +39,8 @@ struct Ranks {
   /// Which of them this is, from 0 on. Where it is known, ranks tell each other before they reduce anything what they are about
   /// to do: a rank may idle, and what cannot be reduced together is refused on all of them, in words. -1: not known.
   int rank = -1;
-  /// Promises that every rank has the same tasks and modalities in every step, and none idles. Then ranks tell each other nothing, and
-  /// a step on a device waits for nothing: the trainer answers for it that no rank is left waiting.
+  /// Promises that every rank has the same tasks and modalities in every step, and none idles. Then ranks tell each other
+  /// nothing, and a step on a device waits for nothing: the trainer answers for it that no rank is left waiting.
   bool alike = false;
   /// Asked after average() has thrown: which ranks have not come, in words; empty where that cannot be told.
   std::function<std::string()> missing{};
