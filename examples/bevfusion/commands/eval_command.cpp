@@ -21,50 +21,44 @@ namespace {
 
 struct EvalArguments {
   RunChoice choice;
-  bool missing = false;
+  std::string missing;  ///< nothing, "sensors" or "table"
   std::string missing_as = "maps";
   std::string out;
 };
 
 void evaluate_run(const EvalArguments& arguments) {
-  if (arguments.missing_as != "maps" && !arguments.missing) {
+  const bool missing = !arguments.missing.empty();
+  if (arguments.missing_as != "maps" && !missing) {
     throw std::invalid_argument("--missing-as says how a sensor is missing, and needs --missing");
   }
   FinishedRun run = open_run(arguments.choice);
-  std::vector<std::vector<std::string>> left_out = {{}};
-  if (arguments.missing) {
-    const std::vector<std::string>& sensors = run.network->towers().front()->modalities();
-    if (sensors.size() < 2) {
-      throw std::invalid_argument("--missing needs a network of two sensors; this one has " + sensors.front() + " alone");
-    }
-    for (auto sensor = sensors.rbegin(); sensor != sensors.rend(); ++sensor) {
-      left_out.push_back({*sensor});
-    }
-  }
+  const Missing as = arguments.missing_as == "inputs" ? Missing::inputs : Missing::maps;
+  const std::vector<SensorFailure> failures =
+      missing ? sensor_failures(run.config, arguments.missing == "table", as) : std::vector<SensorFailure>(1);
   std::vector<std::pair<std::string, EvaluationFigures>> named;
   nlohmann::ordered_json json;
   {
-    example::Progress progress(static_cast<double>(run.samples.size() * left_out.size()));
-    for (const std::vector<std::string>& without : left_out) {
+    example::Progress progress(static_cast<double>(run.samples.size() * failures.size()));
+    for (const SensorFailure& failure : failures) {
       EvaluationOptions options;
-      options.without = without;
-      options.missing = arguments.missing_as == "inputs" ? Missing::inputs : Missing::maps;
+      options.failure = failure;
       options.progress = [&](std::size_t samples) { progress.advance(static_cast<double>(samples)); };
-      named.emplace_back(without.empty() ? "all" : "no " + without.front(),
-                         evaluate(run.network, run.tables, run.samples, run.config, options));
-      const auto figures = figures_json(named.back().second, without);
-      if (without.empty()) {
-        json = figures;
-        json["split"] = run.split;
-        json["checkpoint"] = run.checkpoint.string();
-      } else {
+      named.emplace_back(called(failure, run.config), evaluate(run.network, run.tables, run.samples, run.config, options));
+      auto figures = figures_json(named.back().second, {});
+      figures.update(json_of(failure, run.config));
+      if (failure.any()) {
         json["missing"].push_back(figures);
-        json["missing"].back()["as"] = arguments.missing_as;
+        continue;
       }
+      json = figures;
+      json.erase("called");
+      json["split"] = run.split;
+      json["checkpoint"] = run.checkpoint.string();
+      json["weights"] = run.averaged ? "averaged" : "last";
     }
   }
   std::printf("%s, split %s: %s", run.checkpoint.c_str(), run.split.c_str(), figures_text(named.front().second).c_str());
-  if (arguments.missing) {
+  if (missing) {
     std::printf("\nWithout a sensor (%s)\n\n%s",
                 arguments.missing_as == "inputs" ? "black pictures, empty clouds" : "its map replaced by zeros",
                 headline_table(named).c_str());
@@ -86,8 +80,11 @@ void add_eval_command(CLI::App& app) {
       "them.");
   const auto arguments = std::make_shared<EvalArguments>();
   arguments->choice.add_to(*command);
-  command->add_flag("--missing", arguments->missing,
-                    "Also evaluate with a sensor missing: once without cameras, once without LiDAR");
+  command
+      ->add_flag("--missing{sensors}", arguments->missing,
+                 "Also evaluate with a sensor missing: once without cameras, once without LiDAR. --missing=table: also without\n"
+                 "each single camera, and with 16 and with 4 of the LiDAR's 32 beams")
+      ->check(CLI::IsMember({"sensors", "table"}));
   command
       ->add_option("--missing-as", arguments->missing_as,
                    "How it is missing: maps, zeros in place of its branch's map; inputs, black pictures or empty clouds")

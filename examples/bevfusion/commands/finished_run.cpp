@@ -17,6 +17,11 @@ void RunChoice::add_to(CLI::App& command) {
   command.add_option("--run", run, "The run's folder, with config.toml and checkpoint.pt")->required()->type_name("DIR");
   command.add_option("--checkpoint", checkpoint, "Another checkpoint than the run folder's checkpoint.pt")->type_name("FILE");
   command
+      .add_option("--weights", weights,
+                  "Weights to use: averaged, where the run has an average (training.average), or last, those of its last step")
+      ->check(CLI::IsMember({"averaged", "last"}))
+      ->capture_default_str();
+  command
       .add_option(
           "--split", split,
           "Split of the data set to use: train, val, test, mini_train or mini_val; the run's validation split unless given")
@@ -65,7 +70,7 @@ FinishedRun open_run(const RunChoice& choice) {
   }
   run.network = Network(run.config.model);
   run.network->to(device);
-  load_network(run.checkpoint, run.network);
+  run.averaged = load_network(run.checkpoint, run.network, choice.weights == "last" ? Weights::last_step : Weights::evaluated);
   return run;
 }
 

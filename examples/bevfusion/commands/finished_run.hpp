@@ -21,6 +21,7 @@ struct RunChoice {
   std::string data;        ///< what the run has, where empty
   std::string version;
   std::string device;
+  std::string weights = "averaged";  ///< where the run has an average; or last
   int threads = 0;
   int batch = 0;
 
@@ -35,6 +36,7 @@ struct FinishedRun {
   Tables tables;
   std::vector<RowIndex> samples;
   Network network{nullptr};
+  bool averaged = false;  ///< its weights are an average
 };
 
 /// @throws std::exception that says what is missing: config, checkpoint, data set, or any scene of the split

@@ -81,7 +81,7 @@ void predict_run(const PredictArguments& arguments) {
   Gallery gallery(gallery_options(arguments, run), run.tables, run.config);
   {
     example::Progress progress(static_cast<double>(run.samples.size()));
-    predict(run.network, run.tables, run.samples, run.config, {}, [&](const SamplePrediction& prediction) {
+    predict(run.network, run.tables, run.samples, run.config, [&](const SamplePrediction& prediction) {
       if (detects) {
         const KeyFrame frame = key_frame_of(run.tables, prediction.sample);
         submission.results.emplace_back(

@@ -126,7 +126,7 @@ std::optional<fuller::Calibration> make_calibration(const RunConfig& config, con
   fuller::CalibrationOptions options;
   options.surface = chosen_surface(chosen.surface);
   options.apply_to = chosen_reach(chosen.apply_to);
-  options.before = fuller::TaskVector(task_weights(config));
+  (config.losses.static_weights == "after" ? options.after : options.before) = fuller::TaskVector(task_weights(config));
   options.measure_every = chosen.rule == "none" ? 0 : static_cast<int>(chosen.measure_every);
   std::optional<fuller::Calibration> calibration = with_rule(config, [&](const auto& rule) {
     return std::optional<fuller::Calibration>(fuller::Calibration(rule, task_names(config), options));

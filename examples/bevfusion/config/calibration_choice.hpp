@@ -26,8 +26,8 @@ bool losses_share_heads(const RunConfig& config);
 fuller::Surface surface_of(const CalibrationConfig& calibration);
 
 /// The calibration that a run asks for, with the static weights before the rule, so that L_i becomes s_i L_i as in FULLER's 1:1,
-/// 1:5 and 1:10: the losses go to it unweighted. Nothing where neither rule nor gate is asked for: the trainer then weighs and
-/// adds the losses itself.
+/// 1:5 and 1:10, or after it (losses.weights): the losses go to it unweighted. Nothing where neither rule nor gate is asked for:
+/// the trainer then weighs and adds the losses itself.
 /// @param modalities  names of the network's branches; gates need two or more
 /// @throws std::invalid_argument for an unknown name, fuller::Error for options that the library refuses
 std::optional<fuller::Calibration> make_calibration(const RunConfig& config, const std::vector<std::string>& modalities);

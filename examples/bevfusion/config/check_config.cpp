@@ -195,6 +195,17 @@ void check_training(const RunConfig& config) {
     require(loading.paste.without < training.epochs, "loading.paste.without is ", loading.paste.without, " of ", training.epochs,
             " epochs, so nothing would be pasted; set it lower, or loading.paste.on to false");
   }
+  require(!config.data.one_task_batches || config.data.labels != "full",
+          "data.one_task_batches is on, and with data.labels full every sample has the labels of all tasks; set it to false");
+  require(
+      training.rows_every == 0 || (!config.model.separate_towers && task_names(config).size() > 1),
+      "training.rows_every asks for the gradients of several tasks at a layer that they share, and there is none; set it to 0");
+  require(training.average != "last" || training.average_epochs <= training.epochs, "training.average_epochs is ",
+          training.average_epochs, " of ", training.epochs, " epochs");
+  require(training.modality_dropout == 0 || (config.model.parts.lidar && config.model.parts.camera),
+          "training.modality_dropout leaves one of two sensors out, and there is one; set it to 0");
+  require(loading.camera_dropout == 0 || config.model.parts.camera,
+          "loading.camera_dropout leaves cameras out, and model.parts.camera is off; set it to 0");
   require(config.data.sampling == "uniform" || has_labels(config, TaskLabels::boxes), "data.sampling is ", config.data.sampling,
           ", which evens out the classes of boxes, and no task has boxes; set it to uniform");
 }
@@ -214,6 +225,9 @@ void check_meaning(const RunConfig& config) {
   require(weighs || calibration.gate != "none" || calibration.surface == "published", "calibration.surface is ",
           calibration.surface,
           ", and with calibration.rule none no gradients are compared; choose a rule, uniform to measure alone");
+  require(
+      weighs || config.losses.static_weights == "before", "losses.weights is ", config.losses.static_weights,
+      ", and with calibration.rule none there is no rule that they could come after; set it to before, which is the same sum");
   require(weighs || calibration.apply_to == "published", "calibration.apply_to is ", calibration.apply_to,
           ", and with calibration.rule none nothing is weighted; choose a rule");
   require(

@@ -13,6 +13,8 @@ void add_data_fields(FieldList& list, DataConfig& data) {
   list.add("data.labels", &data.labels,
            "Labels of the training samples: all; or boxes on 3 of 4 and maps on the others; or each on one half (FULLER, Tab. 2)")
       .one_of({"full", "disjoint_normal", "disjoint_balance"});
+  list.add("data.one_task_batches", &data.one_task_batches,
+           "With parted labels, a batch holds samples with labels of the same task, so that each sees one task alone");
   list.add("data.sampling", &data.sampling,
            "Training samples of an epoch: each once, or resampled so that each class of boxes appears about equally often (CBGS)")
       .one_of({"uniform", "class_balanced"});
@@ -27,9 +29,15 @@ void add_loading_fields(FieldList& list, LoadingOptions& loading) {
   list.add("loading.augment", &loading.augment, "Vary the training samples; evaluation never does");
   list.add("loading.shuffle_points", &loading.shuffle_points,
            "Training samples have their points in random order, so that the limit on voxels meets all sweeps alike");
+  list.add("loading.camera_dropout", &loading.camera_dropout,
+           "Chance that a training sample is without a camera, for each camera by itself")
+      .within(0, 1);
   list.add("loading.points.close", &loading.points.close, "Returns nearer than this along x and y are the car itself, m")
       .at_least(0);
   list.add("loading.points.close_in_key_frame", &loading.points.close_in_key_frame, "Leave them out of the key frame, too");
+  list.add("loading.points.beams", &loading.points.beams, "Beams that the LiDAR has left of its 32, evenly spread; 32: all")
+      .within(1, 32)
+      .also("beams");
 
   PasteOptions& paste = loading.paste;
   list.add("loading.paste.on", &paste.on, "Paste objects of other samples into the point clouds; without cameras alone");

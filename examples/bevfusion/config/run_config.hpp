@@ -25,6 +25,8 @@ struct DataConfig {
   /// Which labels the training samples have: `full`, both on all; `disjoint_normal`, detection on three of four and
   /// segmentation on the others; `disjoint_balance`, each on one half (FULLER, Tab. 2).
   std::string labels = "full";
+  /// With parted labels, a batch brings samples with labels of the same task together, so that each sees one task alone.
+  bool one_task_batches = false;
   /// How the training samples are drawn: `uniform`, each once an epoch; `class_balanced`, resampled so that each class of boxes
   /// appears about equally often (CBGS).
   std::string sampling = "uniform";
@@ -35,28 +37,40 @@ struct DataConfig {
 /// How a run trains. The defaults are FULLER's, and OpenPCDet's where the paper is silent.
 struct TrainingConfig {
   std::int64_t epochs = 10;
-  std::int64_t batch = 2;       ///< samples a batch
-  std::int64_t accumulate = 1;  ///< batches whose gradients are added before the optimiser steps
-  double learning_rate = 1e-3;  ///< the largest of the one-cycle schedule
-  double weight_decay = 1e-2;   ///< decoupled, on every parameter
-  double warm_up = 0.4;         ///< share of the steps in which the learning rate rises
-  double initial_divisor = 10;  ///< the schedule starts at learning_rate / initial_divisor
-  double final_divisor = 1e5;   ///< and ends at learning_rate / final_divisor
-  double least_beta1 = 0.85;    ///< beta_1 at the largest learning rate
+  std::int64_t batch = 2;           ///< samples a batch
+  std::int64_t accumulate = 1;      ///< batches whose gradients are added before the optimiser steps
+  std::string optimizer = "adamw";  ///< or sgd, with momentum
+  double learning_rate = 1e-3;      ///< the largest of the one-cycle schedule
+  double weight_decay = 1e-2;       ///< on every parameter; decoupled with AdamW, added to the gradient with SGD
+  double warm_up = 0.4;             ///< share of the steps in which the learning rate rises
+  double initial_divisor = 10;      ///< the schedule starts at learning_rate / initial_divisor
+  double final_divisor = 1e5;       ///< and ends at learning_rate / final_divisor
+  double least_beta1 = 0.85;        ///< beta_1, or SGD's momentum, at the largest learning rate
   double most_beta1 = 0.95;
   double beta2 = 0.99;
-  double clip = 10;                   ///< largest norm of the whole gradient; 0: none
+  double clip = 10;  ///< largest norm of the whole gradient; 0: none
+  /// Which weights are evaluated beside being trained: none, those of the last step; ema, an exponential moving average over the
+  /// steps; last, the mean over the ends of the last epochs.
+  std::string average = "none";
+  double average_decay = 0.99;      ///< of ema: the share of the old average in a step's
+  std::int64_t average_epochs = 3;  ///< of last
+  /// Chance that a batch is trained on without one of the sensors, each as likely; its branch is then absent for the gates.
+  double modality_dropout = 0;
   std::string precision = "float32";  ///< of the forward pass: float32, bfloat16 or float16
   std::string device = "cpu";         ///< or cuda, cuda:1, ...
   std::uint64_t seed = 0;
   std::int64_t checkpoint_every = 500;  ///< steps; and at the end of every epoch
   std::int64_t evaluate_every = 1;      ///< epochs; and at the end; 0: at the end alone
   std::int64_t log_every = 1;           ///< steps
+  std::int64_t rows_every = 0;          ///< steps between measurements of TowerTrainer::gradient_rows(); 0: none
 };
 
 /// Weights of the tasks' losses and what is in them.
 struct LossConfig {
   std::map<std::string, double> weights;  ///< static ones by task, as FULLER's 1:1, 1:5, 1:10; 1 of a task that is not here
+  /// Where the static weights stand: `before` the rule, as in FULLER, so that it sees weighted losses (and IMTL-G cancels their
+  /// ratio); or `after` it, where they multiply what it decides.
+  std::string static_weights = "before";
   DetectionLossOptions detection;
   FocalOptions segmentation_focal;
   MaskReduction mask_reduction = MaskReduction::mean;

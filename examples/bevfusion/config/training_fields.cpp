@@ -19,18 +19,31 @@ void add_training_fields(FieldList& list, TrainingConfig& training) {
   list.add("training.batch", &training.batch, "Samples a batch").at_least(1).also("batch");
   list.add("training.accumulate", &training.accumulate, "Batches whose gradients are added before the optimiser steps")
       .at_least(1);
+  list.add("training.optimizer", &training.optimizer, "Who moves the weights: AdamW, or SGD with momentum")
+      .one_of({"adamw", "sgd"});
   list.add("training.learning_rate", &training.learning_rate, "Largest learning rate of the one-cycle schedule")
       .within(0, 10)
       .also("learning-rate");
-  list.add("training.weight_decay", &training.weight_decay, "Decoupled weight decay of every parameter").within(0, 10);
+  list.add("training.weight_decay", &training.weight_decay, "Weight decay of every parameter; SGD adds it to the gradient")
+      .within(0, 10);
   list.add("training.warm_up", &training.warm_up, "Share of the steps in which the learning rate rises").within(0, 1);
   list.add("training.initial_divisor", &training.initial_divisor, "The schedule starts at the learning rate over this")
       .at_least(1);
   list.add("training.final_divisor", &training.final_divisor, "And ends at the learning rate over this").at_least(1);
-  list.add("training.least_beta1", &training.least_beta1, "AdamW's beta_1 at the largest learning rate").within(0, 0.9999);
-  list.add("training.most_beta1", &training.most_beta1, "AdamW's beta_1 at both ends").within(0, 0.9999);
+  list.add("training.least_beta1", &training.least_beta1, "AdamW's beta_1, or SGD's momentum, at the largest learning rate")
+      .within(0, 0.9999);
+  list.add("training.most_beta1", &training.most_beta1, "AdamW's beta_1, or SGD's momentum, at both ends").within(0, 0.9999);
   list.add("training.beta2", &training.beta2, "AdamW's beta_2").within(0, 0.99999);
   list.add("training.clip", &training.clip, "Largest norm of the whole gradient; 0: none").at_least(0);
+  list.add("training.average", &training.average,
+           "Weights that are evaluated: of the last step; an exponential moving average; the mean of the last epochs' ends")
+      .one_of({"none", "ema", "last"});
+  list.add("training.average_decay", &training.average_decay, "Share of the old average in that of a step, by ema")
+      .within(0, 0.999999);
+  list.add("training.average_epochs", &training.average_epochs, "Epochs whose ends last averages").at_least(1);
+  list.add("training.modality_dropout", &training.modality_dropout,
+           "Chance that a batch is trained on without one of the sensors, whose gate then stands still")
+      .within(0, 1);
   list.add("training.precision", &training.precision, "Number format of the forward pass")
       .one_of({"float32", "bfloat16", "float16"})
       .also("precision");
@@ -40,6 +53,9 @@ void add_training_fields(FieldList& list, TrainingConfig& training) {
       .at_least(1);
   list.add("training.evaluate_every", &training.evaluate_every, "Epochs between evaluations; 0: at the end alone").at_least(0);
   list.add("training.log_every", &training.log_every, "Steps between lines of the log").at_least(1);
+  list.add("training.rows_every", &training.rows_every,
+           "Steps between measurements of each task's gradient row by row of the last shared layer; 0: none")
+      .at_least(0);
 }
 
 void add_loss_fields(FieldList& list, LossConfig& losses, const TaskChoices& tasks) {
@@ -52,6 +68,9 @@ void add_loss_fields(FieldList& list, LossConfig& losses, const TaskChoices& tas
     double& weight = losses.weights.emplace(task.sheet.name, 1).first->second;
     list.add("losses." + task.sheet.name + "_weight", &weight, task.sheet.weight_help).at_least(0).also(task.sheet.weight_alias);
   }
+  list.add("losses.weights", &losses.static_weights,
+           "Where these weights stand: before the rule, as in FULLER, where IMTL-G cancels their ratio; or after it")
+      .one_of({"before", "after"});
   list.add("losses.tasks", &losses.tasks, "What is a task to the calibrator: each head, or the detection loss in three parts")
       .one_of(ways);
   list.add("losses.mask_reduction", &losses.mask_reduction, "How the cells of the masks are brought together")

@@ -14,7 +14,7 @@ EvaluationFigures evaluate(Network& network, const Tables& tables, const std::ve
     figures.tasks.emplace_back(task->name(), tasks.back());
   }
   predict(
-      network, tables, samples, config, options.without,
+      network, tables, samples, config,
       [&](const SamplePrediction& prediction) {
         ++figures.samples;
         figures.not_finite += prediction.finite ? 0 : 1;
@@ -25,7 +25,7 @@ EvaluationFigures evaluate(Network& network, const Tables& tables, const std::ve
           options.progress(1);
         }
       },
-      options.missing);
+      options.failure);
   for (const auto& task : tasks) {
     task->finish();
   }

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "bevfusion/config/run_config.hpp"
-#include "bevfusion/model/missing_input.hpp"
+#include "bevfusion/evaluation/sensor_failure.hpp"
 #include "bevfusion/model/network.hpp"
 #include "bevfusion/nuscenes/tables.hpp"
 #include "bevfusion/tasks/task_figures.hpp"
@@ -19,8 +19,7 @@ namespace bevfusion {
 
 /// How a set of samples is evaluated.
 struct EvaluationOptions {
-  std::vector<std::string> without;                   ///< modalities that are missing: the missing-modality tables
-  Missing missing = Missing::maps;                    ///< how
+  SensorFailure failure;                              ///< what is missing: the missing-modality tables
   std::function<void(std::size_t samples)> progress;  ///< called with the samples done since the last call; may be empty
 };
 

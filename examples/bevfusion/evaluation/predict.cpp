@@ -55,13 +55,14 @@ void expect_modality(const NetworkImpl& network, const std::string& modality) {
 }  // namespace
 
 void predict(Network& network, const Tables& tables, const std::vector<RowIndex>& samples, const RunConfig& config,
-             const std::vector<std::string>& without, const std::function<void(const SamplePrediction&)>& take, Missing missing) {
+             const std::function<void(const SamplePrediction&)>& take, const SensorFailure& failure) {
   const torch::NoGradGuard no_grad;
   const EvaluationMode mode(*network);
   const torch::Device device(config.training.device);
   const std::vector<std::shared_ptr<const Task>> tasks = network->tasks();
   LoadingOptions loading = config.loading;
   loading.augment = false;
+  loading.points.beams = std::min(loading.points.beams, failure.beams);
   const SampleLoader loader(tables, loading);
   const auto size = static_cast<std::size_t>(std::max<std::int64_t>(1, config.training.batch));
   Prefetcher<Batch> batches(0, (samples.size() + size - 1) / size, config.data.threads,
@@ -84,13 +85,15 @@ void predict(Network& network, const Tables& tables, const std::vector<RowIndex>
     {
       const Autocast precision(device, config.training.precision);
       ModelInput input = on_device(std::move(batch->input), device);
-      if (missing == Missing::inputs) {
-        for (const std::string& modality : without) {
-          expect_modality(*network, modality);
-          input = without_input(std::move(input), modality);
-        }
+      for (const std::size_t camera : failure.cameras) {
+        input = without_camera(std::move(input), camera);
       }
-      outputs = network->forward(input, missing == Missing::maps ? without : std::vector<std::string>());
+      const bool maps = failure.missing == Missing::maps;
+      for (const std::string& modality : maps ? std::vector<std::string>() : failure.modalities) {
+        expect_modality(*network, modality);
+        input = without_input(std::move(input), modality);
+      }
+      outputs = network->forward(input, maps ? failure.modalities : std::vector<std::string>());
     }
     for (std::size_t i = 0; i < batch->boxes.size(); ++i) {
       const auto b = static_cast<std::int64_t>(i);

@@ -53,6 +53,7 @@ TrainingSample SampleLoader::load(RowIndex row, std::uint64_t epoch, const Chang
     const std::uint64_t own = random.bits();
     const CameraFrame& from = frame.cameras[c];
     if (!options_.cameras || !from.present || c >= options_.camera_slots) continue;
+    if (options_.augment && options_.camera_dropout > 0 && Random({own, 1}).chance(options_.camera_dropout)) continue;
     TrainingCamera& camera = sample.cameras[c];
     const Image taken = read_picture(from);
     Random of_camera({own});

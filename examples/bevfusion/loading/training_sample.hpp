@@ -29,6 +29,7 @@ struct LoadingOptions {
   /// With `augment`, points come in random order, as in BEVFusion's training: voxels and points beyond a limit are those that
   /// come last, which would always be the oldest sweeps'.
   bool shuffle_points = true;
+  double camera_dropout = 0;  ///< with `augment`: chance that a sample is without a camera, for each by itself
   std::uint64_t seed = 0;
   PointOptions points;
   ImageAugmentationOptions image;

@@ -44,14 +44,6 @@ torch::Tensor picture_of(const Image& image) {
   return (bytes.permute({2, 0, 1}).to(torch::kFloat) / 255 - row(image_mean)) / row(image_deviation);
 }
 
-/// A pose that puts every point far below the ground.
-Eigen::Matrix4d nowhere() {
-  Eigen::Matrix4d pose = Eigen::Matrix4d::Zero();
-  pose(2, 3) = -1e6;
-  pose(3, 3) = 1;
-  return pose;
-}
-
 void add_cameras(const TrainingSample& sample, std::int64_t height, std::int64_t width, std::vector<torch::Tensor>& pictures,
                  std::vector<torch::Tensor>& intrinsics, std::vector<torch::Tensor>& poses,
                  std::vector<torch::Tensor>& augmentations) {
@@ -68,6 +60,13 @@ void add_cameras(const TrainingSample& sample, std::int64_t height, std::int64_t
 }
 
 }  // namespace
+
+Eigen::Matrix4d nowhere() {
+  Eigen::Matrix4d pose = Eigen::Matrix4d::Zero();
+  pose(2, 3) = -1e6;
+  pose(3, 3) = 1;
+  return pose;
+}
 
 Batch collate(const std::vector<TrainingSample>& samples) {
   if (samples.empty()) {

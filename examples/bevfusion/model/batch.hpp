@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -34,7 +35,12 @@ struct TrainingBatch {
   Batch batch;  ///< boxes: those with a LiDAR or radar point in them; masks: `labelled` is false where the sample is not to have
                 ///< them
   std::vector<bool> boxes_labelled;  ///< whether the sample's boxes are labels
+  std::vector<std::string> absent;   ///< modalities that it is learnt from without
+  std::uint64_t draws = 0;           ///< key of what the network draws at random (dropout) while it learns from the batch
 };
+
+/// The pose of a camera that is absent: its rays end far below every grid.
+Eigen::Matrix4d nowhere();
 
 /// Brings samples together.
 ///

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bevfusion/model/bev_fusion.hpp"
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 #include <utility>
 
 #include <torch/torch.h>
+
+#include "bevfusion/model/part_draws.hpp"
 
 namespace bevfusion {
 
@@ -15,20 +18,25 @@ BevFusionImpl::BevFusionImpl(ModelConfig config, const Kinds& kinds)
   if (!parts.lidar && !parts.camera) {
     throw std::invalid_argument("a model needs a branch: parts.lidar, parts.camera, or both");
   }
-  std::vector<std::int64_t> widths;
+  const std::uint64_t key = drawn_key();
   if (parts.lidar) {
+    begin_draws({key}, "lidar");
     lidar_ = register_module("lidar", kinds.lidar_backbones.make(config_.lidar_backbone, config_));
     modalities_.emplace_back("lidar");
-    widths.push_back(lidar_->channels());
+    widths_.push_back(lidar_->channels());
   }
   if (parts.camera) {
+    begin_draws({key}, "images");
     images_ = register_module("images", kinds.image_backbones.make(config_.image_backbone, config_));
+    begin_draws({key}, "lift_splat");
     lift_splat_ = register_module("lift_splat", LiftSplat(images_->channels(), config_.lift_splat));
     modalities_.emplace_back("camera");
-    widths.push_back(config_.lift_splat.channels);
+    widths_.push_back(config_.lift_splat.channels);
   }
-  fuser_ = register_module("fuser", kinds.fusers.make(config_.fuser, config_, widths));
+  begin_draws({key}, "fuser");
+  fuser_ = register_module("fuser", kinds.fusers.make(config_.fuser, config_, widths_));
   const auto bev = [&](const std::string& name) {
+    begin_draws({key}, "bev");  // backbones of several tasks start as the one of all would
     return register_module(name, kinds.bev_backbones.make(config_.bev_backbone, config_, fuser_->channels()));
   };
   std::int64_t channels = 0;
@@ -41,17 +49,39 @@ BevFusionImpl::BevFusionImpl(ModelConfig config, const Kinds& kinds)
     }
   }
   for (const auto& task : tasks_) {
+    begin_draws({key}, task->name());
     heads_[task->name()] = register_module(task->name(), task->make_head(config_, kinds, channels));
   }
+  begin_draws({key}, "after");
 }
 
-std::vector<torch::Tensor> BevFusionImpl::branches(const ModelInput& input) {
+std::vector<torch::Tensor> BevFusionImpl::branches(const ModelInput& input, const std::vector<std::string>& absent) {
+  for (const std::string& name : absent) {
+    if (std::find(modalities_.begin(), modalities_.end(), name) == modalities_.end()) {
+      throw std::invalid_argument("the network has no modality branch '" + name + "' to leave out");
+    }
+  }
+  const auto there = [&absent](const char* name) { return std::find(absent.begin(), absent.end(), name) == absent.end(); };
   std::vector<torch::Tensor> maps;
   if (lidar_) {
-    maps.push_back(lidar_->forward(input.clouds));
+    maps.push_back(there("lidar") ? lidar_->forward(input.clouds) : torch::Tensor());
   }
   if (images_) {
-    maps.push_back(lift_splat_->forward(images_->forward(input.images.flatten(0, 1)), input.geometry));
+    maps.push_back(there("camera") ? lift_splat_->forward(images_->forward(input.images.flatten(0, 1)), input.geometry)
+                                   : torch::Tensor());
+  }
+  return maps;
+}
+
+std::vector<torch::Tensor> BevFusionImpl::filled(std::vector<torch::Tensor> maps) const {
+  const auto present = std::find_if(maps.begin(), maps.end(), [](const torch::Tensor& map) { return map.defined(); });
+  if (present == maps.end()) {
+    throw std::invalid_argument("all branches of the network are left out; one at least has to be there");
+  }
+  for (std::size_t m = 0; m < maps.size(); ++m) {
+    if (!maps[m].defined()) {
+      maps[m] = torch::zeros({present->size(0), widths_[m], present->size(2), present->size(3)}, present->options());
+    }
   }
   return maps;
 }

@@ -24,12 +24,19 @@ namespace bevfusion {
 ///     maps = model->branches(input);   z = model->fuse(maps);   model->say("detection", z);   model->say("segmentation", z);
 class BevFusionImpl : public torch::nn::Module {
  public:
+  /// Each part's weights depend on the state of LibTorch's generator and on the part's name alone: networks of one seed start
+  /// with the same weights in what they share, whatever else they have.
   /// @param kinds  the parts that the config may name
   /// @throws std::invalid_argument for a name that is not among them, or no branch
   explicit BevFusionImpl(ModelConfig config = full_model(), const Kinds& kinds = bevfusion::kinds());
 
   /// The branches' BEV maps, in the order of modalities(); [B, C_m, X, Y] each.
-  std::vector<torch::Tensor> branches(const ModelInput& input);
+  /// @param absent  modalities whose branch does not run: an undefined map, which is what gates take for an absent branch
+  /// @throws std::invalid_argument for a name that is none of modalities()
+  std::vector<torch::Tensor> branches(const ModelInput& input, const std::vector<std::string>& absent = {});
+  /// The maps with zeros in place of undefined ones, as fuse() takes them.
+  /// @throws std::invalid_argument where none is defined
+  std::vector<torch::Tensor> filled(std::vector<torch::Tensor> maps) const;
   /// The shared representation [B, C, X, Y]: the BEV backbone's map, or the fuser's.
   torch::Tensor fuse(const std::vector<torch::Tensor>& maps);
   /// The tasks that the model has, in the order of their heads.
@@ -76,6 +83,7 @@ class BevFusionImpl : public torch::nn::Module {
   Tasks known_;
   std::vector<std::shared_ptr<const Task>> tasks_;
   std::vector<std::string> modalities_;
+  std::vector<std::int64_t> widths_;  ///< channels of each branch's map
   std::shared_ptr<LidarBackbone> lidar_;
   std::shared_ptr<ImageBackbone> images_;
   LiftSplat lift_splat_{nullptr};

@@ -26,4 +26,17 @@ ModelInput without_input(ModelInput input, const std::string& modality) {
   return input;
 }
 
+ModelInput without_camera(ModelInput input, std::size_t camera) {
+  const auto slot = static_cast<std::int64_t>(camera);
+  if (!input.images.defined() || slot >= input.images.size(1)) {
+    throw std::invalid_argument("the samples have no camera " + std::to_string(camera) + " to leave out");
+  }
+  input.images = input.images.clone();
+  input.images.select(1, slot).zero_();
+  torch::Tensor& poses = input.geometry.camera_to_lidar;
+  poses = poses.clone();
+  poses.select(1, slot).copy_(torch::from_blob(nowhere().data(), {4, 4}, torch::kDouble).t());
+  return input;
+}
+
 }  // namespace bevfusion

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <string>
 
 #include "bevfusion/model/bev_fusion.hpp"
@@ -16,5 +17,10 @@ enum class Missing {
 /// A batch in which a sensor saw nothing: black pictures ("camera"), where the cameras look as they did; empty clouds ("lidar").
 /// @throws std::invalid_argument for another name
 ModelInput without_input(ModelInput input, const std::string& modality);
+
+/// A batch without one of its cameras, as one that the data set does not have: a picture of the mean colour that looks nowhere.
+/// @param camera  its place in the batch
+/// @throws std::invalid_argument for a batch with fewer cameras
+ModelInput without_camera(ModelInput input, std::size_t camera);
 
 }  // namespace bevfusion

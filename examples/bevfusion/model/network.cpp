@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bevfusion/model/network.hpp"
 
-#include <algorithm>
-#include <stdexcept>
-
 #include <torch/torch.h>
+
+#include "bevfusion/model/part_draws.hpp"
 
 namespace bevfusion {
 namespace {
@@ -26,7 +25,9 @@ std::vector<ModelParts> tower_parts(const ModelConfig& config) {
 
 NetworkImpl::NetworkImpl(const ModelConfig& config, const Kinds& kinds) : config_(config) {
   const std::vector<ModelParts> towers = tower_parts(config);
+  const std::uint64_t key = drawn_key();
   for (const ModelParts& parts : towers) {
+    begin_draws({key}, "tower");  // the same for each, so that a tower starts as the network of its task alone would
     ModelConfig of_tower = config;
     of_tower.parts = parts;
     const std::string name = towers.size() == 1 ? "model" : parts.tasks.chosen().front().name + "_tower";
@@ -45,17 +46,7 @@ std::vector<std::shared_ptr<const Task>> NetworkImpl::tasks() const {
 Outputs NetworkImpl::forward(const ModelInput& input, const std::vector<std::string>& without) {
   Outputs outputs;
   for (BevFusion& tower : towers_) {
-    std::vector<torch::Tensor> maps = tower->branches(input);
-    for (const std::string& name : without) {
-      const auto& names = tower->modalities();
-      const auto found = std::find(names.begin(), names.end(), name);
-      if (found == names.end()) {
-        throw std::invalid_argument("the network has no modality branch '" + name + "' to leave out");
-      }
-      torch::Tensor& map = maps[static_cast<std::size_t>(found - names.begin())];
-      map = torch::zeros_like(map);
-    }
-    const torch::Tensor shared = tower->fuse(maps);
+    const torch::Tensor shared = tower->fuse(tower->filled(tower->branches(input, without)));
     for (const auto& task : tower->tasks()) {
       outputs[task->name()] = tower->say(task->name(), shared);
     }

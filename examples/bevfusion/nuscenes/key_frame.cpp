@@ -104,6 +104,15 @@ Image read_picture(const CameraFrame& camera) {
            " for it, which its camera_intrinsic goes with: a resized copy needs tables with its own size and matrix");
 }
 
+namespace {
+
+bool has_beam(float ring, int beams) {
+  const auto r = static_cast<std::int64_t>(ring);
+  return beams >= 32 || (r * beams + 16) % 32 < beams;
+}
+
+}  // namespace
+
 std::vector<SweepPoint> read_points(const KeyFrame& frame, const PointOptions& options) {
   std::vector<SweepPoint> points;
   for (std::size_t s = 0; s < frame.sweeps.size(); ++s) {
@@ -117,6 +126,7 @@ std::vector<SweepPoint> read_points(const KeyFrame& frame, const PointOptions& o
     points.reserve(points.size() + own.size());
     const bool filter = s > 0 || options.close_in_key_frame;
     for (const LidarPoint& p : own) {
+      if (!has_beam(p.ring, options.beams)) continue;
       if (filter && std::abs(p.x) < options.close && std::abs(p.y) < options.close) continue;
       if (s == 0) {  // exactly as measured
         points.push_back({p.x, p.y, p.z, p.intensity, 0.0F});

@@ -73,6 +73,9 @@ struct PointOptions {
   /// frame's, as BEVFusion does.
   float close = 1.0F;
   bool close_in_key_frame = false;  ///< leave them out of the key frame's sweep as well
+  /// Beams that are left of the LiDAR's 32, evenly spread over its angle: of n, ring r is one where (r n + 16) mod 32 < n; of 16
+  /// every other one, of 4 rings 4, 12, 20 and 28. 32: all, whatever rings the file names.
+  int beams = 32;
 };
 
 /// Reads the sweeps and brings their points together; throws DataError where a file is missing or damaged.

@@ -70,6 +70,23 @@ TEST_CASE("static weights stand before the rule", "[bevfusion][config]") {
   CHECK(gradients_under(config).shared == Approx(16));
 }
 
+TEST_CASE("static weights stand after the rule where that is asked for", "[bevfusion][config]") {
+  RunConfig config = run_of_size("tiny");
+  config.calibration.gate = "none";
+  config.losses.weights["segmentation"] = 5;
+  config.losses.static_weights = "after";
+  // IMTL-G sees gradients 1 and 3: weights 3/4 and 1/4, the second of which is then 5/4. Nothing cancels.
+  config.calibration.rule = "imtl_g";
+  const Gradients after = gradients_under(config);
+  CHECK(after.first == Approx(3.0 / 4));
+  CHECK(after.second == Approx(5.0 / 4 * 3));
+  CHECK(after.shared == Approx(3.0 / 4 + 5.0 / 4 * 3));
+  // Where nothing is calibrated it is the same sum.
+  config.calibration.rule = "uniform";
+  CHECK(gradients_under(config).shared == Approx(16));
+  CHECK(gradients_under(config).second == Approx(15));
+}
+
 TEST_CASE("every rule and gate that a config can name is made", "[bevfusion][config]") {
   RunConfig config = run_of_size("tiny");
   config.calibration.gate = "none";

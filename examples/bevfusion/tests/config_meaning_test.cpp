@@ -68,6 +68,23 @@ TEST_CASE("choices that others leave without a meaning are refused with a way ou
                            }),
                    {"both_last_shared"}) == "");
   CHECK(accepted([](RunConfig& c) { c.calibration.both_last_shared = true; }));
+  CHECK(missing_in(verdict("tiny", [&](RunConfig& c) { unweighted(c), c.losses.static_weights = "after"; }),
+                   {"losses.weights is after", "same sum"}) == "");
+  CHECK(accepted([](RunConfig& c) { c.losses.static_weights = "after"; }));
+  CHECK(missing_in(verdict("tiny", [](RunConfig& c) { c.data.one_task_batches = true; }),
+                   {"data.one_task_batches", "data.labels full"}) == "");
+  CHECK(accepted([](RunConfig& c) { c.data.one_task_batches = true, c.data.labels = "disjoint_normal"; }));
+  CHECK(accepted([](RunConfig& c) { c.training.rows_every = 5; }));
+  CHECK(missing_in(verdict("tiny", [&](RunConfig& c) { alone(c), c.calibration.rule = "none", c.training.rows_every = 5; }),
+                   {"training.rows_every", "several tasks"}) == "");
+  CHECK(missing_in(verdict("tiny", [](RunConfig& c) { c.training.average = "last", c.training.average_epochs = 99; }),
+                   {"training.average_epochs is 99"}) == "");
+  const auto blind = [](RunConfig& c) { c.model.parts.camera = false, c.calibration.gate = "none"; };
+  CHECK(accepted(blind));
+  CHECK(missing_in(verdict("tiny", [&](RunConfig& c) { blind(c), c.training.modality_dropout = 0.1; }),
+                   {"training.modality_dropout", "there is one"}) == "");
+  CHECK(missing_in(verdict("tiny", [&](RunConfig& c) { blind(c), c.loading.camera_dropout = 0.1; }),
+                   {"loading.camera_dropout", "model.parts.camera"}) == "");
   CHECK(missing_in(verdict("tiny", [](RunConfig& c) { c.calibration.priorities = "seg_to_vel"; }), {"wpcgrad reads"}) == "");
   CHECK(missing_in(verdict("tiny", [](RunConfig& c) { c.init.lidar_names = "names"; }),
                    {"init.lidar_names", "init.lidar is not"}) == "");

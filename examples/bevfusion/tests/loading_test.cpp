@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Augmentation keeps points, boxes, cameras and masks together; samples are loaded ahead, in order, the same every time.
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cmath>
 #include <cstring>
 #include <map>
 #include <numeric>
+#include <set>
 #include <stdexcept>
 #include <thread>
 #include <tuple>
@@ -15,6 +17,7 @@
 #include "bevfusion/loading/prefetcher.hpp"
 #include "bevfusion/loading/training_sample.hpp"
 #include "bevfusion/nuscenes/image_file.hpp"
+#include "bevfusion/nuscenes/lidar_file.hpp"
 #include "bevfusion/synth/generate.hpp"
 #include "bevfusion/synth/synth_scene.hpp"
 #include "bevfusion/tests/support/data_folders.hpp"
@@ -247,6 +250,53 @@ TEST_CASE("training samples have their points in random order, the same every ti
   options.augment = false;
   const std::vector<float> evaluated = ages(SampleLoader(set.tables, options).load(2, 5));
   CHECK(std::is_sorted(evaluated.begin(), evaluated.end()));
+}
+
+TEST_CASE("a LiDAR of fewer beams has those rings, evenly spread", "[loading]") {
+  const SmallSet& set = small();
+  const KeyFrame frame = key_frame_of(set.tables, 2, {1});
+  const std::vector<LidarPoint> all = read_lidar(frame.sweeps.at(0).file);
+  const auto with_beams = [&](int beams) {
+    PointOptions options;
+    options.beams = beams;
+    std::multiset<std::array<float, 3>> places;
+    for (const SweepPoint& p : read_points(frame, options)) places.insert({p.x, p.y, p.z});
+    return places;
+  };
+  const auto of_rings = [&](const std::set<int>& rings) {
+    std::multiset<std::array<float, 3>> places;
+    for (const LidarPoint& p : all) {
+      if (rings.count(static_cast<int>(p.ring)) != 0) places.insert({p.x, p.y, p.z});
+    }
+    return places;
+  };
+  CHECK(with_beams(4) == of_rings({4, 12, 20, 28}));
+  CHECK(with_beams(16) == of_rings({1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31}));
+  CHECK(with_beams(1) == of_rings({16}));
+  CHECK(with_beams(32).size() == all.size());
+}
+
+TEST_CASE("training samples lose cameras as often as asked, evaluated ones none", "[loading]") {
+  const SmallSet& set = small();
+  LoadingOptions options = small_loading();
+  options.lidar = false;
+  const SampleLoader whole(set.tables, options);
+  options.camera_dropout = 0.4;
+  const SampleLoader loader(set.tables, options);
+  int lost = 0;
+  const int passes = 30;
+  for (std::uint64_t epoch = 0; epoch < passes; ++epoch) {
+    const TrainingSample sample = loader.load(1, epoch);
+    const TrainingSample all = epoch == 0 ? whole.load(1, epoch) : TrainingSample();
+    for (std::size_t c = 0; c < camera_count; ++c) {
+      lost += sample.cameras[c].present ? 0 : 1;
+      if (epoch == 0 && sample.cameras[c].present) CHECK(sample.cameras[c].image.rgb == all.cameras[c].image.rgb);
+    }
+  }
+  CHECK(lost == Approx(0.4 * 6 * passes).margin(4 * std::sqrt(0.24 * 6 * passes)));  // four standard deviations
+  options.augment = false;
+  const TrainingSample evaluated = SampleLoader(set.tables, options).load(1, 0);
+  CHECK(std::all_of(evaluated.cameras.begin(), evaluated.cameras.end(), [](const auto& camera) { return camera.present; }));
 }
 
 TEST_CASE("rows may be called by digits, UUIDs or words", "[loading][token]") {

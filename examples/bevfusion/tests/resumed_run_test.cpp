@@ -73,6 +73,48 @@ TEST_CASE("GradNorm in bfloat16, gradients gated: resumed", "[bevfusion][trainin
   expect_equal_after_stops(config, {4});
 }
 
+TEST_CASE("SGD with its momentum, sensors dropped, one task a batch, averaged over steps: resumed",
+          "[bevfusion][training][resume][average]") {
+  bevfusion::RunConfig config = tiny_config();
+  config.training.optimizer = "sgd";
+  config.training.average = "ema";
+  config.training.modality_dropout = 0.5;
+  config.data.labels = "disjoint_normal";
+  config.data.one_task_batches = true;
+  check(config);
+  expect_equal_after_stops(config, {3});
+}
+
+TEST_CASE("the mean over the ends of epochs: resumed, and evaluated in the last step's place",
+          "[bevfusion][training][resume][average]") {
+  bevfusion::RunConfig config = tiny_config();
+  config.training.average = "last";
+  config.training.average_epochs = 2;
+  check(config);
+  expect_equal_after_stops(config, {7});
+  const TemporaryFolder folder;
+  run(config, folder.path(), false, -1);
+  bevfusion::Network averaged = bevfusion::make_network(config);
+  bevfusion::Network last = bevfusion::make_network(config);
+  CHECK(bevfusion::load_network(folder.path() / "checkpoint.pt", averaged));
+  CHECK_FALSE(bevfusion::load_network(folder.path() / "checkpoint.pt", last, bevfusion::Weights::last_step));
+  CHECK_FALSE(bevfusion::testing::equal(averaged, last));
+}
+
+TEST_CASE("the state of another optimiser is refused in words", "[bevfusion][training][resume]") {
+  bevfusion::RunConfig config = tiny_config();
+  config.training.epochs = 1;
+  const TemporaryFolder folder;
+  run(config, folder.path(), false, -1);
+  config.training.optimizer = "sgd";
+  try {
+    run(config, folder.path(), true, -1);
+    FAIL("a run of AdamW went on with SGD");
+  } catch (const std::runtime_error& error) {
+    CHECK(std::string(error.what()).find("training.optimizer adamw, and this run's is sgd") != std::string::npos);
+  }
+}
+
 TEST_CASE("a run that is complete stays as it is", "[bevfusion][training][resume]") {
   bevfusion::RunConfig config = tiny_config();
   config.training.epochs = 1;

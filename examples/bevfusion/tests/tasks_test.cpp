@@ -215,7 +215,7 @@ TEST_CASE("a task of any kind is trained, saved, evaluated and told", "[bevfusio
 
   const EvaluationFigures figures = evaluated(read);
   double error = 0;
-  predict(read, TinyData::get().tables, TinyData::get().validation, config, {}, [&](const SamplePrediction& one) {
+  predict(read, TinyData::get().tables, TinyData::get().validation, config, [&](const SamplePrediction& one) {
     error += std::abs(*one.of<double>("crowd") - static_cast<double>(one.truth.size())) / 5;
   });
   REQUIRE(figures.of<CrowdFigures>("crowd") != nullptr);

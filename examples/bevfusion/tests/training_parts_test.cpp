@@ -19,6 +19,7 @@
 #include "bevfusion/training/event_file.hpp"
 #include "bevfusion/training/loss_scale.hpp"
 #include "bevfusion/training/one_cycle.hpp"
+#include "bevfusion/training/optimizer_choice.hpp"
 #include "bevfusion/training/sampler.hpp"
 #include "bevfusion/training/step_record.hpp"
 #include "support/catch.hpp"
@@ -77,6 +78,50 @@ TEST_CASE("an epoch's batches hold every sample once, in an order of the epoch's
   CHECK(first != order_of(1));
   CHECK(bevfusion::Sampler(11, 4, 6).batch(0, 0) != sampler.batch(0, 0));
   CHECK_THROWS_AS(bevfusion::Sampler(0, 4, 5), std::invalid_argument);
+}
+
+TEST_CASE("batches of one group each hold every sample once, the groups mixed over the epoch", "[bevfusion][training]") {
+  std::vector<std::size_t> group_of(23, 0);
+  for (std::size_t sample = 1; sample < 23; sample += 3) {
+    group_of[sample] = 1;  // 8 of them: 4, 4; the 15 others: 4, 4, 4, 3
+  }
+  const bevfusion::Sampler sampler(group_of, 4, 5);
+  REQUIRE(sampler.batches() == 6);
+  std::set<std::string> orders;
+  for (std::int64_t epoch = 0; epoch < 12; ++epoch) {
+    std::set<std::size_t> seen;
+    std::string order;
+    for (std::size_t k = 0; k < 6; ++k) {
+      const auto batch = sampler.batch(epoch, k);
+      REQUIRE_FALSE(batch.empty());
+      for (const std::size_t sample : batch) {
+        CHECK(group_of[sample] == group_of[batch.front()]);
+        CHECK(seen.insert(sample).second);
+      }
+      order += group_of[batch.front()] == 0 ? 'a' : 'b';
+    }
+    CHECK(seen.size() == 23);
+    orders.insert(order);
+  }
+  CHECK(orders.size() > 3);  // of 15 that there are
+  CHECK(bevfusion::Sampler(std::vector<std::size_t>(11, 0), 4, 5).batch(2, 1) == bevfusion::Sampler(11, 4, 5).batch(2, 1));
+}
+
+TEST_CASE("SGD's momentum follows the schedule", "[bevfusion][training]") {
+  bevfusion::TrainingConfig config;
+  config.optimizer = "sgd";
+  config.weight_decay = 0.1;
+  torch::Tensor weight = torch::full({1}, 2.0, torch::kDouble).requires_grad_();
+  const auto optimizer = bevfusion::make_optimizer({weight}, config);
+  const auto step = [&](double gradient, double rate, double momentum) {
+    weight.mutable_grad() = torch::full({1}, gradient, torch::kDouble);
+    bevfusion::follow(*optimizer, {rate, momentum}, config);
+    optimizer->step();
+    return weight.item<double>();
+  };
+  // b = g + 0.1 w; then b <- m b + (g + 0.1 w); w <- w - r b.
+  CHECK(step(3, 0.5, 0.9) == Approx(2 - 0.5 * 3.2));
+  CHECK(step(1, 0.25, 0.8) == Approx(0.4 - 0.25 * (0.8 * 3.2 + 1.04)));
 }
 
 TEST_CASE("resampling draws equally often from each class's samples", "[bevfusion][training]") {

@@ -31,22 +31,10 @@ std::string text_of(const torch::Tensor& tensor) {
   return {static_cast<const char*>(bytes.data_ptr()), static_cast<std::size_t>(bytes.numel())};
 }
 
-/// Parameters and buffers, by name.
-std::vector<std::pair<std::string, torch::Tensor>> tensors_of(const Network& network) {
-  std::vector<std::pair<std::string, torch::Tensor>> tensors;
-  for (const auto& parameter : network->named_parameters()) {
-    tensors.emplace_back(parameter.key(), parameter.value());
-  }
-  for (const auto& buffer : network->named_buffers()) {
-    tensors.emplace_back(buffer.key(), buffer.value());
-  }
-  return tensors;
-}
-
 /// A line for each tensor: its name and shape.
 std::string layout_of(const Network& network) {
   std::ostringstream text;
-  for (const auto& [name, tensor] : tensors_of(network)) {
+  for (const auto& [name, tensor] : weights_by_name(network)) {
     text << name << ' ' << tensor.sizes() << '\n';
   }
   return text.str();
@@ -118,7 +106,7 @@ void read_network(OpenCheckpoint& opened, Network& network) {
   archive.read("network", tensors);
   const torch::NoGradGuard no_grad;
   std::size_t number = 0;
-  for (auto& entry : tensors_of(network)) {
+  for (auto& entry : weights_by_name(network)) {
     torch::Tensor saved;
     tensors.read(opened.numbered ? "t" + std::to_string(number++) : entry.first, saved);
     entry.second.copy_(saved);
@@ -128,7 +116,7 @@ void read_network(OpenCheckpoint& opened, Network& network) {
 }  // namespace
 
 void save_checkpoint(const std::filesystem::path& file, const Network& network, const TowerTrainers& towers,
-                     const RunPosition& position, const torch::Device& device) {
+                     const RunPosition& position, const torch::Device& device, const AveragedWeights* average) {
   torch::serialize::OutputArchive archive;
   archive.write("format", bytes_of(format));
   archive.write("layout", bytes_of(layout_of(network)));
@@ -156,15 +144,21 @@ void save_checkpoint(const std::filesystem::path& file, const Network& network, 
                                            static_cast<std::int64_t>(position.epoch_open), position.log_bytes},
                                           torch::kLong));
   archive.write("data", bytes_of(position.data));
+  if (average != nullptr && average->ready()) {
+    average->save(archive);
+  }
   write_archive(file, archive);
 }
 
 RunPosition load_checkpoint(const std::filesystem::path& file, Network& network, TowerTrainers& towers,
-                            const torch::Device& device) {
+                            const torch::Device& device, AveragedWeights* average) {
   return with_file_named(file, [&] {
     OpenCheckpoint opened = open(file, device);
     torch::serialize::InputArchive& archive = opened.archive;
     read_network(opened, network);
+    if (average != nullptr) {
+      average->load(archive, network);
+    }
     for (std::size_t k = 0; k < towers.size(); ++k) {
       torch::serialize::InputArchive tower;
       archive.read("tower" + std::to_string(k), tower);
@@ -184,11 +178,17 @@ RunPosition load_checkpoint(const std::filesystem::path& file, Network& network,
   });
 }
 
-void load_network(const std::filesystem::path& file, Network& network) {
-  with_file_named(file, [&] {
+bool load_network(const std::filesystem::path& file, Network& network, Weights which) {
+  return with_file_named(file, [&] {
     OpenCheckpoint opened = open(file, torch::kCPU);
     read_network(opened, network);
-    return 0;
+    AveragedWeights average{TrainingConfig()};
+    average.load(opened.archive, network);
+    const bool averaged = which == Weights::evaluated && average.ready();
+    if (averaged) {
+      average.exchange(network);
+    }
+    return averaged;
   });
 }
 

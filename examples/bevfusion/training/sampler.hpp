@@ -26,29 +26,55 @@ inline std::vector<std::size_t> shuffled(std::size_t count, std::initializer_lis
   return order;
 }
 
-/// Which samples make up which batch: each epoch a new order, in batches of equal size but for the last.
+/// Which samples make up which batch: each epoch a new order, in batches of equal size but for the last. Where samples are parted
+/// into groups, a batch holds samples of one group, each group's last batch may be smaller, and the batches of all groups come in
+/// random order.
 class Sampler {
  public:
   /// @throws std::invalid_argument for no samples
   Sampler(std::size_t samples, std::int64_t batch, std::uint64_t seed)
-      : samples_(samples), batch_(static_cast<std::size_t>(batch)), seed_(seed) {
-    if (samples == 0) {
+      : Sampler(std::vector<std::size_t>(samples, 0), batch, seed) {}
+
+  /// @param group_of  of each sample, which group it belongs to
+  Sampler(const std::vector<std::size_t>& group_of, std::int64_t batch, std::uint64_t seed)
+      : batch_(static_cast<std::size_t>(batch)), seed_(seed) {
+    if (group_of.empty()) {
       throw std::invalid_argument("training: the split has no samples");
     }
+    groups_.resize(*std::max_element(group_of.begin(), group_of.end()) + 1);
+    for (std::size_t sample = 0; sample < group_of.size(); ++sample) {
+      groups_[group_of[sample]].push_back(sample);
+    }
+    groups_.erase(std::remove_if(groups_.begin(), groups_.end(), [](const auto& group) { return group.empty(); }), groups_.end());
   }
 
-  std::size_t batches() const { return (samples_ + batch_ - 1) / batch_; }
+  std::size_t batches() const {
+    return std::accumulate(groups_.begin(), groups_.end(), std::size_t{0},
+                           [this](std::size_t sum, const auto& group) { return sum + batches_of(group.size()); });
+  }
 
   /// Positions of the samples of batch k of an epoch.
   std::vector<std::size_t> batch(std::int64_t epoch, std::size_t k) const {
-    const std::vector<std::size_t> order = shuffled(samples_, {seed_, static_cast<std::uint64_t>(epoch), 0x6f72646572ULL});
-    const std::size_t first = std::min(samples_, k * batch_);
-    const std::size_t last = std::min(samples_, first + batch_);
-    return {order.begin() + static_cast<std::ptrdiff_t>(first), order.begin() + static_cast<std::ptrdiff_t>(last)};
+    const auto pass = static_cast<std::uint64_t>(epoch);
+    std::size_t at = groups_.size() == 1 ? k : shuffled(batches(), {seed_, pass, 0x62617463686573ULL}).at(k);
+    std::size_t group = 0;
+    while (group + 1 < groups_.size() && at >= batches_of(groups_[group].size())) {
+      at -= batches_of(groups_[group++].size());
+    }
+    const std::vector<std::size_t>& samples = groups_[group];
+    const std::vector<std::size_t> order = group == 0 ? shuffled(samples.size(), {seed_, pass, 0x6f72646572ULL})
+                                                      : shuffled(samples.size(), {seed_, pass, 0x6f72646572ULL, group});
+    std::vector<std::size_t> members;
+    for (std::size_t i = at * batch_; i < std::min(samples.size(), (at + 1) * batch_); ++i) {
+      members.push_back(samples[order[i]]);
+    }
+    return members;
   }
 
  private:
-  std::size_t samples_;
+  std::size_t batches_of(std::size_t samples) const { return (samples + batch_ - 1) / batch_; }
+
+  std::vector<std::vector<std::size_t>> groups_;
   std::size_t batch_;
   std::uint64_t seed_;
 };

@@ -125,6 +125,7 @@ std::string StepRecord::json() const {
   }
   out["seconds"] = seconds;
   out["waited"] = waited;
+  measured("peak_memory", peak_memory);
   return out.dump();
 }
 
@@ -157,6 +158,7 @@ NamedValues StepRecord::scalars() const {
   one("gradient/loss_scale", loss_scale);
   one("time/seconds", seconds);
   one("time/waited", waited);
+  one("memory/peak", peak_memory);
   return out;
 }
 

@@ -43,7 +43,8 @@ struct StepRecord {
   double loss_scale = none;  ///< where it adapts
   bool skipped = false;      ///< nothing was learnt: the gradient was not finite, or no task had a label
   double seconds = none;
-  double waited = none;  ///< of them, for data
+  double waited = none;       ///< of them, for data
+  double peak_memory = none;  ///< bytes of host memory, the most that the program has held so far
 
   /// Takes over what a calibration showed.
   /// @param tasks  whether it weighs tasks

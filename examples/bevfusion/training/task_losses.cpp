@@ -6,6 +6,8 @@
 
 #include <torch/torch.h>
 
+#include "bevfusion/model/part_draws.hpp"
+
 namespace bevfusion {
 
 Outputs labelled_outputs(BevFusion& tower, const std::vector<torch::Tensor>& shared, const TrainingBatch& batch) {
@@ -14,6 +16,7 @@ Outputs labelled_outputs(BevFusion& tower, const std::vector<torch::Tensor>& sha
     const Task& task = *tower->tasks()[i];
     const torch::Tensor& z = shared.size() == 1 ? shared.front() : shared.at(i);
     if (task.is_labelled(batch)) {
+      begin_draws({batch.draws}, task.name());
       outputs[task.name()] = tower->say(task.name(), z);
     }
   }

@@ -11,7 +11,9 @@
 
 #include "bevfusion/config/calibration_choice.hpp"
 #include "bevfusion/model/autocast.hpp"
+#include "bevfusion/model/part_draws.hpp"
 #include "bevfusion/training/gradient_norm.hpp"
+#include "bevfusion/training/optimizer_choice.hpp"
 #include "bevfusion/training/task_losses.hpp"
 
 namespace bevfusion {
@@ -22,12 +24,6 @@ RunConfig with_parts(RunConfig config, const ModelParts& parts) {
   return config;
 }
 
-torch::optim::AdamWOptions adamw_options(const TrainingConfig& config) {
-  return torch::optim::AdamWOptions(config.learning_rate)
-      .betas({config.most_beta1, config.beta2})
-      .weight_decay(config.weight_decay);
-}
-
 }  // namespace
 
 TowerTrainer::TowerTrainer(BevFusion tower, const RunConfig& config)
@@ -36,7 +32,7 @@ TowerTrainer::TowerTrainer(BevFusion tower, const RunConfig& config)
       tasks_(task_names(config_)),
       weights_(task_weights(config_)),
       parameters_(tower_->parameters()),
-      optimizer_(parameters_, adamw_options(config.training)),
+      optimizer_(make_optimizer(parameters_, config.training)),
       device_(config.training.device),
       scale_(LossScale::for_precision(config.training.precision == "float16")) {
   const bool gated = config_.calibration.gate != "none";
@@ -48,7 +44,8 @@ TowerTrainer::TowerTrainer(BevFusion tower, const RunConfig& config)
   }
 }
 
-std::vector<torch::Tensor> TowerTrainer::shared_outputs(const std::vector<torch::Tensor>& maps) {
+std::vector<torch::Tensor> TowerTrainer::shared_outputs(const std::vector<torch::Tensor>& maps, std::uint64_t draws) {
+  begin_draws({draws}, "shared");
   const torch::Tensor z = tower_->fuse(maps);
   // Losses of one head share its parameters, so they cannot be told apart downstream of a fork.
   if (!weighs_tasks() || losses_share_heads(config_)) {
@@ -64,11 +61,13 @@ std::vector<double> TowerTrainer::backward(const ModelInput& input, const Traini
   Outputs outputs;
   {
     const Autocast reduced(device_, config_.training.precision);
-    std::vector<torch::Tensor> maps = tower_->branches(input);
+    begin_draws({batch.draws}, "branches");
+    std::vector<torch::Tensor> maps = tower_->branches(input, batch.absent);
     if (config_.calibration.gate != "none") {
       maps = gated(*calibration_, gates_, maps);
     }
-    outputs = labelled_outputs(tower_, shared_outputs(maps), batch);
+    maps = tower_->filled(std::move(maps));
+    outputs = labelled_outputs(tower_, shared_outputs(maps, batch.draws), batch);
   }
   const std::vector<torch::Tensor> losses = task_losses(tower_, outputs, batch, config_);
   std::vector<double> values(losses.size(), std::numeric_limits<double>::quiet_NaN());
@@ -90,6 +89,38 @@ std::vector<double> TowerTrainer::backward(const ModelInput& input, const Traini
   return values;
 }
 
+std::map<std::string, std::vector<double>> TowerTrainer::gradient_rows(const ModelInput& input, const TrainingBatch& batch) {
+  std::vector<torch::Tensor> buffers = tower_->buffers();
+  std::vector<torch::Tensor> kept;
+  for (const torch::Tensor& buffer : buffers) {
+    kept.push_back(buffer.clone());
+  }
+  Outputs outputs;
+  {
+    const Autocast reduced(device_, config_.training.precision);
+    begin_draws({batch.draws}, "branches");
+    const std::vector<torch::Tensor> maps = tower_->filled(tower_->branches(input, batch.absent));
+    begin_draws({batch.draws}, "shared");
+    outputs = labelled_outputs(tower_, {tower_->fuse(maps)}, batch);
+  }
+  const std::vector<torch::Tensor> losses = task_losses(tower_, outputs, batch, config_);
+  std::map<std::string, std::vector<double>> rows;
+  for (std::size_t i = 0; i < losses.size(); ++i) {
+    if (losses[i].defined()) {
+      const torch::Tensor gradient = torch::autograd::grad({losses[i]}, {tower_->last_shared()}, {}, true, false, true).front();
+      if (gradient.defined()) {
+        const torch::Tensor norms = gradient.flatten(1).norm(2, 1).to(torch::kCPU, torch::kDouble).contiguous();
+        rows[tasks_[i]].assign(norms.data_ptr<double>(), norms.data_ptr<double>() + norms.numel());
+      }
+    }
+  }
+  const torch::NoGradGuard no_grad;
+  for (std::size_t i = 0; i < buffers.size(); ++i) {
+    buffers[i].copy_(kept[i]);
+  }
+  return rows;
+}
+
 UpdateFigures TowerTrainer::step(const ScheduledStep& schedule) {
   UpdateFigures figures;
   scale_gradients(parameters_, 1 / scale_.value);
@@ -109,18 +140,15 @@ UpdateFigures TowerTrainer::step(const ScheduledStep& schedule) {
   figures.taken = finite && any;
   if (figures.taken) {
     scale_gradients(parameters_, clip_factor(figures.gradient_norm, config_.training.clip));
-    for (torch::optim::OptimizerParamGroup& group : optimizer_.param_groups()) {
-      auto& options = static_cast<torch::optim::AdamWOptions&>(group.options());
-      options.lr(schedule.learning_rate).betas({schedule.beta1, config_.training.beta2});
-    }
+    follow(*optimizer_, schedule, config_.training);
     if (config_.calibration.gate != "none") {
       std::vector<std::vector<torch::Tensor>> branches;
       for (std::size_t m = 0; m < tower_->modalities().size(); ++m) {
         branches.push_back(tower_->branch_parameters(m));
       }
-      calibration_->step(optimizer_, gates_.to_gate(branches));
+      calibration_->step(*optimizer_, gates_.to_gate(branches));
     } else {
-      optimizer_.step();
+      optimizer_->step();
     }
   }
   for (torch::Tensor& parameter : parameters_) {
@@ -141,8 +169,9 @@ std::optional<fuller::Diagnostics> TowerTrainer::diagnostics() const {
 
 void TowerTrainer::save(torch::serialize::OutputArchive& archive) const {
   torch::serialize::OutputArchive optimizer(archive.compilation_unit());
-  optimizer_.save(optimizer);
+  optimizer_->save(optimizer);
   archive.write("optimizer", optimizer);
+  archive.write("sgd", torch::tensor(config_.training.optimizer == "sgd"));
   if (calibration_) {
     torch::serialize::OutputArchive calibration(archive.compilation_unit());
     calibration_->save(calibration);
@@ -153,9 +182,15 @@ void TowerTrainer::save(torch::serialize::OutputArchive& archive) const {
 }
 
 void TowerTrainer::load(torch::serialize::InputArchive& archive) {
+  torch::Tensor sgd;  // a checkpoint of a version that knew AdamW alone has none
+  const std::string saved = archive.try_read("sgd", sgd) && sgd.item<bool>() ? "sgd" : "adamw";
+  if (saved != config_.training.optimizer) {
+    throw std::runtime_error("it holds the state of training.optimizer " + saved + ", and this run's is " +
+                             config_.training.optimizer + "; a run goes on as it began, or begins anew in another folder");
+  }
   torch::serialize::InputArchive optimizer;
   archive.read("optimizer", optimizer);
-  optimizer_.load(optimizer);
+  optimizer_->load(optimizer);
   if (calibration_) {
     torch::serialize::InputArchive calibration;
     archive.read("calibration", calibration);

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include <torch/optim/adamw.h>
+#include <torch/optim/optimizer.h>
 
 #include <fuller/fuller.hpp>
 
@@ -38,6 +40,11 @@ class TowerTrainer {
   /// @return the losses of tasks(), unweighted; NaN where the batch has no label of the task
   std::vector<double> backward(const ModelInput& input, const TrainingBatch& batch, double share);
 
+  /// The norms of the rows of each task's gradient at the last shared layer, unfolded along its first axis (FULLER's Figure 3),
+  /// of the tasks that the batch has labels of; unweighted. A forward pass of its own and a partial backward pass for each task,
+  /// which leave gradients, running means and what comes after as they were.
+  std::map<std::string, std::vector<double>> gradient_rows(const ModelInput& input, const TrainingBatch& batch);
+
   /// Clips the gradient, lets the optimiser step, and clears the gradient. Waits for the device.
   /// @throws std::runtime_error for a gradient that is not finite, except under a loss scale that adapts
   UpdateFigures step(const ScheduledStep& schedule);
@@ -50,17 +57,18 @@ class TowerTrainer {
   const LossScale& loss_scale() const { return scale_; }
 
   void save(torch::serialize::OutputArchive& archive) const;
+  /// @throws std::runtime_error for the state of another optimiser
   void load(torch::serialize::InputArchive& archive);
 
  private:
-  std::vector<torch::Tensor> shared_outputs(const std::vector<torch::Tensor>& maps);
+  std::vector<torch::Tensor> shared_outputs(const std::vector<torch::Tensor>& maps, std::uint64_t draws);
 
   BevFusion tower_;
   RunConfig config_;  ///< its model has the tower's parts
   std::vector<std::string> tasks_;
   std::vector<double> weights_;
   std::vector<torch::Tensor> parameters_;
-  torch::optim::AdamW optimizer_;
+  std::unique_ptr<torch::optim::Optimizer> optimizer_;
   GatePlan gates_;  ///< where branches are gated
   std::optional<fuller::Calibration> calibration_;
   torch::Device device_;

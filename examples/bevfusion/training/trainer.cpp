@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include <sys/resource.h>
 #include <torch/torch.h>
 #include <nlohmann/json.hpp>
 
@@ -27,6 +28,13 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+/// Bytes.
+double peak_memory() {
+  rusage used{};
+  getrusage(RUSAGE_SELF, &used);
+  return 1024 * static_cast<double>(used.ru_maxrss);
+}
 
 std::int64_t parameter_count(const Network& network) {
   std::int64_t count = 0;
@@ -111,7 +119,8 @@ Trainer::Trainer(const RunConfig& config, Network network, const Tables& tables,
       options_(std::move(options)),
       network_(std::move(network)),
       data_(tables, std::move(samples), config, network_->tasks()),
-      device_(config.training.device) {
+      device_(config.training.device),
+      average_(config.training) {
   network_->to(device_);
   for (const BevFusion& tower : network_->towers()) {
     towers_.push_back(std::make_unique<TowerTrainer>(tower, config_));
@@ -120,7 +129,7 @@ Trainer::Trainer(const RunConfig& config, Network network, const Tables& tables,
   const std::string trained_on = trained_data(tables, data_.rows());
   const std::filesystem::path file = options_.out / "checkpoint.pt";
   if (options_.resume && std::filesystem::exists(file)) {
-    position_ = load_checkpoint(file, network_, towers_, device_);
+    position_ = load_checkpoint(file, network_, towers_, device_, &average_);
     expect_same_data(file, position_.data, trained_on);
   }
   position_.data = trained_on;
@@ -205,6 +214,7 @@ void Trainer::train_epoch(Prefetcher<TrainingBatch>& batches, example::Progress*
   for (const auto& tower : towers_) {
     tower->end_epoch();
   }
+  average_.after_epoch(network_, position_.epoch);
   position_.epoch_open = true;
   checkpoint();
 }
@@ -221,6 +231,14 @@ StepRecord Trainer::train_step(Prefetcher<TrainingBatch>& batches, std::int64_t 
     std::optional<TrainingBatch> batch = batches.next();
     record.waited += seconds_since(asked);
     const ModelInput input = on_device(std::move(batch->batch.input), device_);
+    const std::int64_t rows_every = config_.training.rows_every;
+    if (rows_every > 0 && k + 1 == count && record.step % rows_every == 0) {
+      nlohmann::ordered_json line;
+      line["kind"] = "gradient_rows";
+      line["step"] = record.step;
+      line["rows"] = towers_.front()->gradient_rows(input, *batch);
+      log_->add(line.dump(), record.step, {});
+    }
     for (const auto& tower : towers_) {
       losses.add(tower->tasks(), tower->backward(input, *batch, 1.0 / static_cast<double>(count)));
     }
@@ -247,8 +265,12 @@ StepRecord Trainer::train_step(Prefetcher<TrainingBatch>& batches, std::int64_t 
       record.add(*seen, tower->weighs_tasks(), towers_.size() > 1 ? tower->tasks().front() : "");
     }
   }
+  if (!record.skipped) {
+    average_.after_step(network_);
+  }
   record.gradient_norm = std::sqrt(squared_norm);
   record.seconds = seconds_since(begin);
+  record.peak_memory = peak_memory();
   ++outcome_.steps;
   outcome_.seconds += record.seconds;
   outcome_.waited += record.waited;
@@ -264,7 +286,9 @@ void Trainer::close_epoch(example::Progress* progress) {
       progress->advance(0);
     }
     const GeneratorState generators(device_);  // how often a run is evaluated must not change what it learns
+    average_.exchange(network_);
     const EvaluationFigures figures = options_.evaluate(network_);
+    average_.exchange(network_);
     generators.restore(device_);
     write_evaluation(figures);
     if (progress != nullptr) {
@@ -299,7 +323,7 @@ void Trainer::checkpoint() {
   const std::filesystem::path file = options_.out / "checkpoint.pt";
   try {
     position_.log_bytes = log_->store_all();
-    save_checkpoint(file, network_, towers_, position_, device_);
+    save_checkpoint(file, network_, towers_, position_, device_, &average_);
   } catch (const std::runtime_error& error) {
     throw std::runtime_error(error.what() + std::string(std::filesystem::exists(file)
                                                             ? "; the checkpoint before it is whole, and --resume goes on from it"

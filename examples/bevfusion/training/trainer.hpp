@@ -48,8 +48,8 @@ struct TrainingOutcome {
 /// Trains a network by its config, step by step, with checkpoints, logs and evaluations.
 ///
 /// A run that was killed at any moment and resumed equals the uninterrupted one bit for bit, in weights and in log.jsonl (except
-/// `seconds` and `waited`), on the same machine with the same number of threads and where LibTorch's operations are
-/// deterministic, as they are on the CPU.
+/// `seconds`, `waited` and `peak_memory`), on the same machine with the same number of threads and where LibTorch's operations
+/// are deterministic, as they are on the CPU.
 class Trainer {
  public:
   /// Seeds LibTorch's random generators, or restores them from the checkpoint.
@@ -82,6 +82,7 @@ class Trainer {
   RunPosition position_;
   std::unique_ptr<RunLog> log_;
   TrainingOutcome outcome_;
+  AveragedWeights average_;
 };
 
 }  // namespace bevfusion

@@ -49,16 +49,25 @@ std::vector<TrainingData::Drawn> TrainingData::draw(const Tables& tables, const 
   return drawn;
 }
 
+std::vector<std::size_t> TrainingData::groups(const std::vector<Drawn>& samples, bool one_task) {
+  std::vector<std::size_t> groups;
+  for (const Drawn& drawn : samples) {
+    groups.push_back(one_task && !drawn.labels.detection ? 1 : 0);
+  }
+  return groups;
+}
+
 TrainingData::TrainingData(const Tables& tables, std::vector<RowIndex> samples, const RunConfig& config,
                            std::vector<std::shared_ptr<const Task>> tasks)
     : tables_(tables),
       tasks_(std::move(tasks)),
       samples_(draw(tables, samples, config)),
       loader_(tables, config.loading),
-      sampler_(samples_.size(), config.training.batch, config.training.seed),
+      sampler_(groups(samples_, config.data.one_task_batches), config.training.batch, config.training.seed),
       config_(config.data),
       epochs_(config.training.epochs),
       paste_(config.loading.paste),
+      modality_dropout_(config.training.modality_dropout),
       seed_(config.training.seed) {
   if (paste_.on) {
     paster_ = std::make_unique<ObjectPaster>(tables, samples, KeyFrameOptions{config.loading.sweeps, config.loading.box_labels},
@@ -77,6 +86,10 @@ std::vector<RowIndex> TrainingData::rows() const {
 TrainingBatch TrainingData::load(std::int64_t epoch, std::size_t batch) const {
   std::vector<TrainingSample> loaded;
   TrainingBatch out;
+  out.draws = mix_bits({seed_, static_cast<std::uint64_t>(epoch), batch, 0x6472617773ULL});
+  if (Random lost({out.draws, 1}); lost.chance(modality_dropout_)) {
+    out.absent.emplace_back(lost.chance(0.5) ? "lidar" : "camera");
+  }
   const std::vector<std::size_t> members = sampler_.batch(epoch, batch);
   for (const std::size_t member : members) {
     const Drawn& drawn = samples_[member];

@@ -43,6 +43,7 @@ class TrainingData {
     SampleLabels labels;
   };
   static std::vector<Drawn> draw(const Tables& tables, const std::vector<RowIndex>& samples, const RunConfig& config);
+  static std::vector<std::size_t> groups(const std::vector<Drawn>& samples, bool one_task);
 
   const Tables& tables_;
   std::vector<std::shared_ptr<const Task>> tasks_;
@@ -53,6 +54,7 @@ class TrainingData {
   DataConfig config_;
   std::int64_t epochs_;
   PasteOptions paste_;
+  double modality_dropout_;
   std::uint64_t seed_;
 };
 

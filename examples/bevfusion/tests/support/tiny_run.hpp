@@ -68,6 +68,7 @@ inline std::vector<nlohmann::json> log_lines(const std::filesystem::path& folder
     lines.push_back(nlohmann::json::parse(line));
     lines.back().erase("seconds");
     lines.back().erase("waited");
+    lines.back().erase("peak_memory");
   }
   return lines;
 }
