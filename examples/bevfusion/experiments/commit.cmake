@@ -1,4 +1,4 @@
-# Writes FILE with the commit of FOLDER, "+" behind it where the tree has changes; leaves it alone where it says so already.
+# Writes FILE with the commit of FOLDER, followed by "+" where the tree has changes; leaves it alone where it says so already.
 find_package(Git QUIET)
 set(commit "")
 if(GIT_FOUND)

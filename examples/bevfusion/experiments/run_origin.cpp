@@ -18,7 +18,7 @@
 namespace bevfusion {
 namespace {
 
-/// What stands behind the colon of the first line that begins so.
+/// What follows the colon of the first line that begins so.
 std::string line_of(const std::filesystem::path& file, const std::string& beginning) {
   std::ifstream in(file);
   std::string line;
