@@ -73,7 +73,7 @@ class GradScaler {
       scale_ = at::full({1}, first_scale_, options.dtype(at::kFloat));
       finite_steps_ = at::full({1}, first_finite_steps_, options.dtype(at::kInt));
     }
-    return loss * scale_.reshape({}).to(loss.device());
+    return loss.mul(scale_.reshape({}).to(loss.device()));
   }
 
   /// Divides the gradients of an optimiser's parameters by the scale, for what looks at them before its step: clipping.
@@ -152,7 +152,7 @@ class GradScaler {
     for (const auto& [optimizer, seen] : seen_) {
       static_cast<void>(optimizer);
       if (seen.stage != Stage::ready) {
-        found = found.defined() ? found + seen.found : seen.found;
+        found = found.defined() ? found.add(seen.found) : seen.found;
       }
     }
     if (!found.defined()) {
