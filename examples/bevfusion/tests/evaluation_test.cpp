@@ -107,13 +107,12 @@ const DetectionSummary& boxes_in(const EvaluationFigures& figures) {
 }
 const MaskFigures& masks_in(const EvaluationFigures& figures, const std::string& task) { return *figures.of<MaskFigures>(task); }
 
-/// Counts alike; the errors in NDS are continuous, and those of single-precision boxes follow the batch's size in the last
-/// digits.
-bool same(const EvaluationFigures& a, const EvaluationFigures& b) {
+/// @param nds_apart  what the scores may differ by
+bool same(const EvaluationFigures& a, const EvaluationFigures& b, double nds_apart = 0) {
   const MaskFigures& map_a = masks_in(a, "segmentation");
   const MaskFigures& map_b = masks_in(b, "segmentation");
   bool equal = map_a.names() == map_b.names() && boxes_in(a).mean_ap == boxes_in(b).mean_ap &&
-               std::abs(boxes_in(a).nd_score - boxes_in(b).nd_score) < 1e-6;
+               std::abs(boxes_in(a).nd_score - boxes_in(b).nd_score) <= nds_apart;
   for (std::size_t c = 0; c < map_a.protocol().classes(); ++c) {
     for (std::size_t t = 0; t < map_a.protocol().thresholds().size(); ++t) {
       const CellCounts of_a = map_a.protocol().counts(c, t);
@@ -262,7 +261,8 @@ TEST_CASE("an untrained network is evaluated, and left as it was", "[bevfusion][
   SECTION("the figures do not depend on how samples are batched") {
     config.training.batch = 1;
     config.data.threads = 1;
-    CHECK(same(figures, evaluate(network, set.tables, set.rows, config)));
+    // Counts exactly; the errors in NDS are continuous, and products of single precision add in another order in other batches.
+    CHECK(same(figures, evaluate(network, set.tables, set.rows, config), 1e-6));
   }
   SECTION("a modality can be left out") {
     options.failure.modalities = {"camera"};
