@@ -63,11 +63,7 @@ FinishedRun open_run(const RunChoice& choice) {
                                 "; --data DIR says where it is");
   }
   run.tables = read_tables(run.config.data.root, run.config.data.version, tables_options(run.config.data));
-  const SplitSamples chosen = samples_of_split(run.tables, run.split);
-  run.samples = chosen.rows;
-  if (run.samples.empty()) {
-    throw std::invalid_argument("no scene of split " + chosen.called + " is in " + run.tables.folder.string());
-  }
+  run.samples = samples_needed(run.tables, run.split, "--split").rows;
   run.network = Network(run.config.model);
   run.network->to(device);
   run.averaged = load_network(run.checkpoint, run.network, choice.weights == "last" ? Weights::last_step : Weights::evaluated);

@@ -40,10 +40,7 @@ void score(const ScoreArguments& arguments) {
   }
   const Submission submission = read_submission(file, arguments.submission, protocol.classes);
   const Tables tables = read_tables(arguments.data, arguments.version);
-  const SplitSamples split = samples_of_split(tables, arguments.split);
-  if (split.rows.empty()) {
-    throw std::invalid_argument("no scene of split " + arguments.split + " is in " + tables.folder.string());
-  }
+  const SplitSamples split = samples_needed(tables, arguments.split, "--split");
   std::vector<EvaluationSample> samples;
   for (const RowIndex row : split.rows) {
     samples.push_back(evaluation_sample(tables, row, labels));

@@ -156,11 +156,8 @@ void train(const TrainArguments& arguments) {
   }
   chosen_device("training.device", config.training.device);
   const Tables tables = read_tables(config.data.root, config.data.version, tables_options(config.data));
-  const SplitSamples training = samples_of_split(tables, config.data.train_split);
+  const SplitSamples training = samples_needed(tables, config.data.train_split, "--data.train_split");
   const SplitSamples validation = samples_of_split(tables, config.data.validation_split);
-  if (training.rows.empty()) {
-    throw std::invalid_argument("no scene of split " + training.called + " is in " + tables.folder.string());
-  }
 
   fs::create_directories(out);
   const example::FolderLock lock(out, "is being trained");

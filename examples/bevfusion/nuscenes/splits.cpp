@@ -60,4 +60,14 @@ std::vector<std::string> scenes_of_split(const std::filesystem::path& tables, co
   return names;
 }
 
+std::vector<std::string> known_splits(const std::filesystem::path& tables) {
+  const std::filesystem::path own = tables / "splits.json";
+  if (!std::filesystem::exists(own)) return {"train", "val", "test", "mini_train", "mini_val"};
+  std::set<std::string> known;
+  JsonRowsVisitor visitor;
+  visitor.text = [&known](const std::string& key, const std::string& /*name*/) { known.insert(key); };
+  visit_json_rows(own, visitor);
+  return {known.begin(), known.end()};
+}
+
 }  // namespace bevfusion

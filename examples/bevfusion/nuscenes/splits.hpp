@@ -20,4 +20,7 @@ std::string official_name(const std::filesystem::path& tables, const std::string
 /// split that is not there; it says which there are.
 std::vector<std::string> scenes_of_split(const std::filesystem::path& tables, const std::string& split);
 
+/// The names of the splits that a data set can have scenes of: those in its splits.json, else the official five.
+std::vector<std::string> known_splits(const std::filesystem::path& tables);
+
 }  // namespace bevfusion

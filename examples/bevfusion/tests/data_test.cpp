@@ -17,6 +17,7 @@
 #include "bevfusion/nuscenes/splits.hpp"
 #include "bevfusion/nuscenes/tables.hpp"
 #include "bevfusion/tests/support/data_folders.hpp"
+#include "bevfusion/training/split_samples.hpp"
 #include "support/catch.hpp"
 
 using namespace bevfusion;
@@ -239,6 +240,22 @@ TEST_CASE("the official splits", "[nuscenes]") {
   CHECK(test.back() == "scene-1043");
   CHECK(scenes_of_split("anywhere/v1.0-test", "test") == test);
   CHECK_THROWS_AS(official_split("trian"), DataError);
+}
+
+TEST_CASE("a split without a scene says which splits have some, and what chooses one", "[nuscenes]") {
+  Tables tables;
+  tables.folder = "anywhere/v1.0-test";
+  tables.scenes.resize(2);
+  tables.scenes[0].name = "scene-0077";
+  tables.scenes[0].first_sample = 0;
+  tables.scenes[1].name = "scene-1043";
+  tables.scenes[1].first_sample = 1;
+  tables.samples.resize(2);
+  CHECK(samples_needed(tables, "test", "--split").rows == std::vector<RowIndex>{0, 1});
+  CHECK_THROWS_WITH(samples_needed(tables, "val", "--split"),
+                    "no scene of split val is in anywhere/v1.0-test; there are scenes of: test (2); --split chooses");
+  tables.scenes.clear();
+  CHECK_THROWS_WITH(samples_needed(tables, "val", "--split"), "no scene of split val is in anywhere/v1.0-test; no split has any");
 }
 
 TEST_CASE("rows stream by with the kept fields only", "[nuscenes]") {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -37,6 +38,25 @@ inline SplitSamples samples_of_split(const Tables& tables, const std::string& sp
   }
   out.scenes = there.size();
   out.rows = samples_of_scenes(tables, there);
+  return out;
+}
+
+/// As samples_of_split(), for who cannot go on without one: @throws std::invalid_argument where the data set has no scene of the
+/// split; the message names those it has scenes of, and `option`, by which another is chosen
+inline SplitSamples samples_needed(const Tables& tables, const std::string& split, const std::string& option) {
+  SplitSamples out = samples_of_split(tables, split);
+  if (out.rows.empty()) {
+    std::string others;
+    for (const std::string& name : known_splits(tables.folder)) {
+      const SplitSamples other = samples_of_split(tables, name);
+      if (!other.rows.empty()) {
+        others += (others.empty() ? "" : ", ") + name + " (" + std::to_string(other.scenes) + ")";
+      }
+    }
+    throw std::invalid_argument(
+        "no scene of split " + out.called + " is in " + tables.folder.string() +
+        (others.empty() ? "; no split has any" : "; there are scenes of: " + others + "; " + option + " chooses"));
+  }
   return out;
 }
 
