@@ -162,7 +162,8 @@ void add_experiment_command(CLI::App& app, const TrainingProgram& program) {
   command->add_option("names", options.names, "Experiments, as --list has them")->type_name("NAME");
   command->add_flag("--list", arguments->list, "Show all experiments of the papers, and end");
   command->add_flag("--plan", arguments->plan, "Show what would run, what is there and what it costs, and end");
-  command->add_flag("--quick", options.quick, "The main rows with one seed, evaluated on fewer samples: a first look");
+  command->add_flag("--quick", options.quick,
+                    "The main rows with one seed, fewer epochs and fewer samples to evaluate on: a first look");
   command->add_option("--out", arguments->out, "Folder of data sets, runs and experiments; made where it is not there")
       ->capture_default_str()
       ->type_name("DIR");
@@ -172,7 +173,7 @@ void add_experiment_command(CLI::App& app, const TrainingProgram& program) {
       ->check(example::number_within<int>(1))
       ->type_name("N");
   command->add_option("--rows", options.rows, "These rows alone, by their keys in the plan")->delimiter(',')->type_name("KEY");
-  command->add_option("--epochs", options.epochs, "Epochs of each run; as its config has them unless given")
+  command->add_option("--epochs", options.epochs, "Epochs of each run; as its config (and --quick) has them unless given")
       ->check(example::number_within<int>(1))
       ->type_name("N");
   command->add_option("--jobs", options.jobs, "Runs at once; one a core unless given, on a GPU one")

@@ -69,6 +69,15 @@ TEST_CASE("the quick plan is the single tasks and the four ways at 1:1, with one
     rows.push_back(run.run.row);
   }
   CHECK(rows == std::vector<std::string>{"detection", "segmentation", "baseline_1", "intra_1", "inter_1", "both_1"});
+  const auto all_have = [](const ExperimentPlan& of, const std::string& word) {
+    return std::all_of(of.runs.begin(), of.runs.end(), [&word](const PlannedRun& run) {
+      const std::vector<std::string>& words = run.run.train_command;
+      return std::count(words.begin(), words.end(), word) == 1;
+    });
+  };
+  CHECK(all_have(plan, "--epochs=7"));
+  options.epochs = 2;
+  CHECK(all_have(plan_experiments(options), "--epochs=2"));
   CHECK(plan.data.key != plan_experiments(experiment_options(folder.path(), {"fuller_table_1"})).data.key);
 }
 
