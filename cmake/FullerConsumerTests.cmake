@@ -37,6 +37,7 @@ add_test(NAME "${installed}" COMMAND "${CMAKE_COMMAND}" --install "${PROJECT_BIN
 set_tests_properties("${installed}" PROPERTIES LABELS consumer FIXTURES_SETUP "${installed}")
 fuller_add_consumer_test(package_core PACKAGE CORE CXX_STANDARD 20)
 fuller_add_consumer_test(sources_core SOURCES CORE CXX_STANDARD 17)
+fuller_add_consumer_test(fetched_core SOURCES CORE CXX_STANDARD 17 OPTIONS -DCONSUMER_FETCHES=ON)
 if(FULLER_TORCH_FOUND)
   fuller_add_consumer_test(package_torch PACKAGE TORCH CXX_STANDARD ${FULLER_TORCH_CXX_STANDARD})
   fuller_add_consumer_test(sources_torch SOURCES TORCH CXX_STANDARD 20)

@@ -16,3 +16,14 @@ install(FILES
   "${PROJECT_SOURCE_DIR}/cmake/FullerCuda.cmake"
   "${PROJECT_SOURCE_DIR}/cmake/fuller_kernels.cu"
   DESTINATION "${package}")
+
+# For builds without CMake: fuller::core. Found wherever the package is moved to; LibTorch has no .pc file that one for
+# fuller::torch could name.
+file(RELATIVE_PATH FULLER_PREFIX_FROM_PC "/prefix/${CMAKE_INSTALL_DATADIR}/pkgconfig" "/prefix")
+string(REGEX REPLACE "/$" "" FULLER_PREFIX_FROM_PC "${FULLER_PREFIX_FROM_PC}")
+configure_file("${PROJECT_SOURCE_DIR}/cmake/fuller.pc.in" "${PROJECT_BINARY_DIR}/fuller.pc" @ONLY)
+install(FILES "${PROJECT_BINARY_DIR}/fuller.pc" DESTINATION "${CMAKE_INSTALL_DATADIR}/pkgconfig")
+
+if(PROJECT_IS_TOP_LEVEL)
+  include(FullerPackages)
+endif()

@@ -1,0 +1,72 @@
+# Runs vcpkg's port with vcpkg's helpers as far as the port asks for them: configure and install for real, the rest as its manual
+# says. WORK is where; the port is that of PORT_FOLDER.
+cmake_minimum_required(VERSION 3.22)
+set(PORT fuller)
+set(CURRENT_PORT_DIR "${PORT_FOLDER}")
+set(CURRENT_PACKAGES_DIR "${WORK}/packages")
+
+function(_run)
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE status)
+  if(status)
+    message(FATAL_ERROR "${ARGN} ended with ${status}")
+  endif()
+endfunction()
+
+function(vcpkg_cmake_configure)
+  cmake_parse_arguments(PARSE_ARGV 0 arg "" "SOURCE_PATH" "OPTIONS")
+  if(arg_UNPARSED_ARGUMENTS)
+    message(FATAL_ERROR "vcpkg_cmake_configure() does not know ${arg_UNPARSED_ARGUMENTS}")
+  endif()
+  _run("${CMAKE_COMMAND}" -S "${arg_SOURCE_PATH}" -B "${WORK}/build" "-DCMAKE_INSTALL_PREFIX=${CURRENT_PACKAGES_DIR}" ${arg_OPTIONS})
+endfunction()
+
+function(vcpkg_cmake_install)
+  _run("${CMAKE_COMMAND}" --install "${WORK}/build")
+endfunction()
+
+function(vcpkg_cmake_config_fixup)
+  cmake_parse_arguments(PARSE_ARGV 0 arg "" "CONFIG_PATH;PACKAGE_NAME" "")
+  file(GLOB files "${CURRENT_PACKAGES_DIR}/${arg_CONFIG_PATH}/*")
+  if(NOT files)
+    message(FATAL_ERROR "there is no ${arg_CONFIG_PATH}")
+  endif()
+  file(MAKE_DIRECTORY "${CURRENT_PACKAGES_DIR}/share/${PORT}")
+  foreach(file IN LISTS files)
+    get_filename_component(name "${file}" NAME)
+    file(RENAME "${file}" "${CURRENT_PACKAGES_DIR}/share/${PORT}/${name}")
+  endforeach()
+  file(REMOVE_RECURSE "${CURRENT_PACKAGES_DIR}/${arg_CONFIG_PATH}")
+  # Folders that moved up by one: the prefix is one nearer.
+  file(GLOB targets "${CURRENT_PACKAGES_DIR}/share/${PORT}/*[Tt]argets.cmake")
+  foreach(file IN LISTS targets)
+    file(READ "${file}" text)
+    string(REPLACE "get_filename_component(_IMPORT_PREFIX \"\${_IMPORT_PREFIX}\" PATH)\nget_filename_component(_IMPORT_PREFIX \"\${_IMPORT_PREFIX}\" PATH)\nget_filename_component(_IMPORT_PREFIX \"\${_IMPORT_PREFIX}\" PATH)"
+                   "get_filename_component(_IMPORT_PREFIX \"\${_IMPORT_PREFIX}\" PATH)\nget_filename_component(_IMPORT_PREFIX \"\${_IMPORT_PREFIX}\" PATH)" text "${text}")
+    file(WRITE "${file}" "${text}")
+  endforeach()
+endfunction()
+
+function(vcpkg_fixup_pkgconfig)
+  if(NOT EXISTS "${CURRENT_PACKAGES_DIR}/share/pkgconfig/fuller.pc")
+    message(FATAL_ERROR "there is no .pc file to fix up")
+  endif()
+endfunction()
+
+function(vcpkg_install_copyright)
+  cmake_parse_arguments(PARSE_ARGV 0 arg "" "" "FILE_LIST")
+  configure_file("${arg_FILE_LIST}" "${CURRENT_PACKAGES_DIR}/share/${PORT}/copyright" COPYONLY)
+endfunction()
+
+file(READ "${PORT_FOLDER}/vcpkg.json" manifest)
+foreach(field name version-semver description license)
+  string(JSON ${field} GET "${manifest}" "${field}")  # an error where it is missing
+endforeach()
+if(NOT name STREQUAL PORT)
+  message(FATAL_ERROR "the manifest is of ${name}")
+endif()
+string(JSON depends GET "${manifest}" features torch dependencies 0)
+if(NOT depends STREQUAL "libtorch")
+  message(FATAL_ERROR "the feature torch depends on ${depends}")
+endif()
+# As vcpkg runs it: a script, whose own folder is the port's.
+include("${PORT_FOLDER}/portfile.cmake")
