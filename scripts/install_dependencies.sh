@@ -4,7 +4,7 @@
 #   scripts/install_dependencies.sh [build] [images] [analysis] [browser]
 #     build      compiler, CMake, LibTorch, Eigen, and what tests, examples and benchmarks use (always)
 #     images     Fashion-MNIST, for the examples
-#     analysis   clang-format, clang-tidy, lintian, pkg-config and Python's venv, for .ci/run
+#     analysis   clang-format, clang-tidy, lintian, pkg-config, ctags and Python's venv, for .ci/run
 #     browser    chromium, in which the page of an experiment is looked at, for .ci/run
 set -euo pipefail
 
@@ -14,7 +14,7 @@ for group in "$@"; do
   case $group in
     build) ;;
     images) packages+=(dataset-fashion-mnist) ;;
-    analysis) packages+=(clang-14 clang-format-14 clang-tidy-14 lintian pkg-config python3-venv) ;;
+    analysis) packages+=(clang-14 clang-format-14 clang-tidy-14 lintian pkg-config python3-venv universal-ctags) ;;
     browser) packages+=(chromium) ;;
     *) echo "install_dependencies.sh: no group '$group'" >&2; exit 2 ;;
   esac
