@@ -99,6 +99,11 @@ inline std::string describe(const Diagnostics& diagnostics) {
   out << "shared (" << diagnostics.shared.size() << "): ";
   detail::write_list(out, diagnostics.shared, shown);
   out << "cost: " << diagnostics.passes << " passes for task gradients, " << diagnostics.bytes_kept << " bytes kept";
+  if (diagnostics.summed) {
+    out << ", their weighted sum trains";
+  } else if (!diagnostics.one_more.empty()) {
+    out << ", and one that trains (" << diagnostics.one_more << ')';
+  }
   if (diagnostics.bytes_averaged > 0) {
     out << ", " << diagnostics.bytes_averaged << " bytes averaged over the ranks";
   }

@@ -51,8 +51,12 @@ struct Diagnostics {
   /// Weights that need no gradient, passed on the way from z to the layer that was found; the name is the operation's where the
   /// graph does not tell the parameter. Empty where the last layer was named, or is trained.
   std::vector<NamedShape> untrained;
-  std::int64_t passes = 0;          ///< passes for task gradients inside the backward, beside the one that trains
-  std::int64_t bytes_kept = 0;      ///< bytes of the gradients that they formed and held at once
+  std::int64_t passes = 0;      ///< passes for task gradients inside the backward, beside the one that trains, if there is one
+  std::int64_t bytes_kept = 0;  ///< bytes of the gradients that they formed and held at once
+  /// Whether the weighted sum of the task gradients trained the shared parameters, so that no further pass did: at
+  /// Surface::all_shared, unless `one_more` says why not.
+  bool summed = false;
+  std::string one_more;  ///< "a hook or retain_grad() on an activation, at TanhBackward0"; empty where nothing stood against it
   std::int64_t bytes_averaged = 0;  ///< bytes that this rank gave to averages over the ranks in the step
   /// Which policy decided about a task in the step, in words: "Missing::hold: 'a' is alone"; empty where none had to.
   std::string policy;

@@ -158,6 +158,39 @@ TEST_CASE("LibTorch: an undefined gradient accumulates nothing, however far upst
   CHECK(q.grad().item<double>() == 2);
 }
 
+TEST_CASE(
+    "LibTorch: a node that is sent nothing runs and sends nothing on, and the first hook of a leaf may still give it something") {
+  const Tensor w = torch::ones({2, 2}, torch::dtype(torch::kDouble).requires_grad(true));
+  int hooked = 0;
+  w.register_hook([&](const Tensor& gradient) {
+    ++hooked;
+    CHECK(gradient.sum().item<double>() == 28);
+  });
+  struct Gives : fuller::detail::FunctionPreHook {
+    explicit Gives(Tensors& came) : came_(came) {}
+    Tensors operator()(const Tensors& gradients) override {
+      came_ = gradients;
+      return {torch::full({2, 2}, 7.0, torch::kDouble)};
+    }
+    Tensors& came_;
+  };
+  Tensors came{one_value()};
+  bool passed = false;
+  const Tensor below = through({torch::mm(w, w).tanh()}, [&](const Tensors& gradients) {
+    passed = !gradients[0].defined();
+    return gradients;
+  })[0];
+  const Tensor z = through({torch::softmax(below, 1)}, [](const Tensors&) { return Tensors{Tensor()}; })[0];
+  auto& hooks = fuller::detail::first_hooks_of(w, gradient_edge(w));
+  hooks.insert(hooks.begin(), std::make_unique<Gives>(came));
+  z.sum().backward();
+  CHECK(passed);
+  REQUIRE(came.size() == 1);
+  CHECK_FALSE(came[0].defined());
+  CHECK(hooked == 1);
+  CHECK(w.grad().equal(torch::full({2, 2}, 7.0, torch::kDouble)));
+}
+
 TEST_CASE("LibTorch: what is put in as .grad while a backward runs is what that backward accumulates into") {
   const Tensor p = one_value();
   const Tensor earlier = torch::full({1}, 100.0, torch::kDouble);

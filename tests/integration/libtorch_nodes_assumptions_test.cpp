@@ -10,6 +10,7 @@
 #include <torch/torch.h>
 
 #include <fuller/graph/libtorch_nodes.hpp>
+#include <fuller/graph/node_set.hpp>
 
 #include "support/catch.hpp"
 #include "support/probe.hpp"
@@ -317,4 +318,130 @@ TEST_CASE("LibTorch's own nodes have N5torch in their type's name") {
     CHECK_FALSE(is_custom(node));
   }
   CHECK_FALSE(is_custom(*gradient_edge(x).function));
+}
+
+TEST_CASE("LibTorch: nodes that its generator wrote, and copies, give nothing where they are given nothing") {
+  const auto doubles = torch::TensorOptions(torch::kDouble);
+  const Tensor x = trained({2, 4, 6, 6});
+  const Tensor rows = trained({4, 4});
+  const Tensor kernel = trained({3, 4, 3, 3});
+  const Tensor vector = trained({4});
+  const Tensor mean = torch::zeros({4}, doubles);
+  const Tensor variance = torch::ones({4}, doubles);
+  const Tensor index = torch::tensor({1, 0, 3, 3});
+  Tensor written = rows.clone();
+  written.index_put_({index}, trained({4}));
+  const std::vector<Tensor> all{
+      torch::conv2d(x, kernel, trained({3})),
+      torch::conv2d(x, kernel, {}, 2, 1),
+      torch::conv_transpose2d(x, trained({4, 2, 2, 2})),
+      torch::linear(rows, rows, vector),
+      torch::linear(trained({2, 3, 4}), rows, vector),
+      rows.mm(rows),
+      rows.mv(vector),
+      torch::matmul(trained({2, 3, 4}), trained({2, 4, 5})),
+      torch::batch_norm(x, vector, vector, mean, variance, true, 0.1, 1e-5, false),
+      torch::batch_norm(x, vector, vector, mean, variance, false, 0.1, 1e-5, false),
+      torch::layer_norm(rows, {4}, vector, vector),
+      torch::group_norm(x, 2, vector, vector),
+      torch::instance_norm(x, vector, vector, {}, {}, true, 0.1, 1e-5, false),
+      torch::relu(x),
+      torch::gelu(x),
+      torch::silu(x),
+      torch::tanh(x),
+      torch::sigmoid(x),
+      torch::leaky_relu(x),
+      torch::elu(x),
+      torch::softplus(x),
+      torch::prelu(x, vector),
+      torch::hardswish(x),
+      torch::softmax(rows, 1),
+      torch::log_softmax(rows, 1),
+      torch::max_pool2d(x, 2),
+      torch::avg_pool2d(x, 2),
+      torch::adaptive_avg_pool2d(x, {2, 2}),
+      std::get<0>(torch::adaptive_max_pool2d(x, {2, 2})),
+      torch::upsample_nearest2d(x, {12, 12}),
+      torch::upsample_bilinear2d(x, {12, 12}, false),
+      torch::grid_sampler(x, trained({2, 3, 3, 2}), 0, 0, false),
+      torch::dropout(x, 0.5, true),
+      torch::cat({rows, rows}),
+      torch::stack({rows, rows}),
+      rows.split(2)[0] + rows.split(2)[1],
+      rows.chunk(2, 1)[1],
+      rows.slice(0, 1, 3),
+      rows.index_select(0, index),
+      rows.index({index}),
+      rows.gather(1, index.view({4, 1})),
+      rows.scatter_add(1, index.view({4, 1}), trained({4, 1})),
+      rows.index_add(0, index, trained({4, 4})),
+      written,
+      rows.masked_fill(rows > 0, 0),
+      torch::where(rows > 0, rows, rows * 2),
+      torch::embedding(rows, index),
+      rows.transpose(0, 1),
+      x.permute({0, 2, 3, 1}),
+      x.reshape({2, -1}),
+      x.expand({2, 4, 6, 6}) * 2,
+      rows.unsqueeze(0).squeeze(0),
+      torch::pad(x, {1, 1}),
+      rows.flip(0),
+      rows.roll(1, 0),
+      rows + vector,
+      rows - vector,
+      rows * vector,
+      rows / vector,
+      rows.pow(2),
+      rows.exp(),
+      rows.abs().sqrt(),
+      rows.clamp(-1, 1),
+      rows.sum(1),
+      rows.mean(),
+      rows.norm(),
+      std::get<0>(rows.max(1)),
+      torch::maximum(rows, rows * 2),
+      torch::einsum("ij,jk->ik", {rows, rows}),
+      torch::bmm(trained({2, 3, 4}), trained({2, 4, 5})),
+      torch::cumsum(rows, 0),
+      rows.to(torch::kFloat),
+      torch::cdist(rows, rows * 2),
+      std::get<0>(rows.sort(1)),
+      torch::zeros({4, 4}, doubles).copy_(rows),
+  };
+  std::vector<Node*> open;
+  for (const Tensor& y : all) {
+    open.push_back(gradient_edge(y).function.get());
+  }
+  NodeSet seen;
+  std::size_t asked = 0;
+  while (!open.empty()) {  // and all that a composed operation is made of
+    Node* const node = open.back();
+    open.pop_back();
+    if (!seen.insert(node)) {
+      continue;
+    }
+    for (const Edge& edge : node->next_edges()) {
+      if (edge.function) {
+        open.push_back(edge.function.get());
+      }
+    }
+    if (leaf_of(node) != nullptr) {
+      continue;
+    }
+    INFO("the node is named " << node->name());
+    CHECK(is_plainly_linear(*node));
+    const torch::autograd::variable_list given(node->num_inputs());
+    for (const Tensor& sent : (*node)(torch::autograd::variable_list(given))) {
+      CHECK_FALSE(sent.defined());
+    }
+    ++asked;
+  }
+  CHECK(asked > 75);
+  Tensor viewed = rows.clone();
+  viewed.slice(0, 0, 1).mul_(2);
+  CHECK_FALSE(is_plainly_linear(*viewed.grad_fn()));  // CopySlices, which may hold any function
+  CHECK_FALSE(is_plainly_linear(*gradient_edge(rows).function));
+  CHECK_FALSE(is_plainly_linear(*Users::apply(rows).grad_fn()));
+  CHECK_FALSE(is_plainly_linear(*fuller::detail::assumed::Ours::apply(rows).grad_fn()));
+  CHECK_FALSE(is_plainly_linear(UsersNode()));
 }

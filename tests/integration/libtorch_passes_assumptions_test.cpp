@@ -214,3 +214,39 @@ TEST_CASE("LibTorch: hooks that were taken out see no captured gradient, and put
   CHECK(calls == 1);
   CHECK(value_of(w.grad()) == 20);
 }
+
+TEST_CASE("LibTorch: a node tells of all that is called with what arrives at it or leaves it") {
+  const Tensor w = number(3);
+  const auto node_of_product = [](const Tensor& y) { return gradient_edge(y).function; };
+  const Tensor y = w * 2;
+  CHECK_FALSE(is_watched(*node_of_product(y)));
+  y.register_hook([](const Tensor& gradient) { return gradient; });
+  CHECK(is_watched(*node_of_product(y)));
+  const Tensor kept = w * 2;
+  kept.retain_grad();
+  CHECK(is_watched(*node_of_product(kept)));
+  struct After : torch::autograd::FunctionPostHook {
+    Gradients operator()(const Gradients& out, const Gradients& /*in*/) override { return out; }
+  };
+  const Tensor before = w * 2;
+  node_of_product(before)->add_pre_hook(std::make_unique<Times>(1));
+  CHECK(is_watched(*node_of_product(before)));
+  const Tensor after = w * 2;
+  node_of_product(after)->add_post_hook(std::make_unique<After>());
+  CHECK(is_watched(*node_of_product(after)));
+}
+
+TEST_CASE("LibTorch: the record of a backward to some inputs alone lists what it executes, and that of a whole one nothing") {
+  const Tensor w = number(3);
+  const Tensor v = number(2);
+  bool restricted = true;
+  const Probe::Call look = [&] { restricted = is_restricted_backward(); };
+  CHECK_FALSE(is_restricted_backward());
+  Probe::apply(w * v, &look).backward();
+  CHECK_FALSE(restricted);
+  Probe::apply(w * v, &look).backward({}, false, false, Tensors{w});
+  CHECK(restricted);
+  restricted = false;
+  torch::autograd::grad({Probe::apply(w * v, &look)}, {w});
+  CHECK(restricted);
+}

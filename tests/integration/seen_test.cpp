@@ -70,6 +70,8 @@ TEST_CASE("The diagnostics show the surface, the shared set, the route and what 
     CHECK(seen.untrained.empty());
     CHECK(seen.passes == 3);
     CHECK(seen.bytes_kept == 3 * 10 * 12 * 4);
+    CHECK_FALSE(seen.summed);
+    CHECK(seen.one_more.empty());  // a pass trains in any case
     CHECK(seen.policy.empty());
   }
   SECTION("named") {
@@ -100,6 +102,7 @@ TEST_CASE("The diagnostics show the surface, the shared set, the route and what 
     CHECK((seen.route == Route::fork));
     CHECK(sorted(names_of(seen.surface)) == trunk);
     CHECK(seen.passes == 3);
+    CHECK(seen.summed);
     CHECK(seen.bytes_kept == 3 * numbers * 4);
     calibration.sum(plain_losses(net, x)).backward();
     seen = calibration.diagnostics();
@@ -107,7 +110,9 @@ TEST_CASE("The diagnostics show the surface, the shared set, the route and what 
     CHECK(sorted(names_of(seen.surface)) == trunk);
     CHECK(sorted(names_of(seen.shared)) == trunk);
     CHECK(seen.passes == 3);
-    CHECK(seen.bytes_kept == 3 * numbers * 4);
+    CHECK(seen.summed);
+    const std::int64_t of_heads = 10 * 5 + 5 + 5 + 1;  // one head's, of which each pass forms its own task's
+    CHECK(seen.bytes_kept == 3 * (numbers + of_heads) * 4);
   }
   SECTION("a rule that compares nothing") {
     Calibration calibration(fuller::Uniform(), task_names(3));

@@ -19,6 +19,7 @@
 #include <fuller/backward/plain_heads.hpp>
 #include <fuller/backward/plain_step.hpp>
 #include <fuller/backward/ranks_in_step.hpp>
+#include <fuller/backward/sums_at_losses.hpp>
 #include <fuller/backward/task_fork.hpp>
 #include <fuller/graph/gradient_substitutes.hpp>
 #include <fuller/graph/libtorch.hpp>
@@ -116,24 +117,39 @@ struct LossSum : torch::autograd::Function<LossSum> {
     }
   }
 
-  /// What task i's loss is multiplied with where the weights are chosen at the sum. A task whose shared gradient is zero is
-  /// weighted with what its head is to get, which changes nothing for the shared parameters.
-  static double weight_at_loss(const State& state, const Verdict& verdict, std::size_t i) {
-    return verdict.conditions[i] == Condition::zero && state.plan->apply_to == ApplyTo::all ? verdict.heads[i]
-                                                                                            : verdict.shared[i];
-  }
-
   /// Chooses the weights, multiplies them into what the losses get, and has heads that are not to be weighted get their plain
   /// gradients.
   static void choose(State& state, Step& step, const std::vector<Edge>& loss_edges, const at::Tensor& scale,
                      const GatesOnTheWay& gates, torch::autograd::variable_list& to_losses) {
     const Summed& summed = *step.summed;
-    std::vector<std::vector<at::Tensor>> heads(state.tasks().size());
-    for (std::size_t i = 0; i < heads.size() && state.plan->apply_to == ApplyTo::shared_only; ++i) {
-      heads[i] = gates.among(summed.heads[i], /*beyond=*/false);
+    step.pass.outcome.measured = state.plan->measures_after(state.engine->steps_begun());
+    if (step.pass.outcome.measured) {
+      step.pass.one_more = why_no_sums_at_losses(state, step, loss_edges);
+      step.pass.summed = step.pass.one_more.empty();
     }
-    const TaskTensors plain = weigh_at_losses(state, step, loss_edges, scale, heads);
-    const auto substitutes = std::make_shared<HeadSubstitutes>();
+    std::vector<std::vector<at::Tensor>> heads(state.tasks().size());
+    for (std::size_t i = 0; i < heads.size(); ++i) {
+      if (step.pass.summed) {
+        heads[i] = summed.heads[i];
+      } else if (state.plan->apply_to == ApplyTo::shared_only) {
+        heads[i] = gates.among(summed.heads[i], /*beyond=*/false);
+      }
+    }
+    TaskTensors shared;
+    TaskTensors plain = weigh_at_losses(state, step, loss_edges, scale, heads, shared);
+    if (step.pass.summed) {
+      const bool is_looked_for = state.changes_heads(Route::sum);
+      if (!is_looked_for && any_head_weighted_apart(state, step)) {
+        refuse_terms_outside(state, step, /*changes=*/true);
+      }
+      train_by_sums_at_losses(state, step, std::move(shared), std::move(plain));
+      to_losses.assign(to_losses.size(), at::Tensor());
+      return;
+    }
+    if (state.plan->apply_to == ApplyTo::all) {
+      plain.assign(plain.size(), {});  // formed for sums that cannot be
+    }
+    const auto substitutes = std::make_shared<GradientSubstitutes>();
     bool expected = state.changes_heads(Route::sum);
     const Verdict& verdict = step.pass.outcome.verdict;
     for (std::size_t k = 0; k < summed.given.size(); ++k) {
@@ -179,16 +195,16 @@ struct LossSum : torch::autograd::Function<LossSum> {
   }
 
   /// Forms the T gradients of all shared parameters, and of these parameters of heads, in T passes; asks the rule.
+  /// @param shared  gets those of the shared parameters, formed here, if their weighted sums are to train those
   /// @return the heads' gradients, T lists.
   static TaskTensors weigh_at_losses(State& state, Step& step, const std::vector<Edge>& loss_edges, const at::Tensor& scale,
-                                     const std::vector<std::vector<at::Tensor>>& heads) {
+                                     const std::vector<std::vector<at::Tensor>>& heads, TaskTensors& shared) {
     const std::uint64_t before = nodes_made();
     const Summed& summed = *step.summed;
     StepEvidence shown;
     shown.gradients.resize(state.tasks().size());
     TaskTensors of_heads(state.tasks().size());
     Outcome& outcome = step.pass.outcome;
-    outcome.measured = state.plan->measures_after(state.engine->steps_begun());
     for (const std::size_t i : summed.given) {
       outcome.present[i] = 1;
     }
@@ -204,7 +220,8 @@ struct LossSum : torch::autograd::Function<LossSum> {
       if (targets.empty()) {
         continue;
       }
-      const HooksAside aside(heads[i]);
+      const HooksAside of_head(heads[i]);
+      const HooksAside of_shared(summed.compared.parameters);
       std::vector<at::Tensor> all = pull_back({loss_edges[k]}, {scale}, targets, state.nested);
       step.pass.count(all);
       const auto middle = all.end() - static_cast<std::ptrdiff_t>(heads[i].size());
@@ -212,6 +229,13 @@ struct LossSum : torch::autograd::Function<LossSum> {
       shown.gradients[i].assign(all.begin(), middle);
     }
     expect_no_checkpoint_at_sum(before);
+    if (step.pass.summed && (any_sparse(shown.gradients) || any_sparse(of_heads))) {
+      step.pass.summed = false;
+      step.pass.one_more = "a sparse gradient";
+    }
+    if (step.pass.summed) {
+      shared = shown.gradients;  // before they are averaged: the trainer averages what a backward leaves
+    }
     const RanksInStep ranks(state, step, Doing::sum);
     if (state.options().ranks.average && outcome.measured) {
       average_gradients_of_tasks(state, FlatLists(summed.compared.parameters, shown.gradients.size()), outcome.present,

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -14,8 +15,10 @@
 #include <fuller/backward/state.hpp>
 #include <fuller/core/error.hpp>
 #include <fuller/engine/task_engine.hpp>
+#include <fuller/graph/gradient_substitutes.hpp>
 #include <fuller/graph/libtorch_nodes.hpp>
 #include <fuller/graph/pull_back.hpp>
+#include <fuller/graph/sums_at_leaves.hpp>
 #include <fuller/tensor/ghost_gram.hpp>
 #include <fuller/tensor/ranks.hpp>
 
@@ -98,26 +101,47 @@ inline void average_gradients_of_tasks(State& state, const FlatLists& layout, co
   }
 }
 
+/// Whether one of the gradients is not an array of numbers, and so has no sum in place.
+inline bool any_sparse(const TaskTensors& gradients) {
+  return std::any_of(gradients.begin(), gradients.end(), [](const auto& list) {
+    return std::any_of(list.begin(), list.end(),
+                       [](const at::Tensor& gradient) { return gradient.defined() && gradient.layout() != at::kStrided; });
+  });
+}
+
 /// Puts the task gradients that `cotangents` of the fork's outputs give at the surface into `shown`.
-inline void gather_at_fork(State& state, Step& step, const TaskTensors& cotangents, StepEvidence& shown) {
+/// @return those of them, formed here, whose weighted sum is to train what is shared; none where a pass is to
+inline TaskTensors gather_at_fork(State& state, Step& step, const TaskTensors& cotangents, StepEvidence& shown) {
   const Compared& compared = step.summed->compared;
   const std::vector<Edge>& roots = step.forked->roots;
   if (state.plan->surface == Surface::representation) {
     shown.gradients = cotangents;
     shown.of_own_samples = true;
-    return;
+    return {};
   }
   shown.layer_input = input_to_compare_by(state, compared, cotangents);
   if (shown.layer_input.defined()) {
     const bool is_output = roots.front() == compared.product;
     shown.gradients = is_output ? cotangents : pull_back_tasks(state, step, cotangents, {compared.product});
-    return;
+    return {};
   }
-  shown.gradients = pull_back_tasks(state, step, cotangents, compared.edges);
+  if (state.plan->surface != Surface::all_shared) {
+    shown.gradients = pull_back_tasks(state, step, cotangents, compared.edges);
+  } else {
+    const HooksAside aside(compared.parameters);
+    shown.gradients = pull_back_tasks(state, step, cotangents, compared.edges);
+    step.pass.one_more = any_sparse(shown.gradients) ? "a sparse gradient" : why_no_sums(roots, compared.edges, *state.names);
+    step.pass.summed = step.pass.one_more.empty();
+  }
+  TaskTensors to_sum;
+  if (step.pass.summed) {
+    to_sum = shown.gradients;  // before they are averaged: the trainer averages what a backward leaves
+  }
   if (state.options().ranks.average) {
     average_gradients_of_tasks(state, FlatLists(compared.parameters, shown.gradients.size()), step.pass.outcome.present,
                                shown.gradients);
   }
+  return to_sum;
 }
 
 /// Asks the rule for this step's weights. `outcome.present` and, where measured, `shown.gradients` are given.
@@ -134,6 +158,24 @@ inline void weigh(State& state, Step& step, StepEvidence shown) {
   }
   state.engine->weigh(shown, step.pass.outcome);
   state.show(step);
+}
+
+/// Has the shared parameters get the weighted sums of their task gradients when the running backward comes to them, which passes
+/// with nothing what lies between.
+inline void train_by_sums(State& state, const Step& step, TaskTensors gradients) {
+  const Compared& compared = step.summed->compared;
+  const auto sums = std::make_shared<GradientSubstitutes>();
+  for (std::size_t k = 0; k < compared.parameters.size(); ++k) {
+    std::vector<at::Tensor> of_parameter;
+    for (auto& of_task : gradients) {
+      of_parameter.push_back(of_task.empty() ? at::Tensor() : std::move(of_task[k]));
+    }
+    at::Tensor sum = state.engine->combined(of_parameter, step.pass.outcome);
+    if (sum.defined()) {
+      sums->put_on_top(compared.parameters[k], compared.edges[k], std::move(sum));
+    }
+  }
+  at_end_of_backward([sums] { sums->remove(); });
 }
 
 }  // namespace detail

@@ -67,7 +67,7 @@ struct Modalities {
 /// Cotangents of one unweighted loss at a gate in the backward that runs, and the parameters beyond that are to get them, gated.
 struct PlainCotangents {
   std::weak_ptr<const Running> run;
-  std::weak_ptr<HeadSubstitutes> into;  ///< which the backward keeps
+  std::weak_ptr<GradientSubstitutes> into;  ///< which the backward keeps
   std::vector<at::Tensor> parameters;
   std::vector<at::Tensor> cotangents;  ///< one for each branch that passes through
 };

@@ -72,7 +72,7 @@ class GatesOnTheWay {
 /// Has the parameters of a head that lie beyond a gate get the gated gradient of the unweighted loss: what comes around the gate
 /// is formed now, with the gate shut, and what goes through it when it opens.
 inline void put_plain_beyond(State& state, const GatesOnTheWay& on_the_way, const Edge& loss, const at::Tensor& scale,
-                             const std::vector<at::Tensor>& beyond, const std::shared_ptr<HeadSubstitutes>& substitutes) {
+                             const std::vector<at::Tensor>& beyond, const std::shared_ptr<GradientSubstitutes>& substitutes) {
   std::vector<Edge> targets;
   for (const at::Tensor& parameter : beyond) {
     targets.push_back(gradient_edge(parameter));

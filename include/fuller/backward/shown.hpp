@@ -47,6 +47,8 @@ inline void describe_surface(const Plan& plan, const ParameterNames& names, cons
   out.untrained = step.seen->untrained;
   out.passes = step.passes;
   out.bytes_kept = step.bytes_kept;
+  out.summed = step.summed;
+  out.one_more = step.one_more;
   out.bytes_averaged = step.bytes_averaged;
   out.policy = policies_that_acted(plan, out);
 }

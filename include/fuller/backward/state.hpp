@@ -86,6 +86,8 @@ struct Shown {
   Outcome plain;  ///< what was decided where the route is `plain`: the engine knows nothing of it
   std::int64_t passes = 0;
   std::int64_t bytes_kept = 0;
+  bool summed = false;
+  std::string one_more;
   std::int64_t bytes_averaged = 0;
 };
 
@@ -143,6 +145,8 @@ struct State {
     shown.seen = step.summed->seen;
     shown.passes = step.pass.passes;
     shown.bytes_kept = step.pass.bytes_kept;
+    shown.summed = step.pass.summed;
+    shown.one_more = step.pass.one_more;
   }
 };
 

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -71,6 +72,8 @@ struct Pass {
   Outcome outcome;
   std::int64_t passes = 0;      ///< for task gradients
   std::int64_t bytes_kept = 0;  ///< of those, held at once
+  bool summed = false;          ///< whether the weighted sum of those trains what is shared
+  std::string one_more;         ///< why another pass does, where their sum might
 
   /// Counts one pass for task gradients, and what it has formed.
   void count(const std::vector<at::Tensor>& gradients) {

@@ -26,7 +26,8 @@ namespace detail {
 /// The node at the shared representation: K levels in, an alias of each for each of the T tasks out.
 ///
 /// Autograd runs its backward once, when all cotangents have arrived, each in its own slot i * K + k. There the evidence is
-/// gathered, the rule asked, and sum_i w_i dz_ik sent on to level k.
+/// gathered, the rule asked, and sum_i w_i dz_ik sent on to level k; or nothing, where all that lies upstream has its gradients
+/// already, weighted.
 struct TaskFork : torch::autograd::Function<TaskFork> {
   static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context, at::TensorList levels,
                                                 std::shared_ptr<StepOfState> both) {
@@ -53,11 +54,15 @@ struct TaskFork : torch::autograd::Function<TaskFork> {
     const std::size_t tasks = state.tasks().size();
     const std::size_t levels = step.forked->roots.size();
     const bool is_plain = step.summed != nullptr && step.summed->route == Route::sum;  // weighed already, at the losses
+    torch::autograd::variable_list combined(levels + 1);                               // and nothing for the step
     if (!is_plain) {
-      refusing_together(state, [&] { choose(state, step, cotangents); });
+      TaskTensors to_sum = refusing_together(state, [&] { return choose(state, step, cotangents); });
+      if (step.pass.summed) {
+        train_by_sums(state, step, std::move(to_sum));
+        return combined;
+      }
     }
     const std::vector<double> ones(tasks, 1.0);
-    torch::autograd::variable_list combined(levels + 1);  // and nothing for the step
     for (std::size_t k = 0; k < levels; ++k) {
       std::vector<at::Tensor> of_level;
       for (std::size_t i = 0; i < tasks; ++i) {
@@ -69,7 +74,8 @@ struct TaskFork : torch::autograd::Function<TaskFork> {
   }
 
  private:
-  static void choose(State& state, Step& step, const torch::autograd::variable_list& cotangents) {
+  /// @return the task gradients whose weighted sum is to train what is shared, if that is how
+  static TaskTensors choose(State& state, Step& step, const torch::autograd::variable_list& cotangents) {
     if (step.summed == nullptr) {
       fail("a backward passes fork(), but the losses were not summed by the calibration: loss = calibration.sum({...}); for ",
            "derivatives of outputs leave fork() out, under options.surface = fuller::Surface::all_shared");
@@ -86,6 +92,7 @@ struct TaskFork : torch::autograd::Function<TaskFork> {
     outcome.measured = state.plan->measures_after(state.engine->steps_begun());
     const RanksInStep ranks(state, step, Doing::fork);
     StepEvidence shown;
+    TaskTensors to_sum;
     if (outcome.measured) {
       const std::size_t levels = step.forked->roots.size();
       TaskTensors by_task(state.tasks().size());
@@ -93,10 +100,11 @@ struct TaskFork : torch::autograd::Function<TaskFork> {
         by_task[i].assign(cotangents.begin() + static_cast<std::ptrdiff_t>(i * levels),
                           cotangents.begin() + static_cast<std::ptrdiff_t>((i + 1) * levels));
       }
-      gather_at_fork(state, step, by_task, shown);
+      to_sum = gather_at_fork(state, step, by_task, shown);
     }
     weigh(state, step, std::move(shown));
     ranks.join_gates(state);
+    return to_sum;
   }
 
   /// A reentrant checkpoint in a head hides parameters from the graph: unless they were named, they would keep the gradient of

@@ -14,7 +14,7 @@ inline namespace v0_1 {
 enum class Surface {
   last_shared,     ///< parameters of the last shared layer: T weight gradients of one layer
   representation,  ///< the shared representation z itself: no weight gradient at all
-  all_shared,      ///< every parameter that two or more losses reach: T passes through the trunk besides the one that trains it
+  all_shared,      ///< every parameter that two or more losses reach: T passes through the trunk, whose weighted sum trains it
 };
 
 /// Which gradients the weights multiply.

@@ -28,17 +28,18 @@ namespace detail {
 /// nothing.
 ///
 /// What stands first among a parameter's hooks is ours while this lives.
-class HeadSubstitutes : public std::enable_shared_from_this<HeadSubstitutes> {
+class GradientSubstitutes : public std::enable_shared_from_this<GradientSubstitutes> {
   struct Entry {
     at::Tensor parameter;
     Edge leaf;
     const FunctionPreHook* hook = nullptr;
     at::Tensor gradient;
+    at::Tensor on_top;
     bool zeros = false;
   };
 
   struct Hook : FunctionPreHook {
-    Hook(std::weak_ptr<HeadSubstitutes> all, const void* parameter) : all_(std::move(all)), parameter_(parameter) {}
+    Hook(std::weak_ptr<GradientSubstitutes> all, const void* parameter) : all_(std::move(all)), parameter_(parameter) {}
     Gradients operator()(const Gradients& gradients) override {
       const auto all = all_.lock();
       if (all == nullptr || !Running::is(all->running_)) {
@@ -46,15 +47,15 @@ class HeadSubstitutes : public std::enable_shared_from_this<HeadSubstitutes> {
       }
       return {all->in_place_of(parameter_, gradients[0])};
     }
-    std::weak_ptr<HeadSubstitutes> all_;
+    std::weak_ptr<GradientSubstitutes> all_;
     const void* parameter_;
   };
 
  public:
-  HeadSubstitutes() : running_(Running::now()) {}
-  ~HeadSubstitutes() { remove(); }
-  HeadSubstitutes(const HeadSubstitutes&) = delete;
-  HeadSubstitutes& operator=(const HeadSubstitutes&) = delete;
+  GradientSubstitutes() : running_(Running::now()) {}
+  ~GradientSubstitutes() { remove(); }
+  GradientSubstitutes(const GradientSubstitutes&) = delete;
+  GradientSubstitutes& operator=(const GradientSubstitutes&) = delete;
 
   /// `gradient` in place of what comes, or an undefined tensor: what comes is then let through, unless another is put in later.
   void put(const at::Tensor& parameter, at::Tensor gradient) { entry_of(parameter).gradient = std::move(gradient); }
@@ -66,6 +67,12 @@ class HeadSubstitutes : public std::enable_shared_from_this<HeadSubstitutes> {
     if (gradient.defined()) {
       entry.gradient = entry.gradient.defined() ? entry.gradient + gradient : gradient;
     }
+  }
+
+  /// `gradient`, memory of its own that is given away, on top of what comes, which may be nothing.
+  /// @param leaf  the parameter's node in the graph that the backward walks
+  void put_on_top(const at::Tensor& parameter, const Edge& leaf, at::Tensor gradient) {
+    entry_of(parameter, leaf).on_top = std::move(gradient);
   }
 
   bool empty() const { return entries_.empty(); }
@@ -81,12 +88,13 @@ class HeadSubstitutes : public std::enable_shared_from_this<HeadSubstitutes> {
   }
 
  private:
-  Entry& entry_of(const at::Tensor& parameter) {
+  Entry& entry_of(const at::Tensor& parameter) { return entry_of(parameter, gradient_edge(parameter)); }
+  Entry& entry_of(const at::Tensor& parameter, const Edge& leaf) {
     const auto [place, is_new] = entries_.try_emplace(parameter.unsafeGetTensorImpl());
     Entry& entry = place->second;
     if (is_new) {
       entry.parameter = parameter;
-      entry.leaf = gradient_edge(parameter);
+      entry.leaf = leaf;
       auto hook = std::make_unique<Hook>(weak_from_this(), parameter.unsafeGetTensorImpl());
       entry.hook = hook.get();
       auto& hooks = first_hooks_of(entry.parameter, entry.leaf);
@@ -103,6 +111,10 @@ class HeadSubstitutes : public std::enable_shared_from_this<HeadSubstitutes> {
     }
     const at::NoGradGuard no_grad;
     Entry& entry = place->second;
+    if (entry.on_top.defined()) {
+      at::Tensor sum = std::exchange(entry.on_top, {});  // the leaf keeps it, if nobody else does
+      return comes.defined() ? sum.add_(comes) : sum;
+    }
     const at::Tensor& gradient = entry.gradient.defined() ? entry.gradient : comes;
     if (entry.zeros) {
       return gradient.defined() ? at::zeros_like(gradient) : gradient;

@@ -63,6 +63,17 @@ inline bool has_hooks(Node& node) {
   return !node.pre_hooks().empty();
 }
 
+/// Whether anything is called with what arrives at a node or with what it sends on: tensor hooks, retain_grad(), hooks of the
+/// node's own.
+inline bool is_watched(Node& node) {
+#if TORCH_VERSION_MAJOR >= 2
+  if (!node.retains_grad_hooks().empty()) {
+    return true;
+  }
+#endif
+  return has_hooks(node) || !node.post_hooks().empty();
+}
+
 // The backward that runs in this thread.
 
 /// Its nodes, but for its roots; null outside of a backward. The set is the engine's, and its address is this backward's as long
@@ -128,6 +139,12 @@ inline bool has_arrived(const Node* leaf) {
     }
   }
   return task.dependencies_.count(const_cast<Node*>(leaf)) == 0;
+}
+
+/// Whether the running backward is one to some inputs alone: `autograd::grad`, or backward() with `inputs`.
+inline bool is_restricted_backward() {
+  const auto* nodes = nodes_of_backward();
+  return nodes != nullptr && !task_of(*nodes).exec_info_.empty();
 }
 
 /// How many autograd nodes this thread has made. A backward makes none, unless a checkpoint in it runs its forward again: so a

@@ -161,6 +161,16 @@ inline bool is_custom(const Node& node) {
   });
 }
 
+/// Whether a node is one that LibTorch's generator wrote, or a copy between devices or types: given nothing it gives nothing, and
+/// what it gives is linear in what it is given and changes nothing else.
+inline bool is_plainly_linear(const Node& node) {
+  thread_local std::vector<std::pair<const std::type_info*, bool>> known;
+  return by_type(node, known, [](const char* name) {
+    return std::strstr(name, "N5torch8autograd9generated") != nullptr ||
+           std::strstr(name, "N5torch8autograd13CopyBackwards") != nullptr;
+  });
+}
+
 /// Whether a node is one of gate()'s.
 inline bool is_branch_gate(const Node& node) {
   thread_local std::vector<std::pair<const std::type_info*, bool>> known;
