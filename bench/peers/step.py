@@ -225,4 +225,5 @@ def show(name, result):
     print(f"{name:42s} {1e3 * result['seconds']:7.1f}  {result['ratio']:.3f} ({result['low']:.3f} to {result['high']:.3f})")
 
 
-main()
+if __name__ == "__main__":
+    main()
