@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // After every header: what is a template is made for each rule and gate law, so that its warnings show too.
+#include <algorithm>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -17,6 +19,8 @@ void every_one(fuller::cuda::GateList<Laws...> /*list*/, fuller::Calibration& ca
 
 std::vector<fuller::Calibration> every_rule_and_law() {
   std::vector<fuller::Calibration> all = every_one(fuller::cuda::KnownRules());
+  std::vector<fuller::Calibration> others = every_one(fuller::cuda::HostRules());
+  std::move(others.begin(), others.end(), std::back_inserter(all));
   every_one(fuller::cuda::KnownGates(), all.front());
   return all;
 }

@@ -29,19 +29,11 @@ __global__ void gate(Law law, fuller::BranchEvidence<Branches> evidence, double*
   scales[0] *= fuller::gamma_modal(evidence);
 }
 
-template <class Lanes, int Tasks, class Rule>
-void launch(const Rule& rule) {
-  weigh<Lanes, Tasks><<<1, Lanes::count>>>(rule, fuller::Evidence<Tasks>{}, nullptr, nullptr, nullptr);
-  weigh_by_policy<Lanes, Tasks>
-      <<<1, Lanes::count>>>(fuller::Weighting<Rule>(rule), fuller::Evidence<Tasks>{}, nullptr, fuller::WeightsView{}, nullptr);
-}
-
 template <class Rule>
 void launch_rule() {
-  launch<fuller::Serial, fuller::dynamic>(Rule());
-  launch<Warp, fuller::dynamic>(Rule());
-  launch<fuller::Serial, 2>(Rule());
-  launch<Warp, 4>(Rule());
+  weigh<fuller::Serial, 2><<<1, 1>>>(Rule(), fuller::Evidence<2>{}, nullptr, nullptr, nullptr);
+  weigh_by_policy<Warp, fuller::dynamic>
+      <<<1, Warp::count>>>(fuller::Weighting<Rule>(Rule()), fuller::Evidence<>{}, nullptr, fuller::WeightsView{}, nullptr);
 }
 
 template <class Law>

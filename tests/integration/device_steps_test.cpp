@@ -119,10 +119,10 @@ CalibrationOptions at_surface(Surface surface) {
 
 }  // namespace
 
-TEST_CASE("Steps on a device equal those on the host, for every rule, and wait for nothing", "[cuda]") {
+TEST_CASE("Steps on a device equal those on the host, for rules of every kind, and wait for nothing", "[cuda]") {
   const Way way = GENERATE(Way::kernels, Way::host_rule);
   for (const int tasks : {1, 2, 3}) {
-    for_every_rule(tasks, [&](const auto& rule) {
+    for_rules_of_every_kind(tasks, [&](const auto& rule) {
       INFO(rule.name << ", " << tasks << " tasks");
       check(way, rule, conv, tasks);
     });
@@ -496,7 +496,7 @@ TEST_CASE("On several ranks a device's steps are the host's, and wait for nothin
   };
   for (const Surface surface : {Surface::last_shared, Surface::representation, Surface::all_shared}) {
     options.surface = surface;
-    for_every_rule(3, [&](const auto& rule) {
+    for_rules_of_every_kind(3, [&](const auto& rule) {
       INFO(std::decay_t<decltype(rule)>::name << " at " << static_cast<int>(surface));
       check(way, rule, conv, 3, options);
     });

@@ -77,7 +77,7 @@ void expect_one_big_batch(const fuller::testing::MakesCalibration& make, const C
 }
 
 TEST_CASE("ranks with what each has find the weights, gates and gradients of the one big batch", "[ranks]") {
-  fuller::testing::for_every_rule(ranked_tasks, [&](const auto& rule) {
+  fuller::testing::for_rules_of_every_kind(ranked_tasks, [&](const auto& rule) {
     const bool reads_losses = std::decay_t<decltype(rule)>::needs.losses;
     const auto make = [&](CalibrationOptions options) { return Calibration(rule, names, std::move(options)); };
     for (const Surface surface : {Surface::last_shared, Surface::representation, Surface::all_shared}) {

@@ -104,12 +104,12 @@ Ranks ranks_of_process(const std::string& transport, std::chrono::milliseconds t
   return fuller::ranks_over(store, rank, size, options);
 }
 
-/// Everything that two processes compare with one trainer: every rule at its own surface in double, and what else there is once.
-/// Four do the latter alone.
+/// Everything that two processes compare with one trainer: rules of every kind at their own surfaces in double, and what else
+/// there is once. Four do the latter alone.
 template <class F>
 void for_each_training(int ranks, const F& f) {
   if (ranks == 2) {
-    fuller::testing::for_every_rule(ranked_tasks, [&](const auto& rule) {
+    fuller::testing::for_rules_of_every_kind(ranked_tasks, [&](const auto& rule) {
       const bool reads_losses = std::decay_t<decltype(rule)>::needs.losses;
       f([&](CalibrationOptions options) { return Calibration(rule, names, std::move(options)); }, CalibrationOptions(),
         torch::kDouble, false, !reads_losses);

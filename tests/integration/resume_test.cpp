@@ -87,6 +87,15 @@ TEST_CASE("Model, optimiser and calibration, saved and loaded mid-way, go on bit
       {"DWA", maker(fuller::DWA())},
       {"PCGrad", maker(fuller::PCGrad())},
       {"wPCGrad with DTP", maker(fuller::WPCGrad<>())},
+      {"GradVac", maker(fuller::GradVac())},
+      {"DB-MTL", maker(fuller::DBMTL())},
+      {"PCD", maker(fuller::PCD())},
+      {"UW", maker(fuller::UW())},
+      {"IMTL-L", maker(fuller::IMTL_L())},
+      {"FAMO", maker(fuller::FAMO())},
+      {"GO4Align", maker(fuller::GO4Align())},
+      {"LDC-MTL", maker(fuller::LDC())},
+      {"Balancer", maker(fuller::Balancer())},
   };
   const std::string path = (std::filesystem::temp_directory_path() / "fuller_resume_test.pt").string();
   for (const auto& [name, make] : makers) {

@@ -131,11 +131,13 @@ TEST_CASE("Two forks in one backward: each pair of heads gets the weights of its
   CHECK(difference(gradients_of(net.parameters()), expected) < 1e-12);
 }
 
-TEST_CASE("Two sums in one backward equal two backwards, for every rule, with forks and without, on a device and on the host") {
+TEST_CASE(
+    "Two sums in one backward equal two backwards, for rules of every kind, with forks and without, on a device and on the "
+    "host") {
   const By way = GENERATE(By::host, By::kernels, By::host_rule);
   for (const ApplyTo apply_to : {ApplyTo::all, ApplyTo::shared_only}) {
     for (const bool fork : {true, false}) {
-      for_every_rule(2, [&](const auto& rule) {
+      for_rules_of_every_kind(2, [&](const auto& rule) {
         INFO(rule.name << ", weights on " << static_cast<int>(apply_to) << ", fork " << fork << ", way "
                        << static_cast<int>(way));
         CalibrationOptions options;

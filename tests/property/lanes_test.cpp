@@ -43,6 +43,13 @@ std::vector<Step> some_steps(int T) {
   return all;
 }
 
+/// Rules with a thousand barriers and more in a call of 64 tasks, each of them 32 threads that are woken.
+template <class Rule>
+constexpr bool has_many_barriers =
+    std::is_same_v<Rule, fuller::AlignedMTL> || std::is_same_v<Rule, fuller::FairGrad> || std::is_same_v<Rule, fuller::NashMTL> ||
+    std::is_same_v<Rule, fuller::DualProj> || std::is_same_v<Rule, fuller::MGDA> || std::is_same_v<Rule, fuller::CAGrad> ||
+    std::is_same_v<Rule, fuller::PCD>;
+
 template <int T>
 void check_tasks() {
   const std::vector<Step> all = some_steps(T);
@@ -58,6 +65,9 @@ void check_tasks() {
     WeightingRunner<Rule> fixed_weighting(rule, T, options);
     WeightingRunner<Rule> many_weighting(rule, T, options);
     for (const Step& step : all) {
+      if (T > 20 && has_many_barriers<Rule> && step.step != steps - 1) {
+        continue;
+      }
       const std::vector<double> expected = one(step);
       CHECK(fixed.template call<T>(fuller::Serial{}, step) == expected);
       one_weighting(step);

@@ -90,8 +90,9 @@ TEST_CASE("weights are finite on matrices of any size, rank and scale") {
         INFO(Rule::name << " on " << rows << " x " << columns << ", rank " << rank << ", scale " << scale);
         WeightingRunner<Rule> run(rule, step.tasks);
         const double largest = scale == 0 ? 1e3 : 1e9;
+        const double unit = scale == 0 ? 1 : fuller::testing::unit_of_weights(rule, scale);
         for (const double weight : run(step)) {
-          CHECK(std::abs(weight) < largest);
+          CHECK(std::abs(weight) * unit < largest);
         }
         for (const double weight : run.heads) {
           const bool may_be_negative = fuller::detail::rule_heads_may_ascend<Rule>::value;
@@ -135,6 +136,22 @@ TEST_CASE("permuting the tasks permutes the weights of the rules without chance"
     check(fuller::IMTL_G());
     check(fuller::GradNorm());
     check(fuller::DWA());
+    check(fuller::ConFIG());
+    check(fuller::AlignedMTL());
+    check(fuller::DBMTL());
+    check(fuller::FairGrad());
+    check(fuller::NashMTL());
+    check(fuller::UPGrad());
+    check(fuller::DualProj());
+    check(fuller::MGDA());
+    check(fuller::CAGrad());
+    check(fuller::UW());
+    check(fuller::IMTL_L());
+    check(fuller::FAMO());
+    check(fuller::STCH());
+    check(fuller::GLS());
+    check(fuller::GO4Align());
+    check(fuller::Balancer());
   }
 }
 
@@ -247,6 +264,13 @@ TEST_CASE("a stateful rule does depend on its state") {
   };
   check(fuller::GradNorm());
   check(fuller::DWA());
+  check(fuller::DBMTL());
+  check(fuller::UW());
+  check(fuller::IMTL_L());
+  check(fuller::FAMO());
+  check(fuller::GO4Align());
+  check(fuller::LDC());
+  check(fuller::Balancer());
 }
 
 TEST_CASE("no call allocates") {

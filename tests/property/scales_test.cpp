@@ -14,6 +14,7 @@
 using fuller::Condition;
 using fuller::WeightingOptions;
 using fuller::testing::for_every_rule;
+using fuller::testing::has_a_unit;
 using fuller::testing::Jacobian;
 using fuller::testing::random_jacobian;
 using fuller::testing::Step;
@@ -43,16 +44,6 @@ std::vector<Step> training(int T, int count) {
     all.push_back(step);
   }
   return all;
-}
-
-/// GradNorm's published step under SGD is proportional to the gradients, so no rule of it can be free of their scale.
-template <class Rule>
-bool has_a_unit(const Rule& rule) {
-  if constexpr (std::is_same_v<Rule, fuller::GradNorm>) {
-    return rule.options.optimizer == fuller::GradNormOptions::Optimizer::sgd;
-  } else {
-    return false;
-  }
 }
 
 }  // namespace

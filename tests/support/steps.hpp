@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <random>
+#include <type_traits>
 #include <vector>
 
 #include <Eigen/Dense>
@@ -152,10 +154,42 @@ inline Eigen::VectorXd update(const Jacobian& J, const std::vector<double>& weig
   return J.transpose() * Eigen::Map<const Eigen::VectorXd>(weights.data(), static_cast<Eigen::Index>(weights.size()));
 }
 
-/// Calls body(rule) for every known rule, in every mode that changes its arithmetic.
+/// Whether weights are proportional to a power of 1 / n_i.
+template <class Rule>
+constexpr bool has_inverse_weights =
+    std::is_same_v<Rule, FairGrad> || std::is_same_v<Rule, NashMTL> || std::is_same_v<Rule, Balancer>;
+
+/// What weights are divided by where all gradients are multiplied by `scale`.
+template <class Rule>
+double unit_of_weights(const Rule& rule, double scale) {
+  if constexpr (std::is_same_v<Rule, FairGrad>) {
+    return std::pow(scale, 2 * rule.options.alpha / (1 + rule.options.alpha));
+  } else {
+    return has_inverse_weights<Rule> ? scale : 1;
+  }
+}
+
+/// Whether gradients times a factor have other weights: GradNorm's published step under SGD is proportional to the gradients, and
+/// bargains and balancers give weights proportional to a power of 1 / n_i.
+template <class Rule>
+bool has_a_unit(const Rule& rule) {
+  if constexpr (std::is_same_v<Rule, GradNorm>) {
+    return rule.options.optimizer == GradNormOptions::Optimizer::sgd;
+  } else {
+    return has_inverse_weights<Rule> || std::is_same_v<Rule, PCD>;
+  }
+}
+
+/// Whether a task that is alone in a run has the weight 1.
+template <class Rule>
+constexpr bool gives_one_to_a_task_alone =
+    !std::is_same_v<Rule, Constant> && !std::is_same_v<Rule, DBMTL> && !std::is_same_v<Rule, FairGrad> &&
+    !std::is_same_v<Rule, NashMTL> && !std::is_same_v<Rule, CAGrad> && !std::is_same_v<Rule, UW> &&
+    !std::is_same_v<Rule, IMTL_L> && !std::is_same_v<Rule, Balancer> && !std::is_same_v<Rule, LDC>;
+
+/// Calls body(rule) for the first rules in the modes that change their arithmetic.
 template <class Body>
-void for_every_rule(int tasks, const Body& body) {
-  for_every_known_rule(tasks, body);
+void for_first_modes(const Body& body) {
   for (const auto negative : {IMTL_G_Options::Negative::clamp, IMTL_G_Options::Negative::paper}) {
     IMTL_G_Options options;
     options.negative = negative;
@@ -168,6 +202,44 @@ void for_every_rule(int tasks, const Body& body) {
   WPCGradOptions literal;
   literal.literal_algorithm_2 = true;
   body(WPCGrad(literal));
+}
+
+/// Calls body(rule) for rules of every kind, in every mode that changes their arithmetic: with and without Gram matrix, losses,
+/// state, chance and negative weights. For programs with LibTorch, where each rule is a minute of the compiler's and all that
+/// they ask is what a rule needs and leaves.
+template <class Body>
+void for_rules_of_every_kind(int tasks, const Body& body) {
+  for_every_known(cuda::RuleList<Uniform, Constant, IMTL_G, GradNorm, DWA, PCGrad, WPCGrad<DTP>, WPCGrad<PhaseSchedule>>(), tasks,
+                  body);
+  for_first_modes(body);
+}
+
+/// Calls body(rule) for every rule, in every mode that changes its arithmetic.
+template <class Body>
+void for_every_rule(int tasks, const Body& body) {
+  for_every_known_rule(tasks, body);
+  for_every_known(cuda::HostRules(), tasks, body);
+  for_first_modes(body);
+  AlignedMTLOptions median;
+  median.scale = AlignedMTLOptions::Scale::median;
+  median.sum = WeightSum::one;
+  body(AlignedMTL(median));
+  FairGradOptions fairer;
+  fairer.alpha = 2;
+  fairer.sum = WeightSum::tasks;
+  body(FairGrad(fairer));
+  NashMTLOptions bargained;
+  bargained.max_norm = 0;
+  body(NashMTL(bargained));
+  CAGradOptions bold;
+  bold.c = 1.5;
+  bold.rescale = CAGradOptions::Rescale::one;
+  body(CAGrad(bold));
+  for (const auto normalise : {LDCOptions::Normalise::none, LDCOptions::Normalise::log_initial}) {
+    LDCOptions options;
+    options.normalise = normalise;
+    body(LDC(options));
+  }
 }
 
 }  // namespace fuller::testing

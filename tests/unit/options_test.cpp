@@ -66,6 +66,30 @@ TEST_CASE("GradNorm's options") {
   check_mentions(refused(with(&Options::initial_losses, fuller::TaskVector{1, 0, 2})), {"initial_losses[1]", "is 0", "> 0"});
 }
 
+TEST_CASE("options of the rules from gradients") {
+  check_mentions(objection(fuller::FairGrad(with(&fuller::FairGradOptions::alpha, 0.0))), {"FairGrad", "alpha is 0", "Uniform"});
+  check_mentions(objection(fuller::FairGrad(with(&fuller::FairGradOptions::ridge, 1.0))), {"FairGrad", "ridge is 1"});
+  check_mentions(objection(fuller::NashMTL(with(&fuller::NashMTLOptions::max_norm, -1.0))), {"NashMTL", "max_norm is -1"});
+  check_mentions(objection(fuller::GradVac(with(&fuller::GradVacOptions::beta, 1.5))), {"GradVac", "beta is 1.5", "[0, 1]"});
+  check_mentions(objection(fuller::DBMTL(with(&fuller::DBMTLOptions::beta, 1.0))), {"DBMTL", "beta is 1", "[0, 1)"});
+  check_mentions(objection(fuller::CAGrad(with(&fuller::CAGradOptions::c, -0.5))), {"CAGrad", "c is -0.5"});
+  check_mentions(objection(fuller::PCD(with(&fuller::PCDOptions::primary, 3))), {"PCD", "primary is 3", "0 to 2"});
+  check_mentions(objection(fuller::PCD(with(&fuller::PCDOptions::tau, 2.0))), {"PCD", "tau is 2"});
+  check_mentions(objection(fuller::Balancer(with(&fuller::BalancerOptions::shares, fuller::TaskVector{1, 0, 1}))),
+                 {"Balancer", "shares[1]", "> 0"});
+}
+
+TEST_CASE("options of the rules from losses") {
+  check_mentions(objection(fuller::UW(with(&fuller::UWOptions::learning_rate, 0.0))), {"UW", "learning_rate", "> 0"});
+  check_mentions(objection(fuller::UW(with(&fuller::UWOptions::initial, fuller::TaskVector{0, 31, 0}))), {"UW", "initial", "31"});
+  check_mentions(objection(fuller::IMTL_L(with(&fuller::IMTL_L_Options::initial, fuller::TaskVector{1}))),
+                 {"IMTL_L", "1 values", "3 tasks"});
+  check_mentions(objection(fuller::FAMO(with(&fuller::FAMOOptions::gamma, -1.0))), {"FAMO", "gamma is -1"});
+  check_mentions(objection(fuller::STCH(with(&fuller::STCHOptions::mu, 0.0))), {"STCH", "mu is 0"});
+  check_mentions(objection(fuller::GO4Align(with(&fuller::GO4AlignOptions::groups, 1))), {"GO4Align", "groups is 1", "[2, 64]"});
+  check_mentions(objection(fuller::LDC(with(&fuller::LDCOptions::lambda, -1.0))), {"LDC", "lambda is -1"});
+}
+
 TEST_CASE("options of DWA, Constant and DTP") {
   check_mentions(objection(fuller::DWA(with(&fuller::DWAOptions::temperature, -2.0))), {"DWA", "temperature", "-2", "> 0"});
   check_mentions(objection(fuller::Constant()), {"Constant", "weights", "empty", "3"});
@@ -162,6 +186,15 @@ TEST_CASE("a saved state with numbers that no step leaves is refused, rule by ru
   check_mentions(damage(fuller::IMTL_G(), 2, -.5), {"IMTL-G", "last weight of number 2"});
   check_mentions(damage(fuller::DWA(), 15, 1e300), {"DWA", "epoch means", "1e+300"});
   check_mentions(damage(fuller::WPCGrad(), 18, -1), {"DTP", "scale of number 0"});
+  check_mentions(damage(fuller::GradVac(), 4, 2), {"GradVac", "target cosine of number 4"});
+  check_mentions(damage(fuller::DBMTL(), 1, -1), {"DB-MTL", "mean length of number 1"});
+  check_mentions(damage(fuller::PCD(), 3, nan), {"PCD", "count of steps of number 0"});
+  check_mentions(damage(fuller::UW(), 2, 31), {"UW", "log scale of number 2"});
+  check_mentions(damage(fuller::IMTL_L(), 6, -1), {"IMTL-L", "moment of number 0"});
+  check_mentions(damage(fuller::FAMO(), 12, nan), {"FAMO", "last logarithm of number 0"});
+  check_mentions(damage(fuller::GO4Align(), 0, nan), {"GO4Align", "log q of number 0"});
+  check_mentions(damage(fuller::LDC(), 13, -1), {"LDC-MTL", "L(0) of number 1"});
+  check_mentions(damage(fuller::Balancer(), 2, -1), {"Balancer", "sum of norms of number 2"});
   CHECK(damage(fuller::GradNorm(), 6, -.25).empty());  // a first moment may be negative
   CHECK(damage(fuller::DWA(), 10, -3).empty());        // so may a mean loss
   const fuller::ModalityGate gate;

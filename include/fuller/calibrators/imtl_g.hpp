@@ -3,9 +3,9 @@
 
 #include <cmath>
 
+#include <fuller/calibrators/equal_projections.hpp>
 #include <fuller/calibrators/options.hpp>
 #include <fuller/calibrators/rule.hpp>
-#include <fuller/core/linear_algebra.hpp>
 #include <fuller/core/present_tasks.hpp>
 #include <fuller/core/scratch.hpp>
 
@@ -86,7 +86,7 @@ struct IMTL_G {
       n[a] = evidence.norm(index[a]);
     }
     lanes.sync();
-    const double s = solve(lanes, evidence, index, K, n, beta, work.rest());
+    const double s = detail::equal_projections(lanes, evidence, index, K, n, beta, work.rest());
 
     double largest = 0;
     for (int a = 0; a < K; ++a) {
@@ -102,50 +102,6 @@ struct IMTL_G {
   }
 
  private:
-  static constexpr double smallest_pivot = 2e-15;  // for each task: eight rounding errors
-  static constexpr double regulariser = 1e-9;
-
-  template <int Tasks>
-  FULLER_HD static double cosine(const Evidence<Tasks>& evidence, const std::uint8_t* index, const double* n, int a, int b) {
-    return evidence.dot(index[a], index[b]) / (n[a] * n[b]);
-  }
-
-  /// Writes beta ~ C^-1 1 and returns s = 1^T beta > 0, both up to one positive factor.
-  template <class Lanes, int Tasks>
-  FULLER_HD static double solve(Lanes lanes, const Evidence<Tasks>& evidence, const std::uint8_t* index, int K, const double* n,
-                                double* beta, double* C) {
-    if (K > 2) {
-      double s = 0;
-      if (solve_cosines(lanes, evidence, index, K, n, beta, C, 1, &s) ||
-          solve_cosines(lanes, evidence, index, K, n, beta, C, 1 + regulariser, &s)) {
-        return s;
-      }
-    }
-    // Two tasks, or no Gram matrix to nine digits: then equal unit gradients are the guess that can do no harm, alpha_i ~ 1 /
-    // n_i.
-    lanes.sync();
-    for (int a = lanes.index(); a < K; a += Lanes::count) {
-      beta[a] = 1;
-    }
-    lanes.sync();
-    return K;
-  }
-
-  template <class Lanes, int Tasks>
-  FULLER_HD static bool solve_cosines(Lanes lanes, const Evidence<Tasks>& evidence, const std::uint8_t* index, int K,
-                                      const double* n, double* beta, double* C, double diagonal, double* s) {
-    lanes.sync();
-    for (int a = lanes.index(); a < K; a += Lanes::count) {
-      beta[a] = 1;
-      C[a * K + a] = diagonal;
-      for (int b = a + 1; b < K; ++b) {
-        C[a * K + b] = cosine(evidence, index, n, a, b);
-      }
-    }
-    lanes.sync();
-    return detail::solve_positive_definite(lanes, K, C, beta, smallest_pivot * K, s);
-  }
-
   /// What the policy makes of one beta.
   FULLER_HD double kept(double beta, double noise) const {
     if (std::fabs(beta) <= noise) {

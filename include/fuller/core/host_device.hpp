@@ -10,3 +10,11 @@
 #else
 #define FULLER_HD
 #endif
+
+/// Keeps a long function that several rules call from being compiled into each of them on a device, whose assembler takes
+/// minutes.
+#if defined(__CUDACC__)
+#define FULLER_NOINLINE __attribute__((noinline))
+#else
+#define FULLER_NOINLINE
+#endif

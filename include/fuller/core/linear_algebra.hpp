@@ -42,8 +42,8 @@ FULLER_HD void exchange(Lanes lanes, int n, double* A, double* b, int k, int p) 
 /// sum of b_i x_i is not. Every lane writes it. The lanes share the rows; each row is updated by one lane, in one order, so their
 /// number changes no bit. Rows are contiguous, which lets a compiler vectorise the n^3 / 6 updates.
 template <class Lanes>
-FULLER_HD bool solve_positive_definite(Lanes lanes, int n, double* A, double* b, double smallest_pivot,
-                                       double* quadratic_form = nullptr) {
+FULLER_NOINLINE FULLER_HD bool solve_positive_definite(Lanes lanes, int n, double* A, double* b, double smallest_pivot,
+                                                       double* quadratic_form = nullptr) {
   double form = 0;
   for (int k = 0; k < n; ++k) {
     int p = k;

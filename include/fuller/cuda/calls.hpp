@@ -20,7 +20,12 @@ template <class... Rules>
 struct RuleList {};
 
 /// The rules that the kernels can run. A custom rule runs on the host.
-using KnownRules = RuleList<Uniform, Constant, IMTL_G, GradNorm, DWA, PCGrad, WPCGrad<DTP>, WPCGrad<PhaseSchedule>>;
+using KnownRules = RuleList<Uniform, Constant, IMTL_G, GradNorm, DWA, PCGrad, ConFIG, GradVac, DBMTL, FairGrad, NashMTL, UW,
+                            IMTL_L, RLW, FAMO, STCH, GLS, GO4Align, LDC, Balancer, WPCGrad<DTP>, WPCGrad<PhaseSchedule>>;
+
+/// The rules of ours that run on the host, in the order of the stream, as a custom one does: their eigenvectors and programmes
+/// are long functions, and a device's assembler takes minutes for them, in every program and for every architecture.
+using HostRules = RuleList<AlignedMTL, UPGrad, DualProj, MGDA, CAGrad, PCD>;
 
 template <class... Laws>
 struct GateList {};

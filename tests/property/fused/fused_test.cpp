@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <initializer_list>
 #include <map>
 #include <sstream>
 #include <string>
@@ -51,13 +52,23 @@ bool cpu_fuses() {
 #endif
 }
 
-/// What the rule's own conditioning makes of rounding errors. IMTL-G solves a system: generic gradients of five tasks or fewer
-/// are well conditioned; with copies, or more tasks than the seven dimensions there are, its regulariser of 1e-9 makes 1e-16 into
-/// 1e-7.
+/// What the rule's own conditioning makes of rounding errors. IMTL-G and its kin solve a system: generic gradients of five tasks
+/// or fewer are well conditioned; with copies, or more tasks than the seven dimensions there are, their regulariser of 1e-9 makes
+/// 1e-16 into 1e-7. Programmes end within 1e-12 of their radius or their constraints, eigenvalues a hundredth of the largest
+/// carry a hundred times its rounding, a turn towards a cosine near 1 multiplies by up to 700: each times the condition of small
+/// systems.
 double allowed(const std::string& rule, bool ties) {
-  const bool solves = rule.rfind("IMTL-G", 0) == 0;
+  const auto is_one_of = [&](std::initializer_list<const char*> names) {
+    return std::any_of(names.begin(), names.end(), [&](const char* name) { return rule.rfind(name, 0) == 0; });
+  };
   const bool singular = ties || rule.find("T=9") != std::string::npos;
-  return solves && singular ? 2e-6 : 1e-12;
+  if (singular && is_one_of({"IMTL-G ", "ConFIG ", "FairGrad ", "Nash-MTL "})) {
+    return 2e-6;
+  }
+  if (singular && is_one_of({"Aligned-MTL "})) {
+    return 1e-4;
+  }
+  return is_one_of({"Aligned-MTL ", "UPGrad ", "DualProj ", "MGDA ", "CAGrad ", "PCD ", "GradVac "}) ? 1e-8 : 1e-12;
 }
 
 void compare(const std::string& inputs) {

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cmath>
+
+#include <fuller/calibrators/options.hpp>
+#include <fuller/calibrators/rule.hpp>
+#include <fuller/core/adam.hpp>
+#include <fuller/core/floating.hpp>
+
+namespace fuller {
+inline namespace v0_1 {
+
+struct FAMOOptions {
+  /// Of Adam on the logits, > 0.
+  double learning_rate = 0.025;
+  /// Decay of the logits towards 0, >= 0: gamma in the paper.
+  double gamma = 1e-3;
+  /// The smallest value of each loss, subtracted before the logarithm. Empty: 0.
+  TaskVector least;
+};
+
+/// FAMO, "FAMO: fast adaptive multitask optimization" (Liu, Feng, Stone and Liu, NeurIPS 2023), Algorithm 1: all losses are to
+/// fall at one rate. With z = softmax(xi) the step descends sum_i z_i log(L_i - b_i), normalised: the weight of L_i is c z_i /
+/// (L_i - b_i + 1e-8) with c such that they add up to 1. Then xi follows delta = J^T (log before - log after), J the softmax's
+/// derivative: z_i (d_i - sum_k z_k d_k), by Adam with decay gamma.
+///
+/// Reading. The paper's losses "after" are those of the same batch after the step: a second forward. Here, as its code offers
+/// too, they are those that the next step shows, before its weights are chosen; so xi is one step late, and on other samples. A
+/// task's d is known if the task was in the step before as well; the others' logits rest, and softmax runs over the tasks of the
+/// step. A loss at or below b counts as b.
+///
+/// Scale: a common factor, or one on a loss, cancels in every difference of logarithms, and divides its weight. Rounding: nothing
+/// is compared; Adam's epsilon keeps a difference that is 0 from a full step.
+///
+/// Needs the losses. State per task: xi, Adam's moments, the last logarithm and its step.
+struct FAMO {
+  static constexpr const char* name = "FAMO";
+  static constexpr Needs needs{false, true};
+  static constexpr Surface default_surface = Surface::last_shared;
+  static constexpr ApplyTo default_apply_to = ApplyTo::all;
+
+  FAMOOptions options;
+
+  FAMO() = default;
+  explicit FAMO(const FAMOOptions& chosen) : options(chosen) {}
+
+  FULLER_HD int state_size(int tasks) const { return (3 + detail::Adam::state) * tasks; }
+  FULLER_HD int scratch_size(int tasks) const { return 2 * tasks; }
+  /// @throws Error for options outside their ranges, or least losses that are not one finite number >= 0 per task.
+  void initialise(int tasks, double* state) const {
+    detail::require_task_count(name, tasks);
+    detail::require_positive("FAMO: option learning_rate", options.learning_rate);
+    detail::require("FAMO: option gamma", options.gamma, options.gamma >= 0 && detail::is_finite(options.gamma), "[0, infinity)");
+    detail::require_one_per_task("FAMO: option least", options.least, tasks, false);
+    for (int k = 0; k < state_size(tasks); ++k) {
+      state[k] = k < 5 * tasks ? 0 : never;
+    }
+  }
+
+  /// @throws Error for numbers that no step can have left in the state.
+  void check_state(int tasks, const double* state) const {
+    for (int i = 0; i < tasks; ++i) {
+      detail::require_saved(name, "logit", i, state[i], detail::is_finite(state[i]));
+      detail::require_saved(name, "first moment", i, state[tasks + i], detail::Adam::fits(state + tasks + i, tasks));
+      detail::require_saved(name, "last logarithm", i, state[4 * tasks + i], detail::is_finite(state[4 * tasks + i]));
+      detail::require_saved(name, "last step", i, state[5 * tasks + i], state[5 * tasks + i] >= never);
+    }
+  }
+
+  template <class Lanes, int Tasks>
+  FULLER_HD void operator()(Lanes lanes, const Evidence<Tasks>& evidence, double* state, double* weights, double* scratch) const {
+    const int T = evidence.tasks();
+    double* const xi = state;
+    double* const moments = state + T;
+    double* const last = state + 4 * T;
+    double* const last_step = state + 5 * T;
+    double* const z = scratch;
+    double* const fallen = scratch + T;
+    const auto now = static_cast<double>(evidence.step);
+
+    // What the step before has brought, among the tasks that were in both.
+    for (int i = lanes.index(); i < T; i += Lanes::count) {
+      weights[i] = evidence.present[i] != 0 && last_step[i] == now - 1 ? 1 : 0;
+      fallen[i] = evidence.present[i] != 0 ? last[i] - logarithm(evidence, i) : 0;
+    }
+    lanes.sync();
+    softmax(lanes, T, xi, weights, z);
+    double mean = 0;
+    for (int i = 0; i < T; ++i) {
+      mean += weights[i] != 0 ? z[i] * fallen[i] : 0;
+    }
+    for (int i = lanes.index(); i < T; i += Lanes::count) {
+      if (weights[i] != 0) {
+        const double gradient = z[i] * (fallen[i] - mean) + options.gamma * xi[i];
+        xi[i] += detail::Adam{options.learning_rate}.step(gradient, moments + i, T);
+      }
+    }
+    lanes.sync();
+
+    for (int i = lanes.index(); i < T; i += Lanes::count) {
+      weights[i] = evidence.present[i];
+      if (evidence.present[i] != 0) {
+        last[i] = logarithm(evidence, i);
+        last_step[i] = now;
+      }
+    }
+    lanes.sync();
+    softmax(lanes, T, xi, weights, z);
+    double sum = 0;
+    for (int i = 0; i < T; ++i) {
+      sum += evidence.present[i] != 0 ? z[i] / above_least(evidence, i) : 0;
+    }
+    lanes.sync();
+    for (int i = lanes.index(); i < T; i += Lanes::count) {
+      weights[i] = evidence.present[i] != 0 ? z[i] / above_least(evidence, i) / sum : 0;
+    }
+    lanes.sync();
+  }
+
+ private:
+  static constexpr double never = -2;
+
+  template <int Tasks>
+  FULLER_HD double above_least(const Evidence<Tasks>& evidence, int i) const {
+    const double least = options.least.empty() ? 0 : options.least[i];
+    return detail::larger(evidence.losses[i] - least, 0) + 1e-8;
+  }
+
+  template <int Tasks>
+  FULLER_HD double logarithm(const Evidence<Tasks>& evidence, int i) const {
+    return std::log(above_least(evidence, i));
+  }
+
+  /// z_i ~ exp(xi_i) over the tasks that take part.
+  template <class Lanes>
+  FULLER_HD static void softmax(Lanes lanes, int T, const double* xi, const double* takes_part, double* z) {
+    double largest = -detail::largest_double;
+    for (int i = 0; i < T; ++i) {
+      largest = takes_part[i] != 0 ? detail::larger(largest, xi[i]) : largest;
+    }
+    double sum = 0;
+    for (int i = 0; i < T; ++i) {
+      sum += takes_part[i] != 0 ? std::exp(xi[i] - largest) : 0;
+    }
+    for (int i = lanes.index(); i < T; i += Lanes::count) {
+      z[i] = takes_part[i] != 0 ? std::exp(xi[i] - largest) / sum : 0;
+    }
+    lanes.sync();
+  }
+};
+
+}  // namespace v0_1
+}  // namespace fuller
