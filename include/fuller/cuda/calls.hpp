@@ -19,12 +19,17 @@ namespace cuda {
 template <class... Rules>
 struct RuleList {};
 
-/// The rules that the kernels can run. A custom rule runs on the host.
-using KnownRules = RuleList<Uniform, Constant, IMTL_G, GradNorm, DWA, PCGrad, ConFIG, GradVac, DBMTL, FairGrad, NashMTL, UW,
-                            IMTL_L, RLW, FAMO, STCH, GLS, GO4Align, LDC, Balancer, WPCGrad<DTP>, WPCGrad<PhaseSchedule>>;
+/// The rules that the last block of a Gram matrix runs itself. All of KnownRules in each such kernel would take the device's
+/// assembler two minutes for each architecture instead of half a one.
+using FusedRules = RuleList<Uniform, Constant, IMTL_G, GradNorm, DWA, PCGrad, WPCGrad<DTP>, WPCGrad<PhaseSchedule>>;
+
+/// The rules that the kernels can run: FusedRules first, and those that are launched after the Gram matrix. A custom rule runs on
+/// the host.
+using KnownRules = RuleList<Uniform, Constant, IMTL_G, GradNorm, DWA, PCGrad, WPCGrad<DTP>, WPCGrad<PhaseSchedule>, ConFIG,
+                            GradVac, DBMTL, FairGrad, NashMTL, UW, IMTL_L, RLW, FAMO, STCH, GLS, GO4Align, LDC, Balancer>;
 
 /// The rules of ours that run on the host, in the order of the stream, as a custom one does: their eigenvectors and programmes
-/// are long functions, and a device's assembler takes minutes for them, in every program and for every architecture.
+/// are long functions, and would be half as much again for a device's assembler, in every program and for every architecture.
 using HostRules = RuleList<AlignedMTL, UPGrad, DualProj, MGDA, CAGrad, PCD>;
 
 template <class... Laws>
@@ -44,6 +49,18 @@ constexpr int number_in(List<All...> /*list*/) {
     }
   }
   return -1;
+}
+
+template <class... First, class... All>
+constexpr bool are_first(RuleList<First...> first, RuleList<All...> all) {
+  int number = 0;
+  return ((number_in<First>(first) == number_in<First>(all) && number_in<First>(all) == number++) && ...);
+}
+static_assert(are_first(FusedRules(), KnownRules()), "a number of FusedRules is that of the same rule in KnownRules");
+
+template <class... Rules>
+constexpr int count_of(RuleList<Rules...> /*list*/) {
+  return static_cast<int>(sizeof...(Rules));
 }
 
 }  // namespace detail
@@ -161,6 +178,14 @@ template <class Lanes>
 FULLER_HD void run_rule(Lanes lanes, const RuleCall& call, double* shared, int shared_doubles) {
   if (call.number >= 0) {
     detail::run_known(lanes, call, shared, shared_doubles, KnownRules());
+  }
+}
+
+/// Runs the rule of a call, if it is one of FusedRules.
+template <class Lanes>
+FULLER_HD void run_fused_rule(Lanes lanes, const RuleCall& call, double* shared, int shared_doubles) {
+  if (call.number >= 0) {
+    detail::run_known(lanes, call, shared, shared_doubles, FusedRules());
   }
 }
 

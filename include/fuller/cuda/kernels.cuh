@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
+#include <type_traits>
 
 #include <fuller/cuda/calls.hpp>
 #include <fuller/cuda/device.cuh>
@@ -22,7 +23,7 @@ namespace detail {
 
 // Not inlined: all kernels call the one copy of the rules.
 static __device__ __noinline__ void run_on_warp(const RuleCall& call, double* shared, int shared_doubles) {
-  run_rule(Warp{}, call, shared, shared_doubles);
+  run_fused_rule(Warp{}, call, shared, shared_doubles);
 }
 static __device__ __noinline__ void run_on_warp(const GateCall& call, double* shared, int shared_doubles) {
   run_gate(Warp{}, call, shared, shared_doubles);
@@ -68,7 +69,11 @@ inline constexpr int call_doubles = 2048;
 template <class Call>
 static __global__ void __launch_bounds__(warp_threads) call_kernel(const __grid_constant__ Call call) {
   __shared__ double memory[call_doubles];
-  run_on_warp(call, memory, call_doubles);
+  if constexpr (std::is_same_v<Call, RuleCall>) {
+    run_rule(Warp{}, call, memory, call_doubles);
+  } else {
+    run_on_warp(call, memory, call_doubles);
+  }
 }
 
 // What a kernel's parameters may take on every device and toolkit.

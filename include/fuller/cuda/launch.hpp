@@ -60,7 +60,8 @@ inline bool is_aligned(const void* address) { return reinterpret_cast<std::uintp
 }  // namespace detail
 
 /// The Gram matrix of T lists of tensors, gram[i * T + j] = sum_k <views_k,i, views_k,j>, and the rule of the call when it is
-/// there, by the last block: one launch for some 90 tensors at T = 2, 5 at T = 64, in tables of 4 KiB.
+/// there: one launch for some 90 tensors at T = 2, 5 at T = 64, in tables of 4 KiB. The last block runs one of FusedRules;
+/// another is a launch more.
 ///
 /// Products of float, half and bfloat16 are exact, sums are double: |error| <= 1e-12 n_i n_j up to 2^33 elements a tensor.
 /// Deterministic, and the same on every device: the order of the sums follows from the shapes alone. Reads each element once.
@@ -78,6 +79,7 @@ Outcome submit(const GramRequest& request, const Launcher& launcher) {
   arguments.partials = request.workspace + 1;
   arguments.ticket = reinterpret_cast<unsigned*>(request.workspace);
   arguments.gram = request.gram;
+  const bool fused = request.rule.number < detail::count_of(FusedRules());
   const std::int64_t unit = detail::unit_size(total, detail::gram_width(request.tasks));
   TensorLists nothing;
   nothing.count = request.tasks;
@@ -89,13 +91,13 @@ Outcome submit(const GramRequest& request, const Launcher& launcher) {
       arguments.element = lists.element;
       arguments.slots = table.first_slot + table.units;
       arguments.last = last && part + 1 == parts;
-      return detail::launch_gram(launcher, arguments, request.rule);
+      return detail::launch_gram(launcher, arguments, fused ? request.rule : RuleCall{});
     });
     if (!launched) {
       return Outcome::failed;
     }
   }
-  return Outcome::done;
+  return fused || launcher.call(request.rule) ? Outcome::done : Outcome::failed;
 }
 
 /// The squared norms of the slices of one dense weight, and the gate of the call when they are there: one launch and one pass for
