@@ -289,6 +289,7 @@ Operand Parser::operand(int bytes) {
         }
         return {s.at, 0};
       case Symbol::shared:
+        f_->names_of_module = f_->names_of_module || s.at < f_->of_module_end;
         return {constant, at};
       case Symbol::local:
         return {of_local, at};

@@ -217,8 +217,8 @@ void Machine::launch(const Module& module, const std::string& entry, unsigned bl
     std::memcpy(grid.arguments.data() + at, arguments[k].first, arguments[k].second);
   }
   // What every device takes.
-  if (threads == 0 || threads > f->most_threads || f->shared_end - shared_begin > 48 * 1024 || grid.arguments.size() > 4096 ||
-      blocks == 0) {
+  const int shared_bytes = f->shared_end - (f->names_of_module ? shared_begin : f->of_module_end);
+  if (threads == 0 || threads > f->most_threads || shared_bytes > 48 * 1024 || grid.arguments.size() > 4096 || blocks == 0) {
     throw std::runtime_error("a launch of " + entry + " that a device refuses");
   }
   add(grid.arguments.data(), grid.arguments.size(), Access::read_only, kernel_parameters);

@@ -83,8 +83,10 @@ struct Function {
   bool has_body = false;
   int registers = 0;
   int local_bytes = 0;
-  int param_bytes = 0;           ///< of a frame: parameters, results, and those of calls
-  int shared_end = 0;            ///< shared memory is [shared_begin, shared_end)
+  int param_bytes = 0;    ///< of a frame: parameters, results, and those of calls
+  int shared_end = 0;     ///< shared memory is [shared_begin, shared_end)
+  int of_module_end = 0;  ///< up to here that of several functions: a kernel has it that names it, itself or in a call
+  bool names_of_module = false;
   unsigned most_threads = 1024;  ///< of a block
   std::vector<Piece> params;     ///< of an entry: in its buffer
   std::vector<Piece> results;

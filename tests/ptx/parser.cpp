@@ -98,6 +98,14 @@ void Parser::parse(const std::string& text) {
   for (const Call& call : calls_) {
     link(call);
   }
+  for (bool more = true; more;) {
+    more = false;
+    for (const Call& call : calls_) {
+      const bool names = call.in->code[call.at].callee->names_of_module;
+      more = more || (names && !call.in->names_of_module);
+      call.in->names_of_module = call.in->names_of_module || names;
+    }
+  }
 }
 
 void Parser::file_name() {
@@ -140,7 +148,7 @@ void Parser::function(bool is_entry) {
   auto made = std::make_unique<Function>();
   f_ = made.get();
   f_->is_entry = is_entry;
-  f_->shared_end = shared_end_;
+  f_->shared_end = f_->of_module_end = shared_end_;
   symbols_ = of_module_;
   labels_.clear();
   jumps_.clear();
