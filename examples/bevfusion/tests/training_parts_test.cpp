@@ -196,30 +196,43 @@ TEST_CASE("labels are parted 3 : 1 and 1 : 1", "[bevfusion][training]") {
 }
 
 TEST_CASE("the loss scale halves after an overflow and doubles after a good while", "[bevfusion][training]") {
-  auto scale = bevfusion::LossScale::for_precision(true);
-  CHECK(scale.value == 65536);
-  scale.update(false);
-  CHECK(scale.value == 32768);
-  CHECK(scale.skipped == 1);
-  for (std::int64_t i = 0; i < bevfusion::LossScale::patience - 1; ++i) {
-    scale.update(true);
-  }
-  CHECK(scale.value == 32768);
-  scale.update(true);
-  CHECK(scale.value == 65536);
-  for (int i = 0; i < 100; ++i) {
-    scale.update(false);
-  }
-  CHECK(scale.value == 1);
-  for (std::int64_t i = 0; i < 40 * bevfusion::LossScale::patience; ++i) {
-    scale.update(true);
-  }
-  CHECK(scale.value == bevfusion::LossScale::largest);
-  auto fixed = bevfusion::LossScale::for_precision(false);
-  for (std::int64_t i = 0; i < 2 * bevfusion::LossScale::patience; ++i) {
-    fixed.update(true);
-  }
-  CHECK(fixed.value == 1);
+  const torch::Tensor parameter = torch::ones({1}).requires_grad_();
+  torch::optim::SGD optimizer({parameter}, 0.0);
+  fuller::GradScaler scaler = bevfusion::loss_scaler(true);
+  const auto steps = [&](int count, double gradient) {
+    for (int i = 0; i < count; ++i) {
+      static_cast<void>(scaler.scale(torch::ones({})));
+      parameter.mutable_grad() = torch::full({1}, gradient);
+      scaler.step(optimizer);
+      scaler.update();
+    }
+  };
+  CHECK(scaler.get_scale() == 65536);
+  steps(1, INFINITY);
+  CHECK(scaler.get_scale() == 32768);
+  steps(1999, 1);
+  CHECK(scaler.get_scale() == 32768);
+  steps(1, 1);
+  CHECK(scaler.get_scale() == 65536);
+  steps(100, NAN);
+  CHECK(scaler.get_scale() == 1);
+  scaler.update(16777216.0);
+  steps(2000, 1);
+  CHECK(scaler.get_scale() == 16777216);
+  CHECK(bevfusion::loss_scaler(false).get_scale() == 1);
+}
+
+TEST_CASE("a checkpoint's loss scale is taken over, whichever program has written it", "[bevfusion][training]") {
+  fuller::GradScaler scaler = bevfusion::loss_scaler(true);
+  CHECK(bevfusion::load_loss_scale(scaler, torch::tensor({4096.0, 17.0, 3.0}, torch::kDouble)) == 3);
+  CHECK(scaler.get_scale() == 4096);
+  CHECK(scaler.finite_steps() == 17);
+  CHECK(bevfusion::saved_loss_scale(scaler, 3).equal(torch::tensor({4096.0, 17.0, 3.0}, torch::kDouble)));
+  CHECK_THROWS_AS(bevfusion::load_loss_scale(scaler, torch::zeros({2})), std::runtime_error);
+  CHECK_THROWS_AS(bevfusion::load_loss_scale(scaler, torch::zeros({3}, torch::kDouble)), fuller::Error);
+  fuller::GradScaler off = bevfusion::loss_scaler(false);
+  CHECK(bevfusion::load_loss_scale(off, torch::tensor({1.0, 0.0, 0.0}, torch::kDouble)) == 0);
+  CHECK(off.get_scale() == 1);
 }
 
 TEST_CASE("gammas have the papers' direction, detection over segmentation and LiDAR over camera", "[bevfusion][training]") {

@@ -13,6 +13,7 @@
 #include "bevfusion/model/autocast.hpp"
 #include "bevfusion/model/part_draws.hpp"
 #include "bevfusion/training/gradient_norm.hpp"
+#include "bevfusion/training/loss_scale.hpp"
 #include "bevfusion/training/optimizer_choice.hpp"
 #include "bevfusion/training/task_losses.hpp"
 
@@ -34,7 +35,7 @@ TowerTrainer::TowerTrainer(BevFusion tower, const RunConfig& config)
       parameters_(tower_->parameters()),
       optimizer_(make_optimizer(parameters_, config.training)),
       device_(config.training.device),
-      scale_(LossScale::for_precision(config.training.precision == "float16")) {
+      scaler_(loss_scaler(config.training.precision == "float16")) {
   const bool gated = config_.calibration.gate != "none";
   if (gated) {
     gates_ = tower_->gate_plan();
@@ -85,7 +86,7 @@ std::vector<double> TowerTrainer::backward(const ModelInput& input, const Traini
   if (weighs_tasks()) {
     total = calibration_->sum(losses);
   }
-  (total * (share * scale_.value)).backward();
+  scaler_.scale(total * share).backward();
   return values;
 }
 
@@ -121,13 +122,29 @@ std::map<std::string, std::vector<double>> TowerTrainer::gradient_rows(const Mod
   return rows;
 }
 
+void TowerTrainer::take_step(const ScheduledStep& schedule, double norm) {
+  scale_gradients(parameters_, clip_factor(norm, config_.training.clip));
+  follow(*optimizer_, schedule, config_.training);
+  if (config_.calibration.gate == "none") {
+    optimizer_->step();
+    return;
+  }
+  std::vector<std::vector<torch::Tensor>> branches;
+  for (std::size_t m = 0; m < tower_->modalities().size(); ++m) {
+    branches.push_back(tower_->branch_parameters(m));
+  }
+  calibration_->step(*optimizer_, gates_.to_gate(branches));
+}
+
 UpdateFigures TowerTrainer::step(const ScheduledStep& schedule) {
   UpdateFigures figures;
-  scale_gradients(parameters_, 1 / scale_.value);
+  const bool any = std::any_of(parameters_.begin(), parameters_.end(), [](const auto& p) { return p.grad().defined(); });
+  if (any) {
+    scaler_.unscale_(*optimizer_);
+  }
   figures.gradient_norm = gradient_norm(parameters_);
   const bool finite = std::isfinite(figures.gradient_norm);
-  scale_.update(finite);
-  if (!finite && !scale_.adapts) {
+  if (!finite && !scaler_.enabled()) {
     std::string names;
     for (const std::string& task : tasks_) {
       names += (names.empty() ? "" : ", ") + task;
@@ -136,20 +153,15 @@ UpdateFigures TowerTrainer::step(const ScheduledStep& schedule) {
                              " is not finite: the training diverges. A smaller training.learning_rate may help, or "
                              "training.precision float32; the last checkpoint is whole");
   }
-  const bool any = std::any_of(parameters_.begin(), parameters_.end(), [](const auto& p) { return p.grad().defined(); });
-  figures.taken = finite && any;
-  if (figures.taken) {
-    scale_gradients(parameters_, clip_factor(figures.gradient_norm, config_.training.clip));
-    follow(*optimizer_, schedule, config_.training);
-    if (config_.calibration.gate != "none") {
-      std::vector<std::vector<torch::Tensor>> branches;
-      for (std::size_t m = 0; m < tower_->modalities().size(); ++m) {
-        branches.push_back(tower_->branch_parameters(m));
+  if (any) {
+    const bool stepped = scaler_.step(*optimizer_, [&] {
+      if (finite) {  // a norm may overflow where no gradient does: no step of that length either
+        take_step(schedule, figures.gradient_norm);
       }
-      calibration_->step(*optimizer_, gates_.to_gate(branches));
-    } else {
-      optimizer_->step();
-    }
+    });
+    figures.taken = stepped && finite;
+    skipped_ += figures.taken ? 0 : 1;
+    scaler_.update();
   }
   for (torch::Tensor& parameter : parameters_) {
     parameter.mutable_grad() = torch::Tensor();  // a parameter without a gradient must not decay either
@@ -177,8 +189,7 @@ void TowerTrainer::save(torch::serialize::OutputArchive& archive) const {
     calibration_->save(calibration);
     archive.write("calibration", calibration);
   }
-  archive.write("loss_scale", torch::tensor({scale_.value, static_cast<double>(scale_.good), static_cast<double>(scale_.skipped)},
-                                            torch::kDouble));
+  archive.write("loss_scale", saved_loss_scale(scaler_, skipped_));
 }
 
 void TowerTrainer::load(torch::serialize::InputArchive& archive) {
@@ -198,9 +209,7 @@ void TowerTrainer::load(torch::serialize::InputArchive& archive) {
   }
   torch::Tensor scale;
   archive.read("loss_scale", scale);
-  scale_.value = scale[0].item<double>();
-  scale_.good = static_cast<std::int64_t>(scale[1].item<double>());
-  scale_.skipped = static_cast<std::int64_t>(scale[2].item<double>());
+  skipped_ = load_loss_scale(scaler_, scale);
 }
 
 }  // namespace bevfusion

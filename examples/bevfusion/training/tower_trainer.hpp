@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
@@ -9,11 +10,11 @@
 
 #include <torch/optim/optimizer.h>
 
+#include <fuller/amp/grad_scaler.hpp>
 #include <fuller/fuller.hpp>
 
 #include "bevfusion/config/run_config.hpp"
 #include "bevfusion/model/bev_fusion.hpp"
-#include "bevfusion/training/loss_scale.hpp"
 #include "bevfusion/training/one_cycle.hpp"
 #include "bevfusion/training/training_data.hpp"
 
@@ -54,13 +55,18 @@ class TowerTrainer {
   /// What the calibration showed in the last backward, where tasks are weighted by it.
   std::optional<fuller::Diagnostics> diagnostics() const;
   bool weighs_tasks() const { return calibration_ && config_.calibration.rule != "none"; }
-  const LossScale& loss_scale() const { return scale_; }
+  /// What multiplies the loss, where it is in half precision.
+  const fuller::GradScaler& loss_scale() const { return scaler_; }
+  /// Steps whose gradient was not finite, ever.
+  std::int64_t skipped() const { return skipped_; }
 
   void save(torch::serialize::OutputArchive& archive) const;
   /// @throws std::runtime_error for the state of another optimiser
   void load(torch::serialize::InputArchive& archive);
 
  private:
+  /// Clips the gradient, which is `norm` long, and lets the optimiser step.
+  void take_step(const ScheduledStep& schedule, double norm);
   std::vector<torch::Tensor> shared_outputs(const std::vector<torch::Tensor>& maps, std::uint64_t draws);
 
   BevFusion tower_;
@@ -72,7 +78,8 @@ class TowerTrainer {
   GatePlan gates_;  ///< where branches are gated
   std::optional<fuller::Calibration> calibration_;
   torch::Device device_;
-  LossScale scale_;
+  fuller::GradScaler scaler_;
+  std::int64_t skipped_ = 0;
 };
 
 }  // namespace bevfusion

@@ -185,7 +185,7 @@ TrainingOutcome Trainer::run() {
   }
   outcome_.finished = position_.epoch >= config_.training.epochs;
   for (const auto& tower : towers_) {
-    outcome_.skipped += tower->loss_scale().skipped;
+    outcome_.skipped += tower->skipped();
   }
   return outcome_;
 }
@@ -258,8 +258,8 @@ StepRecord Trainer::train_step(Prefetcher<TrainingBatch>& batches, std::int64_t 
     const UpdateFigures update = tower->step(schedule);
     squared_norm += update.gradient_norm * update.gradient_norm;
     record.skipped = record.skipped || !update.taken;
-    if (tower->loss_scale().adapts) {
-      record.loss_scale = tower->loss_scale().value;
+    if (tower->loss_scale().enabled()) {
+      record.loss_scale = tower->loss_scale().get_scale();
     }
     if (seen && update.taken) {
       record.add(*seen, tower->weighs_tasks(), towers_.size() > 1 ? tower->tasks().front() : "");
