@@ -17,10 +17,21 @@
 
 namespace bevfusion {
 
+/// Processes that divide the samples of an evaluation.
+struct DividedEvaluation {
+  int part = 0;  ///< this one
+  int of = 1;
+  /// Brings what all say to the first, in their order, and nothing to the others.
+  std::function<std::vector<std::string>(const std::string& said)> gather = {};
+};
+
 /// How a set of samples is evaluated.
 struct EvaluationOptions {
   SensorFailure failure;                              ///< what is missing: the missing-modality tables
   std::function<void(std::size_t samples)> progress;  ///< called with the samples done since the last call; may be empty
+  /// The first part gets the figures of all samples, the others those of none. Where a task of the network cannot put its figures
+  /// together from parts (TaskFigures::given()), each goes through all samples instead.
+  DividedEvaluation divided = {};
 };
 
 /// What an evaluation yields.

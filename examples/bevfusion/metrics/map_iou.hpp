@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -89,6 +90,31 @@ class MapIou {
     }
     for (std::size_t c = 0; c < histograms_.size(); ++c) {
       histograms_[c] += other.histograms_[c];
+    }
+  }
+
+  /// All counts, for add_counts() of another object of as many classes and thresholds.
+  std::vector<std::uint64_t> all_counts() const {
+    std::vector<std::uint64_t> numbers;
+    for (const Histogram& histogram : histograms_) {
+      numbers.insert(numbers.end(), histogram.of_true.begin(), histogram.of_true.end());
+      numbers.insert(numbers.end(), histogram.of_false.begin(), histogram.of_false.end());
+    }
+    return numbers;
+  }
+
+  /// merge() by the counts alone. Throws std::invalid_argument for another number of them.
+  void add_counts(const std::vector<std::uint64_t>& numbers) {
+    const std::size_t each = thresholds_.size() + 1;
+    if (numbers.size() != 2 * each * histograms_.size()) {
+      throw std::invalid_argument("map IoU: " + std::to_string(numbers.size()) + " counts are of other classes or thresholds");
+    }
+    auto next = numbers.begin();
+    for (Histogram& histogram : histograms_) {
+      for (std::vector<std::uint64_t>* counts : {&histogram.of_true, &histogram.of_false}) {
+        std::transform(counts->begin(), counts->end(), next, counts->begin(), std::plus<>());
+        next += static_cast<std::ptrdiff_t>(each);
+      }
     }
   }
 

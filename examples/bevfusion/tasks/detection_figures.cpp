@@ -6,6 +6,7 @@
 #include "bevfusion/metrics/evaluation_sample.hpp"
 #include "bevfusion/nuscenes/key_frame.hpp"
 #include "bevfusion/tasks/figure_text.hpp"
+#include "bevfusion/tasks/packed.hpp"
 #include "support/text_table.hpp"
 
 namespace bevfusion {
@@ -17,7 +18,30 @@ void DetectionFigures::add(const SamplePrediction& prediction) {
   if (const auto* boxes = prediction.of<std::vector<ScoredBox>>("detection")) {
     sample.predictions = submission_boxes(*boxes, frame.ego_from_lidar, frame.global_from_ego, labels);
   }
+  rows_.push_back(prediction.sample);
   samples_.push_back(std::move(sample));
+}
+
+std::optional<std::string> DetectionFigures::given() const {
+  std::string bytes;
+  add_list(bytes, rows_);
+  for (const EvaluationSample& sample : samples_) {
+    add_list(bytes, sample.predictions);
+  }
+  return bytes;
+}
+
+void DetectionFigures::take(const std::string& bytes) {
+  PackedReader reader(bytes);
+  const std::size_t before = samples_.size();
+  for (const RowIndex row : reader.list<RowIndex>()) {
+    rows_.push_back(row);
+    samples_.push_back(evaluation_sample(tables_, row, config_.loading.box_labels));
+  }
+  for (std::size_t k = before; k < samples_.size(); ++k) {
+    samples_[k].predictions = reader.list<DetectionBox>();
+  }
+  reader.expect_end();
 }
 
 void DetectionFigures::finish() {
@@ -25,6 +49,7 @@ void DetectionFigures::finish() {
   protocol.classes = evaluated_classes(config_.loading.box_labels);
   summary_ = evaluate_detection(std::move(samples_), protocol).summary;
   samples_.clear();
+  rows_.clear();
 }
 
 std::vector<std::pair<std::string, double>> DetectionFigures::headline() const {

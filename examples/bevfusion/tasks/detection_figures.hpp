@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,6 +18,8 @@ class DetectionFigures : public TaskFigures {
   DetectionFigures(const Tables& tables, const RunConfig& config) : tables_(tables), config_(config) {}
 
   void add(const SamplePrediction& prediction) override;
+  std::optional<std::string> given() const override;
+  void take(const std::string& bytes) override;
   void finish() override;
   std::vector<std::pair<std::string, double>> headline() const override;
   void add_details(nlohmann::ordered_json& out) const override;
@@ -27,7 +30,8 @@ class DetectionFigures : public TaskFigures {
  private:
   const Tables& tables_;
   const RunConfig& config_;
-  std::vector<EvaluationSample> samples_;
+  std::vector<RowIndex> rows_;
+  std::vector<EvaluationSample> samples_;  ///< of those rows
   DetectionSummary summary_;
 };
 

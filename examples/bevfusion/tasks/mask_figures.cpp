@@ -8,6 +8,7 @@
 #include <torch/torch.h>
 
 #include "bevfusion/tasks/figure_text.hpp"
+#include "bevfusion/tasks/packed.hpp"
 #include "support/text_table.hpp"
 
 namespace bevfusion {
@@ -42,6 +43,20 @@ void MaskFigures::add(const SamplePrediction& prediction) {
     protocol_.add(mask, cells, p.data_ptr<float>(), t.data_ptr<std::uint8_t>());
     below_.add(mask, cells, p.data_ptr<float>(), t.data_ptr<std::uint8_t>());
   }
+}
+
+std::optional<std::string> MaskFigures::given() const {
+  std::string bytes;
+  add_list(bytes, protocol_.all_counts());
+  add_list(bytes, below_.all_counts());
+  return bytes;
+}
+
+void MaskFigures::take(const std::string& bytes) {
+  PackedReader reader(bytes);
+  protocol_.add_counts(reader.list<std::uint64_t>());
+  below_.add_counts(reader.list<std::uint64_t>());
+  reader.expect_end();
 }
 
 std::vector<std::pair<std::string, double>> MaskFigures::headline() const {

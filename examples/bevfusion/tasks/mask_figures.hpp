@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -28,6 +29,8 @@ class MaskFigures : public TaskFigures {
   MaskFigures(TaskSheet sheet, std::vector<std::string> names);
 
   void add(const SamplePrediction& prediction) override;
+  std::optional<std::string> given() const override;
+  void take(const std::string& bytes) override;
   std::vector<std::pair<std::string, double>> headline() const override;
   void add_details(nlohmann::ordered_json& out) const override;
   std::string text() const override;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -17,6 +19,12 @@ class TaskFigures {
   virtual ~TaskFigures() = default;
 
   virtual void add(const SamplePrediction& prediction) = 0;
+  /// What was added so far, as take() of another object of the same task and config adds it. Ranks that divide an evaluation send
+  /// it to the first of them; where a task says nothing here, each of them goes through all samples instead.
+  virtual std::optional<std::string> given() const { return std::nullopt; }
+  /// Adds what given() of another one said, which is as if its samples were added here.
+  /// @throws std::invalid_argument for bytes that are none of this task's
+  virtual void take(const std::string&) { throw std::invalid_argument("these figures cannot be put together from parts"); }
   /// Called after the last sample, before the figures are asked for.
   virtual void finish() {}
 
