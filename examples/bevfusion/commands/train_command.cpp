@@ -3,11 +3,14 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <optional>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -15,11 +18,13 @@
 #include <torch/torch.h>
 
 #include "bevfusion/commands/chosen_device.hpp"
+#include "bevfusion/commands/rank_launcher.hpp"
 #include "bevfusion/config/calibration_choice.hpp"
 #include "bevfusion/config/config_file.hpp"
 #include "bevfusion/config/run_options.hpp"
 #include "bevfusion/evaluation/evaluate.hpp"
 #include "bevfusion/loading/label_coverage.hpp"
+#include "bevfusion/ranks/run_ranks.hpp"
 #include "bevfusion/training/split_samples.hpp"
 #include "bevfusion/training/trainer.hpp"
 #include "bevfusion/weights/init_from.hpp"
@@ -38,6 +43,8 @@ struct TrainArguments {
   std::string out;
   bool resume = false;
   std::int64_t steps = -1;
+  int ranks = 0;  ///< to be started; 0: none
+  int rank_timeout = 300;
 };
 
 /// Fields that a resumed run may change: what it learns does not depend on them.
@@ -145,51 +152,93 @@ void tell(const RunConfig& config, const Network& network, const Tables& tables,
   std::fflush(stdout);
 }
 
-void train(const TrainArguments& arguments) {
+/// The device of a rank: of several GPUs the one with its number on this machine.
+std::string device_of(const std::string& device, const Launched& place) {
+  if (device == "cuda") {
+    return "cuda:" + std::to_string(place.local_rank);
+  }
+  if (device != "cpu") {
+    throw std::invalid_argument("training.device is " + device +
+                                ", one device for all ranks of a run; cuda gives each the GPU of its LOCAL_RANK");
+  }
+  return device;
+}
+
+/// The config as far as it has to be the same on all ranks.
+std::string shared_config(RunConfig config) {
+  const RunConfig defaults = run_of_size(config.size);
+  config.data.root = defaults.data.root;
+  config.data.threads = defaults.data.threads;
+  config.data.ahead = defaults.data.ahead;
+  config.training.device = defaults.training.device;
+  std::ostringstream text;
+  write_config(config, text);
+  return text.str();
+}
+
+/// Each rank its part, in batches of a rank's size.
+EvaluationFigures evaluate_on(RunRanks* ranks, Network& network, const Tables& tables, const std::vector<RowIndex>& samples,
+                              const RunConfig& config, const RunConfig& of_rank) {
+  EvaluationOptions options;
+  if (ranks == nullptr) {
+    return evaluate(network, tables, samples, config);
+  }
+  options.divided = {ranks->rank(), ranks->size(),
+                     [ranks](const std::string& said) { return ranks->gather(said, "putting the evaluation together"); }};
+  return evaluate(network, tables, samples, of_rank, options);
+}
+
+/// Whatever a run of this process, or of all of its ranks, needs before the network is made.
+struct Prepared {
+  RunConfig config;   ///< as config.toml has it
+  RunConfig of_rank;  ///< with this rank's device, and its part of a batch in an evaluation
+  Tables tables;
+  SplitSamples training;
+  SplitSamples validation;
+  std::optional<example::FolderLock> lock;  ///< of the process that writes
+};
+
+Prepared prepare(const TrainArguments& arguments, const std::optional<Launched>& place) {
   const fs::path out = arguments.out;
-  if (!arguments.resume) {
+  const bool writes = !place || place->rank == 0;
+  if (!arguments.resume && writes) {
     expect_no_run(out);
   }
-  const RunConfig config = config_of(arguments);
-  if (config.data.root.empty()) {
+  Prepared run;
+  run.config = config_of(arguments);
+  if (run.config.data.root.empty()) {
     throw std::invalid_argument("--data.root is needed: a data set in nuScenes' format (bevfusion synth writes one)");
   }
-  chosen_device("training.device", config.training.device);
-  const Tables tables = read_tables(config.data.root, config.data.version, tables_options(config.data));
-  const SplitSamples training = samples_needed(tables, config.data.train_split, "--data.train_split");
-  const SplitSamples validation = samples_of_split(tables, config.data.validation_split);
+  run.of_rank = run.config;
+  if (place) {
+    run.of_rank.training.device = device_of(run.config.training.device, *place);
+    run.of_rank.training.batch = (run.config.training.batch + place->size - 1) / place->size;
+  }
+  chosen_device("training.device", run.of_rank.training.device);
+  run.tables = read_tables(run.config.data.root, run.config.data.version, tables_options(run.config.data));
+  run.training = samples_needed(run.tables, run.config.data.train_split, "--data.train_split");
+  run.validation = samples_of_split(run.tables, run.config.data.validation_split);
+  if (writes) {
+    fs::create_directories(out);
+    run.lock.emplace(out, "is being trained");
+    if (!arguments.resume) {
+      expect_no_run(out);
+    }
+  }
+  return run;
+}
 
-  fs::create_directories(out);
-  const example::FolderLock lock(out, "is being trained");
-  if (!arguments.resume) {
-    expect_no_run(out);
-  }
-  Network network = make_network(config);
-  tell(config, network, tables, training, validation);
-  const bool fresh = !arguments.resume || !fs::exists(out / "checkpoint.pt");
-  if (fresh && !(config.init.lidar.empty() && config.init.camera.empty())) {
-    init_network(network, config.init, std::cout);
-  }
-
-  TrainerOptions options;
-  options.out = out;
-  options.resume = arguments.resume;
-  options.most_steps = arguments.steps;
-  options.terminal = stderr;
-  if (!validation.rows.empty()) {
-    options.evaluate = [&](Network& trained) { return evaluate(trained, tables, validation.rows, config); };
-  }
-  Trainer trainer(config, network, tables, training.rows, options);
-  write_config(config, out / "config.toml");  // once the checkpoint, if there is one, is found to fit
-  const RunPosition& position = trainer.position();
+void tell_beginning(const TrainArguments& arguments, const RunPosition& position, const RunConfig& config) {
   if (position.step > 0) {
     std::printf("resuming    after step %lld, in epoch %lld of %lld\n", static_cast<long long>(position.step),
                 static_cast<long long>(position.epoch + 1), static_cast<long long>(config.training.epochs));
   } else if (arguments.resume) {
-    std::printf("resuming    from the start: %s has no checkpoint yet\n", out.c_str());
+    std::printf("resuming    from the start: %s has no checkpoint yet\n", arguments.out.c_str());
   }
   std::fflush(stdout);
-  const TrainingOutcome outcome = trainer.run();
+}
+
+void tell_end(const TrainArguments& arguments, const TrainingOutcome& outcome) {
   if (outcome.steps > 0) {
     std::printf("%lld steps, %.3f s a step, %.1f %% of it waiting for data\n", static_cast<long long>(outcome.steps),
                 outcome.seconds / static_cast<double>(outcome.steps), 100 * outcome.waited / outcome.seconds);
@@ -198,8 +247,88 @@ void train(const TrainArguments& arguments) {
     std::printf("%lld steps were skipped: their half-precision gradient was not finite\n",
                 static_cast<long long>(outcome.skipped));
   }
-  std::printf("%s: %s\n", out.c_str(),
+  std::printf("%s: %s\n", arguments.out.c_str(),
               outcome.finished ? "training is complete" : "stopped; --resume goes on from the last checkpoint");
+}
+
+/// @param place  of this process among several; nothing for a run of one
+void train(const TrainArguments& arguments, const std::optional<Launched>& place) {
+  const fs::path out = arguments.out;
+  const bool writes = !place || place->rank == 0;
+  std::unique_ptr<RunRanks> ranks;
+  if (place) {
+    // Whatever else is wrong is told to the others through it.
+    const std::string device = config_of(arguments).training.device;
+    ranks = std::make_unique<RunRanks>(*place, chosen_device("training.device", device_of(device, *place)),
+                                       std::chrono::seconds(arguments.rank_timeout));
+  }
+  std::optional<Prepared> prepared;
+  const auto together = [&ranks](const char* what, const std::function<void()>& act) {
+    ranks ? ranks->together(what, act) : act();
+  };
+  together("getting ready", [&] { prepared.emplace(prepare(arguments, place)); });
+  Prepared& run = *prepared;
+  const RunConfig& config = run.config;
+  if (ranks) {
+    ranks->expect_same("config", shared_config(config));
+  }
+  Network network = make_network(config);
+  if (writes) {
+    tell(config, network, run.tables, run.training, run.validation);
+    if (ranks) {
+      std::printf("ranks       %d, by %s; batches of %lld are divided among them\n", ranks->size(), ranks->transport().c_str(),
+                  static_cast<long long>(config.training.batch));
+      std::fflush(stdout);
+    }
+  }
+  const bool fresh = !arguments.resume || !fs::exists(out / "checkpoint.pt");
+  if (fresh && !(config.init.lidar.empty() && config.init.camera.empty())) {
+    std::ostringstream unheard;
+    together("taking the weights to begin with", [&] { init_network(network, config.init, writes ? std::cout : unheard); });
+  }
+
+  TrainerOptions options;
+  options.out = out;
+  options.resume = arguments.resume;
+  options.most_steps = arguments.steps;
+  options.terminal = writes ? stderr : nullptr;
+  options.ranks = ranks.get();
+  if (!run.validation.rows.empty()) {
+    options.evaluate = [&](Network& trained) {
+      return evaluate_on(ranks.get(), trained, run.tables, run.validation.rows, config, run.of_rank);
+    };
+  }
+  RunConfig of_trainer = config;
+  of_trainer.training.device = run.of_rank.training.device;
+  Trainer trainer(of_trainer, network, run.tables, run.training.rows, options);
+  if (writes) {
+    write_config(config, out / "config.toml");  // once the checkpoint, if there is one, is found to fit
+    tell_beginning(arguments, trainer.position(), config);
+  }
+  const TrainingOutcome outcome = trainer.run();
+  if (writes) {
+    tell_end(arguments, outcome);
+  }
+  if (ranks) {
+    ranks->leave();
+  }
+}
+
+/// One process, one of several, or the start of them.
+void train_as_launched(const TrainArguments& arguments) {
+  const std::optional<Launched> place = launched();
+  if (place && arguments.ranks > 0 && arguments.ranks != place->size) {
+    throw std::invalid_argument("--ranks " + std::to_string(arguments.ranks) + " under a launcher that has set WORLD_SIZE to " +
+                                std::to_string(place->size) + "; a launcher starts the ranks itself");
+  }
+  if (!place && arguments.ranks > 1) {
+    const int status = run_ranks_here(arguments.ranks);
+    if (status != 0) {
+      throw CLI::RuntimeError(status);
+    }
+    return;
+  }
+  train(arguments, place && place->size > 1 ? place : std::nullopt);
 }
 
 }  // namespace
@@ -218,7 +347,20 @@ void add_train_command(CLI::App& app) {
                    "End after this many optimiser steps, without writing a checkpoint at the end; for measuring speed")
       ->check(example::number_within<std::int64_t>(0))
       ->type_name("N");
-  command->callback([arguments] { train(*arguments); });
+  command
+      ->add_option("--ranks", arguments->ranks,
+                   "Train with this many processes on this machine, which divide each batch: training.batch is that of all of\n"
+                   "them. Under torchrun, srun or mpirun, which set RANK and WORLD_SIZE, it is left out. Numbers go by\n" +
+                       transports())
+      ->check(example::number_within<int>(1))
+      ->type_name("N");
+  command
+      ->add_option("--rank-timeout", arguments->rank_timeout,
+                   "Seconds that a rank waits for another before the run ends and says which one did not come")
+      ->check(example::number_within<int>(1))
+      ->capture_default_str()
+      ->type_name("S");
+  command->callback([arguments] { train_as_launched(*arguments); });
 }
 
 }  // namespace bevfusion

@@ -118,12 +118,14 @@ fuller::Surface surface_of(const CalibrationConfig& calibration) {
   return chosen.value_or(projects ? fuller::PCGrad::default_surface : fuller::IMTL_G::default_surface);
 }
 
-std::optional<fuller::Calibration> make_calibration(const RunConfig& config, const std::vector<std::string>& modalities) {
+std::optional<fuller::Calibration> make_calibration(const RunConfig& config, const std::vector<std::string>& modalities,
+                                                    const fuller::Ranks& ranks) {
   const CalibrationConfig& chosen = config.calibration;
   if (chosen.rule == "none" && chosen.gate == "none") {
     return std::nullopt;
   }
   fuller::CalibrationOptions options;
+  options.ranks = ranks;
   options.surface = chosen_surface(chosen.surface);
   options.apply_to = chosen_reach(chosen.apply_to);
   (config.losses.static_weights == "after" ? options.after : options.before) = fuller::TaskVector(task_weights(config));

@@ -29,7 +29,9 @@ fuller::Surface surface_of(const CalibrationConfig& calibration);
 /// 1:5 and 1:10, or after it (losses.weights): the losses go to it unweighted. Nothing where neither rule nor gate is asked for:
 /// the trainer then weighs and adds the losses itself.
 /// @param modalities  names of the network's branches; gates need two or more
+/// @param ranks       over which it averages
 /// @throws std::invalid_argument for an unknown name, fuller::Error for options that the library refuses
-std::optional<fuller::Calibration> make_calibration(const RunConfig& config, const std::vector<std::string>& modalities);
+std::optional<fuller::Calibration> make_calibration(const RunConfig& config, const std::vector<std::string>& modalities,
+                                                    const fuller::Ranks& ranks = {});
 
 }  // namespace bevfusion

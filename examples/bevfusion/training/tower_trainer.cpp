@@ -25,9 +25,24 @@ RunConfig with_parts(RunConfig config, const ModelParts& parts) {
   return config;
 }
 
+/// Everything upstream of what the tasks share, where calibrations of several ranks could not find it: a rank may lack a batch.
+std::vector<torch::Tensor> trunk_parameters(const BevFusion& tower) {
+  std::vector<torch::Tensor> parameters;
+  for (const auto& part : tower->named_children()) {
+    const bool of_one_task = std::any_of(tower->tasks().begin(), tower->tasks().end(), [&part](const auto& task) {
+      return part.key() == task->name() || part.key() == task->name() + "_bev";
+    });
+    if (!of_one_task) {
+      const std::vector<torch::Tensor> own = part.value()->parameters();
+      parameters.insert(parameters.end(), own.begin(), own.end());
+    }
+  }
+  return parameters;
+}
+
 }  // namespace
 
-TowerTrainer::TowerTrainer(BevFusion tower, const RunConfig& config)
+TowerTrainer::TowerTrainer(BevFusion tower, const RunConfig& config, const fuller::Ranks& ranks)
     : tower_(std::move(tower)),
       config_(with_parts(config, tower_->config().parts)),
       tasks_(task_names(config_)),
@@ -35,13 +50,14 @@ TowerTrainer::TowerTrainer(BevFusion tower, const RunConfig& config)
       parameters_(tower_->parameters()),
       optimizer_(make_optimizer(parameters_, config.training)),
       device_(config.training.device),
-      scaler_(loss_scaler(config.training.precision == "float16")) {
+      scaler_(loss_scaler(config.training.precision == "float16")),
+      divided_(ranks.count > 1) {
   const bool gated = config_.calibration.gate != "none";
   if (gated) {
     gates_ = tower_->gate_plan();
   }
   if (tasks_.size() > 1 || gated) {
-    calibration_ = make_calibration(config_, gates_.to_gate(tower_->modalities()));
+    calibration_ = make_calibration(config_, gates_.to_gate(tower_->modalities()), ranks);
   }
 }
 
@@ -52,14 +68,57 @@ std::vector<torch::Tensor> TowerTrainer::shared_outputs(const std::vector<torch:
   if (!weighs_tasks() || losses_share_heads(config_)) {
     return {z};
   }
-  if (surface_of(config_.calibration) != fuller::Surface::last_shared) {
+  const fuller::Surface surface = surface_of(config_.calibration);
+  if (surface == fuller::Surface::all_shared && divided_) {
+    return calibration_->fork(z, trunk_parameters(tower_));
+  }
+  if (surface != fuller::Surface::last_shared) {
     return calibration_->fork(z);
   }
   return calibration_->fork(z, tower_->last_shared(config_.calibration.both_last_shared));
 }
 
-std::vector<double> TowerTrainer::backward(const ModelInput& input, const TrainingBatch& batch, double share) {
+void TowerTrainer::idle() {
+  if (calibration_) {
+    calibration_->idle_step();
+  }
+}
+
+std::vector<double> TowerTrainer::label_counts(const TrainingBatch& batch) const {
+  const auto samples = static_cast<double>(batch.batch.boxes.size());
+  std::vector<double> counts;
+  for (const auto& task : tower_->tasks()) {
+    double count = 0;
+    if (samples > 0 && task->is_labelled(batch)) {
+      count = samples;
+      if (task->sheet().labels == TaskLabels::boxes) {
+        count = static_cast<double>(std::count(batch.boxes_labelled.begin(), batch.boxes_labelled.end(), true));
+      } else if (task->sheet().labels == TaskLabels::map) {
+        count = batch.batch.labelled.sum().item<double>();
+      }
+    }
+    counts.insert(counts.end(), config_.model.parts.tasks.judged(task->sheet(), config_.losses.tasks).loss_names().size(), count);
+  }
+  return counts;
+}
+
+void TowerTrainer::divide(std::vector<torch::Tensor>& losses, const std::vector<torch::Tensor>& shared,
+                          const RankPart& part) const {
+  for (std::size_t i = 0; i < part.losses.size(); ++i) {
+    if (losses[i].defined()) {
+      losses[i] = losses[i] * part.losses[i];
+    } else if (!std::isnan(part.losses[i])) {
+      // Present as on the others: the calibration then knows the loss's mean over all samples.
+      const torch::Tensor& z = shared.size() == losses.size() ? shared[i] : shared.front();
+      losses[i] = (z * 0).sum().to(torch::kFloat);
+    }
+  }
+}
+
+std::vector<double> TowerTrainer::backward(const ModelInput& input, const TrainingBatch& batch, double share,
+                                           const RankPart& part) {
   Outputs outputs;
+  std::vector<torch::Tensor> shared;
   {
     const Autocast reduced(device_, config_.training.precision);
     begin_draws({batch.draws}, "branches");
@@ -68,14 +127,20 @@ std::vector<double> TowerTrainer::backward(const ModelInput& input, const Traini
       maps = gated(*calibration_, gates_, maps);
     }
     maps = tower_->filled(std::move(maps));
-    outputs = labelled_outputs(tower_, shared_outputs(maps, batch.draws), batch);
+    shared = shared_outputs(maps, batch.draws);
+    outputs = labelled_outputs(tower_, shared, batch);
   }
-  const std::vector<torch::Tensor> losses = task_losses(tower_, outputs, batch, config_);
+  std::vector<torch::Tensor> losses = task_losses(tower_, outputs, batch, config_);
   std::vector<double> values(losses.size(), std::numeric_limits<double>::quiet_NaN());
-  torch::Tensor total;
   for (std::size_t i = 0; i < losses.size(); ++i) {
     if (losses[i].defined()) {
       values[i] = losses[i].item<double>();
+    }
+  }
+  divide(losses, shared, part);
+  torch::Tensor total;
+  for (std::size_t i = 0; i < losses.size(); ++i) {
+    if (losses[i].defined()) {
       const torch::Tensor weighted = losses[i] * weights_[i];
       total = total.defined() ? total + weighted : weighted;
     }
@@ -86,7 +151,7 @@ std::vector<double> TowerTrainer::backward(const ModelInput& input, const Traini
   if (weighs_tasks()) {
     total = calibration_->sum(losses);
   }
-  scaler_.scale(total * share).backward();
+  scaler_.scale(total * (share * part.share)).backward();
   return values;
 }
 

@@ -20,6 +20,14 @@
 
 namespace bevfusion {
 
+/// What one rank of several has of a batch that they divide.
+struct RankPart {
+  double share = 1;  ///< its samples over the mean over the ranks: what the sum of its losses counts
+  /// Of each loss: the share of its labels that this rank has, over its share of the samples. 0 where others have all of them,
+  /// NaN where nobody has any. Empty: the whole batch is here.
+  std::vector<double> losses;
+};
+
 /// What an optimiser's step did.
 struct UpdateFigures {
   double gradient_norm = 0;  ///< of all parameters, before clipping and without the loss scale
@@ -31,15 +39,24 @@ class TowerTrainer {
  public:
   /// @throws std::invalid_argument, fuller::Error for a calibration that makes no sense, and for gates on a fuser whose branches
   /// cannot be told apart
-  TowerTrainer(BevFusion tower, const RunConfig& config);
+  /// @param ranks  of its calibration, where other processes have the rest of each batch
+  TowerTrainer(BevFusion tower, const RunConfig& config, const fuller::Ranks& ranks = {});
 
   const std::vector<std::string>& tasks() const { return tasks_; }
 
   /// Runs one batch forward and backward; its gradient, `share` of it, is added to what is there. With a calibration each batch
   /// is calibrated by itself.
   /// @param input  on the run's device
+  /// @param part   which part of the batch this is, where ranks divide it: each calls this or idle()
   /// @return the losses of tasks(), unweighted; NaN where the batch has no label of the task
-  std::vector<double> backward(const ModelInput& input, const TrainingBatch& batch, double share);
+  std::vector<double> backward(const ModelInput& input, const TrainingBatch& batch, double share, const RankPart& part = {});
+
+  /// Takes part without a sample in the backward of other ranks.
+  void idle();
+
+  /// How many labels of each of tasks() a batch has: what their losses are means over, or as many as its samples where a task
+  /// has labels of another kind.
+  std::vector<double> label_counts(const TrainingBatch& batch) const;
 
   /// The norms of the rows of each task's gradient at the last shared layer, unfolded along its first axis (FULLER's Figure 3),
   /// of the tasks that the batch has labels of; unweighted. A forward pass of its own and a partial backward pass for each task,
@@ -67,6 +84,8 @@ class TowerTrainer {
  private:
   /// Clips the gradient, which is `norm` long, and lets the optimiser step.
   void take_step(const ScheduledStep& schedule, double norm);
+  /// Weighs the losses of a part of the batch by their labels, with zeros for those that are on other ranks.
+  void divide(std::vector<torch::Tensor>& losses, const std::vector<torch::Tensor>& shared, const RankPart& part) const;
   std::vector<torch::Tensor> shared_outputs(const std::vector<torch::Tensor>& maps, std::uint64_t draws);
 
   BevFusion tower_;
@@ -80,6 +99,7 @@ class TowerTrainer {
   torch::Device device_;
   fuller::GradScaler scaler_;
   std::int64_t skipped_ = 0;
+  bool divided_;  ///< other ranks have the rest of each batch
 };
 
 }  // namespace bevfusion

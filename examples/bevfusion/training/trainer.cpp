@@ -17,6 +17,8 @@
 #include "bevfusion/config/calibration_choice.hpp"
 #include "bevfusion/evaluation/figures_json.hpp"
 #include "bevfusion/model/on_device.hpp"
+#include "bevfusion/ranks/run_ranks.hpp"
+#include "bevfusion/training/divided_batch.hpp"
 #include "bevfusion/training/generator_state.hpp"
 #include "bevfusion/training/trained_data.hpp"
 #include "support/output_file.hpp"
@@ -118,12 +120,14 @@ Trainer::Trainer(const RunConfig& config, Network network, const Tables& tables,
     : config_(config),
       options_(std::move(options)),
       network_(std::move(network)),
-      data_(tables, std::move(samples), config, network_->tasks()),
+      data_(tables, std::move(samples), config, network_->tasks(), part_of(options_.ranks)),
       device_(config.training.device),
       average_(config.training) {
   network_->to(device_);
   for (const BevFusion& tower : network_->towers()) {
-    towers_.push_back(std::make_unique<TowerTrainer>(tower, config_));
+    towers_.push_back(std::make_unique<TowerTrainer>(
+        tower, config_,
+        options_.ranks == nullptr ? fuller::Ranks() : options_.ranks->of("tower " + std::to_string(towers_.size()))));
   }
   torch::manual_seed(mix_bits({config.training.seed, 0x747261696eULL}));
   const std::string trained_on = trained_data(tables, data_.rows());
@@ -133,6 +137,18 @@ Trainer::Trainer(const RunConfig& config, Network network, const Tables& tables,
     expect_same_data(file, position_.data, trained_on);
   }
   position_.data = trained_on;
+  if (options_.ranks != nullptr) {
+    expect_same_on_ranks();
+  }
+}
+
+bool Trainer::writes() const { return options_.ranks == nullptr || options_.ranks->rank() == 0; }
+
+void Trainer::expect_same_on_ranks() {
+  const std::string rows = position_.data.substr(position_.data.find('\n') + 1);  // without the folder: machines may differ in it
+  options_.ranks->expect_same("data set", rows);
+  options_.ranks->expect_same("checkpoint to go on from", std::to_string(position_.step) + " " + std::to_string(position_.epoch));
+  options_.ranks->expect_same("weights to begin with", std::to_string(checksum_of_weights(network_)));
 }
 
 std::int64_t Trainer::steps_of_epoch() const {
@@ -141,6 +157,9 @@ std::int64_t Trainer::steps_of_epoch() const {
 }
 
 void Trainer::begin_log() {
+  if (!writes()) {
+    return;
+  }
   log_ = std::make_unique<RunLog>(options_.out, position_.log_bytes, position_.step + 1);
   if (position_.log_bytes > 0) {
     return;
@@ -160,6 +179,9 @@ void Trainer::begin_log() {
   line["steps"] = config_.training.epochs * steps_of_epoch();
   line["device"] = config_.training.device;
   line["precision"] = config_.training.precision;
+  if (options_.ranks != nullptr) {
+    line["ranks"] = options_.ranks->size();
+  }
   log_->add(line.dump(), 0, {});
 }
 
@@ -200,7 +222,7 @@ void Trainer::train_epoch(Prefetcher<TrainingBatch>& batches, example::Progress*
     const StepRecord record = train_step(batches, count);
     position_.batch += count;
     position_.step = record.step;
-    if (record.step % config_.training.log_every == 0) {
+    if (log_ && record.step % config_.training.log_every == 0) {
       log_->add(record);
     }
     if (progress != nullptr) {
@@ -230,18 +252,20 @@ StepRecord Trainer::train_step(Prefetcher<TrainingBatch>& batches, std::int64_t 
     const Clock::time_point asked = Clock::now();
     std::optional<TrainingBatch> batch = batches.next();
     record.waited += seconds_since(asked);
-    const ModelInput input = on_device(std::move(batch->batch.input), device_);
-    const std::int64_t rows_every = config_.training.rows_every;
-    if (rows_every > 0 && k + 1 == count && record.step % rows_every == 0) {
-      nlohmann::ordered_json line;
-      line["kind"] = "gradient_rows";
-      line["step"] = record.step;
-      line["rows"] = towers_.front()->gradient_rows(input, *batch);
-      log_->add(line.dump(), record.step, {});
+    ModelInput input;
+    if (!batch->batch.boxes.empty()) {
+      input = on_device(std::move(batch->batch.input), device_);
     }
-    for (const auto& tower : towers_) {
-      losses.add(tower->tasks(), tower->backward(input, *batch, 1.0 / static_cast<double>(count)));
+    if (k + 1 == count) {
+      write_gradient_rows(*batch, input, record.step);
     }
+    const auto of_towers = learn(*batch, input, 1.0 / static_cast<double>(count));
+    for (std::size_t t = 0; t < towers_.size(); ++t) {
+      losses.add(towers_[t]->tasks(), of_towers[t]);
+    }
+  }
+  if (options_.ranks != nullptr) {
+    options_.ranks->average_gradients(network_->parameters());
   }
   record.losses = losses.means();
   const std::vector<std::string> names = task_names(config_);
@@ -277,6 +301,29 @@ StepRecord Trainer::train_step(Prefetcher<TrainingBatch>& batches, std::int64_t 
   return record;
 }
 
+std::vector<std::vector<double>> Trainer::learn(const TrainingBatch& batch, const ModelInput& input, double share) {
+  if (options_.ranks != nullptr) {
+    return learn_together(*options_.ranks, towers_, network_, batch, input, share);
+  }
+  std::vector<std::vector<double>> losses;
+  for (const auto& tower : towers_) {
+    losses.push_back(tower->backward(input, batch, share));
+  }
+  return losses;
+}
+
+void Trainer::write_gradient_rows(const TrainingBatch& batch, const ModelInput& input, std::int64_t step) {
+  const std::int64_t every = config_.training.rows_every;
+  if (!log_ || every == 0 || step % every != 0) {
+    return;
+  }
+  nlohmann::ordered_json line;
+  line["kind"] = "gradient_rows";
+  line["step"] = step;
+  line["rows"] = towers_.front()->gradient_rows(input, batch);
+  log_->add(line.dump(), step, {});
+}
+
 void Trainer::close_epoch(example::Progress* progress) {
   const std::int64_t every = config_.training.evaluate_every;
   const bool last = position_.epoch + 1 == config_.training.epochs;
@@ -290,7 +337,9 @@ void Trainer::close_epoch(example::Progress* progress) {
     const EvaluationFigures figures = options_.evaluate(network_);
     average_.exchange(network_);
     generators.restore(device_);
-    write_evaluation(figures);
+    if (log_) {
+      write_evaluation(figures);
+    }
     if (progress != nullptr) {
       progress->say("epoch " + std::to_string(position_.epoch + 1) + ":" + summary(figures));
     }
@@ -320,6 +369,9 @@ void Trainer::write_evaluation(const EvaluationFigures& figures) {
 }
 
 void Trainer::checkpoint() {
+  if (!log_) {
+    return;
+  }
   const std::filesystem::path file = options_.out / "checkpoint.pt";
   try {
     position_.log_bytes = log_->store_all();

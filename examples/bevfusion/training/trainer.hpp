@@ -22,6 +22,8 @@ class Progress;
 
 namespace bevfusion {
 
+class RunRanks;
+
 /// The network of a run, fresh: its weights depend on the config alone.
 /// @param kinds  the parts and labels that the config may name
 Network make_network(const RunConfig& config, const Kinds& kinds = bevfusion::kinds());
@@ -31,7 +33,10 @@ struct TrainerOptions {
   std::filesystem::path out;     ///< the run's folder, which exists
   bool resume = false;           ///< goes on from the folder's checkpoint, or from the start where it holds none yet
   std::int64_t most_steps = -1;  ///< ends the call after so many steps, without a checkpoint, as a kill would; -1: none
-  /// Called at the end of each `evaluate_every` epochs; may be empty.
+  /// The processes that divide each batch, this one among them; must outlive the trainer. nullptr: all of it is here. Every rank
+  /// sees the same folder; the first writes it.
+  RunRanks* ranks = nullptr;
+  /// Called at the end of each `evaluate_every` epochs, on every rank; what the first gets is written. May be empty.
   std::function<EvaluationFigures(Network&)> evaluate;
   std::FILE* terminal = nullptr;  ///< where progress is told; nullptr: nowhere
 };
@@ -48,8 +53,8 @@ struct TrainingOutcome {
 /// Trains a network by its config, step by step, with checkpoints, logs and evaluations.
 ///
 /// A run that was killed at any moment and resumed equals the uninterrupted one bit for bit, in weights and in log.jsonl (except
-/// `seconds`, `waited` and `peak_memory`), on the same machine with the same number of threads and where LibTorch's operations
-/// are deterministic, as they are on the CPU.
+/// `seconds`, `waited` and `peak_memory`), on the same machine with the same number of threads and ranks and where LibTorch's
+/// operations are deterministic, as they are on the CPU.
 class Trainer {
  public:
   /// Seeds LibTorch's random generators, or restores them from the checkpoint.
@@ -68,6 +73,11 @@ class Trainer {
   void begin_log();
   void train_epoch(Prefetcher<TrainingBatch>& batches, example::Progress* progress);
   StepRecord train_step(Prefetcher<TrainingBatch>& batches, std::int64_t count);
+  /// Forward and backward of one batch, or of this rank's part of it: the losses of each tower's tasks, over all of it.
+  std::vector<std::vector<double>> learn(const TrainingBatch& batch, const ModelInput& input, double share);
+  void write_gradient_rows(const TrainingBatch& batch, const ModelInput& input, std::int64_t step);
+  bool writes() const;  ///< whether this is the rank that does
+  void expect_same_on_ranks();
   void close_epoch(example::Progress* progress);
   void write_evaluation(const EvaluationFigures& figures);
   void checkpoint();

@@ -57,8 +57,17 @@ std::vector<std::size_t> TrainingData::groups(const std::vector<Drawn>& samples,
   return groups;
 }
 
+std::vector<std::size_t> members_of(const std::vector<std::size_t>& batch, const BatchPart& part) {
+  const auto parts = static_cast<std::size_t>(part.of);
+  const auto k = static_cast<std::size_t>(part.part);
+  const std::size_t each = batch.size() / parts;
+  const std::size_t rest = batch.size() % parts;
+  const auto begin = batch.begin() + static_cast<std::ptrdiff_t>(k * each + std::min(k, rest));
+  return {begin, begin + static_cast<std::ptrdiff_t>(each + (k < rest ? 1 : 0))};
+}
+
 TrainingData::TrainingData(const Tables& tables, std::vector<RowIndex> samples, const RunConfig& config,
-                           std::vector<std::shared_ptr<const Task>> tasks)
+                           std::vector<std::shared_ptr<const Task>> tasks, const BatchPart& part)
     : tables_(tables),
       tasks_(std::move(tasks)),
       samples_(draw(tables, samples, config)),
@@ -68,7 +77,8 @@ TrainingData::TrainingData(const Tables& tables, std::vector<RowIndex> samples, 
       epochs_(config.training.epochs),
       paste_(config.loading.paste),
       modality_dropout_(config.training.modality_dropout),
-      seed_(config.training.seed) {
+      seed_(config.training.seed),
+      part_(part) {
   if (paste_.on) {
     paster_ = std::make_unique<ObjectPaster>(tables, samples, KeyFrameOptions{config.loading.sweeps, config.loading.box_labels},
                                              config.loading.points, paste_, seed_);
@@ -90,7 +100,13 @@ TrainingBatch TrainingData::load(std::int64_t epoch, std::size_t batch) const {
   if (Random lost({out.draws, 1}); lost.chance(modality_dropout_)) {
     out.absent.emplace_back(lost.chance(0.5) ? "lidar" : "camera");
   }
-  const std::vector<std::size_t> members = sampler_.batch(epoch, batch);
+  if (part_.part > 0) {  // samples of one batch draw each anew
+    out.draws = mix_bits({out.draws, static_cast<std::uint64_t>(part_.part)});
+  }
+  const std::vector<std::size_t> members = members_of(sampler_.batch(epoch, batch), part_);
+  if (members.empty()) {
+    return out;
+  }
   for (const std::size_t member : members) {
     const Drawn& drawn = samples_[member];
     const std::uint64_t pass = static_cast<std::uint64_t>(epoch) + (drawn.copy << 32U);

@@ -14,6 +14,16 @@
 
 namespace bevfusion {
 
+/// Which part of each batch is loaded, of so many that make it up.
+struct BatchPart {
+  int part = 0;
+  int of = 1;
+};
+
+/// The members of a batch that a part has: consecutive ones, as many as the others or one more, which the first parts have. A
+/// part of a small batch may have none.
+std::vector<std::size_t> members_of(const std::vector<std::size_t>& batch, const BatchPart& part);
+
 /// The training samples of a run in their batches. Which samples a batch holds and how they are augmented depends on the config,
 /// the epoch and the batch's number alone. A sample that comes several times an epoch (data.sampling class_balanced) is augmented
 /// each time anew, and has the same labels each time. Any number of threads may load.
@@ -22,14 +32,16 @@ class TrainingData {
   /// @param tables  must outlive this
   /// @throws std::invalid_argument for no samples or an unknown assignment of labels
   /// @param tasks  which may add labels of their own
+  /// @param part   of each batch: what a rank of several loads
   TrainingData(const Tables& tables, std::vector<RowIndex> samples, const RunConfig& config,
-               std::vector<std::shared_ptr<const Task>> tasks = {});
+               std::vector<std::shared_ptr<const Task>> tasks = {}, const BatchPart& part = {});
 
   std::size_t samples() const { return samples_.size(); }     ///< of an epoch
   std::size_t batches() const { return sampler_.batches(); }  ///< of an epoch
   RowIndex row(std::size_t sample) const { return samples_.at(sample).row; }
   std::vector<RowIndex> rows() const;  ///< of the tables, sample by sample
 
+  /// A batch, without samples where the part has none of it.
   /// @throws DataError where a file is missing or damaged
   TrainingBatch load(std::int64_t epoch, std::size_t batch) const;
 
@@ -56,6 +68,7 @@ class TrainingData {
   PasteOptions paste_;
   double modality_dropout_;
   std::uint64_t seed_;
+  BatchPart part_;
 };
 
 }  // namespace bevfusion
