@@ -356,8 +356,8 @@ void add_train_command(CLI::App& app) {
       ->type_name("N");
   command
       ->add_option("--rank-timeout", arguments->rank_timeout,
-                   "Seconds that a rank waits for another before the run ends and says which one did not come")
-      ->check(example::number_within<int>(1))
+                   "Seconds within which a run ends, and says which rank did not come, once one does not")
+      ->check(example::number_within<int>(2))
       ->capture_default_str()
       ->type_name("S");
   command->callback([arguments] { train_as_launched(*arguments); });

@@ -137,19 +137,21 @@ RunRanks::RunRanks(const Launched& place, const torch::Device& device, Milliseco
   timeout_ = patience;
   expect_same("number of ranks, or kind of device", std::to_string(place_.size) + " " + device.str().substr(0, 3));
   timeout_ = timeout;
+  // Half of it for the rank that does not come, half for those that do to find out who it was.
+  const Milliseconds each = timeout / 2;
   fuller::RanksOptions options;
-  options.timeout = timeout;
+  options.timeout = each;
 #if defined(BEVFUSION_NCCL)
   if (device.is_cuda()) {
     options.device = device;
-    meeting_->send_by([place, timeout](const Store& store) { return nccl_group(store, place, timeout); }, options);
+    meeting_->send_by([place, each](const Store& store) { return nccl_group(store, place, each); }, options);
     transport_ = "NCCL";
     return;
   }
 #endif
 #if defined(BEVFUSION_GLOO)
   if (device.is_cpu()) {
-    meeting_->send_by([place, timeout](const Store& store) { return gloo_group(store, place, timeout); }, options);
+    meeting_->send_by([place, each](const Store& store) { return gloo_group(store, place, each); }, options);
     transport_ = "Gloo";
     return;
   }
@@ -163,11 +165,14 @@ RunRanks::~RunRanks() {
     return;
   }
   try {
-    fuller::RanksOptions short_time;
-    short_time.name = "run";
-    short_time.timeout = std::chrono::seconds(2);
-    fuller::leave(meeting_->store, place_.rank, place_.served ? 1 : place_.size, short_time);
-  } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): nobody is left to be waited for
+    const auto key = [](int rank) { return "run/left/" + std::to_string(rank); };
+    meeting_->store->set(key(place_.rank), bytes_of("1"));
+    const auto end = std::chrono::steady_clock::now() + timeout_ / 2;
+    for (int other = 1; other < place_.size && place_.rank == 0 && !place_.served; ++other) {
+      const auto left = std::chrono::duration_cast<Milliseconds>(end - std::chrono::steady_clock::now());
+      meeting_->store->wait({key(other)}, std::max(left, Milliseconds(50)));
+    }
+  } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): who has not come is waited for no longer
   }
 }
 

@@ -27,9 +27,9 @@ class RunRanks {
  public:
   /// Meets the others.
   /// @param device   of this rank's network
-  /// @param timeout  how long a rank waits for another, in whatever they do together
+  /// @param timeout  how long after a rank does not come all of them have ended
   RunRanks(const Launched& place, const torch::Device& device, std::chrono::milliseconds timeout);
-  /// Waits for a moment where this rank serves the store and leave() was not called: others may still ask who is gone.
+  /// Where this rank serves the store and leave() was not called: waits for the others, which may still ask who is gone.
   ~RunRanks();
   RunRanks(const RunRanks&) = delete;
   RunRanks& operator=(const RunRanks&) = delete;

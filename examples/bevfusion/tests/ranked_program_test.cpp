@@ -245,12 +245,12 @@ TEST_CASE("a rank that is killed or stops ends the run, which says which, and go
     INFO((killed ? "killed" : "stopped"));
     const TemporaryFolder folder;
     const fs::path out = folder.path() / "run";
-    Running run(two_epochs(out, {"--ranks", "2", "--rank-timeout", "4"}), folder.path() / "said");
+    Running run(two_epochs(out, {"--ranks", "2", "--rank-timeout", "20"}), folder.path() / "said");
     wait_for_lines(out, 4);
     const pid_t victim = run.rank(1);
     REQUIRE(victim > 0);
     kill(victim, killed ? SIGKILL : SIGSTOP);
-    const int code = run.wait(std::chrono::seconds(60));
+    const int code = run.wait(std::chrono::seconds(120));
     INFO(run.said());
     CHECK(code == (killed ? 128 + SIGKILL : 1));
     const std::string expected = killed ? "rank 1 was ended by signal 9 (Killed)" : "rank 1 did not come";

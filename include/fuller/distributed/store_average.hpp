@@ -40,26 +40,42 @@ class RollCall {
       : store_(std::move(store)), name_(std::move(name)), rank_(rank), size_(size), timeout_(timeout) {}
 
   std::string operator()() const {
+    const std::string gone = "the store is gone as well, and with it, most likely, the rank that served it";
     try {
       store_->set(key(rank_), std::vector<std::uint8_t>{1});
     } catch (const std::exception&) {
-      return "the store is gone as well, and with it, most likely, the rank that served it";
+      return gone;
     }
     // Those that have failed too do so within the group's timeout of each other; one limit for all of them.
     const auto end = std::chrono::steady_clock::now() + timeout_;
     std::vector<int> missing;
     for (int r = 0; r < size_; ++r) {
       const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
-      try {
-        store_->wait({key(r)}, std::max(left, std::chrono::milliseconds(50)));
-      } catch (const std::exception&) {
+      if (r != rank_ && !has_come(r, std::max(left, std::chrono::milliseconds(50)))) {
         missing.push_back(r);
       }
     }
-    return missing.empty() ? "" : listed_ranks(missing) + " did not come";
+    if (missing.empty()) {
+      return "";
+    }
+    // What this rank has said is there: a store that does not know of it says nothing of others either.
+    if (!has_come(rank_, std::chrono::seconds(1))) {
+      const bool anyone = static_cast<int>(missing.size()) + 1 < size_;
+      return anyone ? listed_ranks({missing.front()}) + " did not come, and the store is gone since" : gone;
+    }
+    return listed_ranks(missing) + " did not come";
   }
 
  private:
+  bool has_come(int rank, std::chrono::milliseconds within) const {
+    try {
+      store_->wait({key(rank)}, within);
+      return true;
+    } catch (const std::exception&) {
+      return false;
+    }
+  }
+
   std::string key(int rank) const { return name_ + "/there/" + std::to_string(rank); }
 
   Store store_;
