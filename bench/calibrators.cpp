@@ -87,6 +87,7 @@ void call_gate(benchmark::State& measurement) {
   evidence.count = M;
   evidence.squared_norms = squares.data();
   evidence.sizes = sizes.data();
+  evidence.scores = squares.data();
   evidence.present = present.data();
   for (auto _ : measurement) {
     benchmark::DoNotOptimize(evidence);

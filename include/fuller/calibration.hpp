@@ -14,6 +14,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <fuller/backward/branch_scores.hpp>
 #include <fuller/backward/forked_levels.hpp>
 #include <fuller/backward/modalities.hpp>
 #include <fuller/backward/saved_state.hpp>
@@ -218,6 +219,23 @@ class Calibration {
   std::array<Tensor, M> gate(const std::array<Tensor, M>& branches, const std::vector<FusionWeight>& fusion) {
     return to_array<M>(gate(Tensors(branches.begin(), branches.end()), fusion));
   }
+
+  /// How well each branch does, for a gate law that compares scores (OGM, AGM, CGGM, MLB by choice): a number for each, the
+  /// higher the better, mean over the batch, before the backward of each step in which gates are passed. What the number is to be
+  /// (a probability, a metric, a log-likelihood) is said in the law's header. Tensors are read as constants; on a device whose
+  /// steps run there nothing is waited for, and inside a capture they must be on it. On several ranks the gates see the mean over
+  /// those that have one.
+  ///
+  ///     calibration.scores({lidar_head(lidar).accuracy(labels), camera_head(camera).accuracy(labels)});
+  /// @param of_branches  M scalars in the order of the modalities; undefined for a branch that has none in this step, which its
+  ///                     gate then lets through as it is
+  /// @throws Error before modalities(), for a law that reads no scores, for a wrong number of them or one that is no scalar, and
+  ///         for one below 0 that the host can see where the law divides them. A backward without scores throws
+  void scores(const Tensors& of_branches) { detail::note_scores(expect_modalities(of_branches), of_branches); }
+  /// The same of numbers the host has; NaN for a branch that has none.
+  void scores(const std::vector<double>& of_branches) { detail::note_scores(expect_modalities(of_branches), of_branches); }
+  /// The same of a tensor [M].
+  void scores(const Tensor& of_branches) { scores(of_branches.unbind()); }
 
   /// optimizer.step(), and, where the gate acts on updates (GateTarget::update), each branch's parameters are moved the share w_m
   /// of the way only: p <- p + w_m (p' - p), which an adaptive optimiser cannot cancel (it does cancel a constant factor on

@@ -131,9 +131,13 @@ inline std::string describe(const Diagnostics& diagnostics) {
   for (std::size_t m = 0; m < diagnostics.modalities.size(); ++m) {
     if (m == 0) {
       out << "  " << std::left << std::setw(16) << "modality" << std::right << std::setw(12) << "gate" << std::setw(12) << "norm"
-          << '\n';
+          << (diagnostics.branch_scores.empty() ? "" : "       score") << '\n';
     }
-    row(diagnostics.modalities[m], {diagnostics.gates[m], diagnostics.branch_norms[m]});
+    std::vector<double> numbers{diagnostics.gates[m], diagnostics.branch_norms[m]};
+    if (!diagnostics.branch_scores.empty()) {
+      numbers.push_back(diagnostics.branch_scores[m]);
+    }
+    row(diagnostics.modalities[m], numbers);
     out << '\n';
   }
   return out.str();

@@ -62,7 +62,9 @@ struct Diagnostics {
   std::string policy;
 
   std::vector<std::string> modalities;
-  std::vector<double> gates;         ///< w_m
+  std::vector<double> gates;  ///< w_m
+  /// What a gate law that compares scores was shown, on several ranks their means; NaN where a branch had none. Empty for others.
+  std::vector<double> branch_scores;
   std::vector<double> branch_norms;  ///< L2 norms of the fusion weight's gradient, branch by branch
   /// Largest over smallest norm, >= 1: of two branches FULLER's gamma_modal (Eq. 4), or its inverse; `branch_norms` tells which
   /// branch leads. In the norm that the gate law compares (GateNorm::rms: per element); a branch whose gradient is 0, NaN or

@@ -135,11 +135,15 @@ void check_gate(const Law& gate, int M, bool run) {
   for (int step = 0; step < steps; ++step) {
     std::vector<double> squared_norms(M);
     std::generate(squared_norms.begin(), squared_norms.end(), [&] { return squared_norm(random); });
+    std::vector<double> scores(M);
+    std::generate(scores.begin(), scores.end(), [&] { return squared_norm(random); });
+    const OnDevice<double> device_scores(scores);
     std::vector<double> scales(M, -1);
     fuller::BranchEvidence<Branches> evidence;
     evidence.count = M;
     evidence.squared_norms = squared_norms.data();
     evidence.sizes = sizes.data();
+    evidence.scores = scores.data();
     evidence.present = present.data();
     gate(fuller::Serial{}, evidence, state.data(), scales.data(), scratch.data());
 
@@ -147,6 +151,7 @@ void check_gate(const Law& gate, int M, bool run) {
     const OnDevice<double> device_scales(std::vector<double>(M, -2));
     evidence.squared_norms = device_norms.data();
     evidence.sizes = device_sizes.data();
+    evidence.scores = device_scores.data();
     evidence.present = device_present.data();
     run_gate<<<1, Warp::count>>>(gate, evidence, device_state.data(), device_scales.data(), device_scratch.data());
     require(cudaGetLastError(), "launch");

@@ -75,6 +75,7 @@ void expect_same(const Diagnostics& host, const Diagnostics& device) {
               {host.conflict_share, host.gamma_task, host.gamma_task_weighted}, 1e-8));
   CHECK(close(device.gates, host.gates));
   CHECK(close(device.branch_norms, host.branch_norms));
+  CHECK(close(device.branch_scores, host.branch_scores));
 }
 
 /// Four steps that accumulate into .grad, with another loss scale each, an absent task in the third, and epochs that end.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The number of lanes, and whether the compiler knows the number of tasks, change no bit: 32 threads against one, on the host.
+#include <algorithm>
 #include <random>
 #include <type_traits>
 #include <vector>
@@ -9,6 +10,8 @@
 
 #include "support/catch.hpp"
 #include "support/emulated_lanes.hpp"
+#include "support/gate_steps.hpp"
+#include "support/known.hpp"
 #include "support/steps.hpp"
 
 using fuller::testing::for_every_rule;
@@ -132,40 +135,31 @@ TEST_CASE("32 lanes give the bits of one lane under the policies") {
   }
 }
 
-TEST_CASE("32 lanes and a fixed M give the bits of one lane for the gate") {
+TEST_CASE("32 lanes and a fixed M give the bits of one lane for every gate law") {
   const auto check = [](auto fixed) {
     constexpr int M = decltype(fixed)::value;
-    std::mt19937_64 random(M);
-    std::lognormal_distribution<double> square(0, 2);
-    const fuller::ModalityGate gate;
-    std::vector<double> state(M);
-    gate.initialise(M, state.data());
-    std::vector<double> state_fixed = state;
-    std::vector<double> state_many = state;
-    for (int k = 0; k < 4; ++k) {
-      std::vector<double> squares(M);
-      std::generate(squares.begin(), squares.end(), [&] { return square(random); });
-      std::vector<std::uint8_t> present(M, 1);
-      present[std::size_t(k % M)] = k != 2;
-      const auto view = [&](auto evidence) {
-        evidence.count = M;
-        evidence.squared_norms = squares.data();
-        evidence.present = present.data();
-        return evidence;
-      };
-      std::vector<double> one(M);
-      std::vector<double> other(M);
-      std::vector<double> many(M);
-      std::vector<double> scratch(M);
-      gate(fuller::Serial{}, view(fuller::BranchEvidence<>{}), state.data(), one.data(), scratch.data());
-      gate(fuller::Serial{}, view(fuller::BranchEvidence<M>{}), state_fixed.data(), other.data(), scratch.data());
-      on_all_lanes(
-          [&](auto lane) { gate(lane, view(fuller::BranchEvidence<>{}), state_many.data(), many.data(), scratch.data()); });
-      CHECK(other == one);
-      CHECK(many == one);
-      CHECK(state_fixed == state);
-      CHECK(state_many == state);
-    }
+    fuller::testing::for_every_known_gate([&](const auto& law) {
+      using Law = std::decay_t<decltype(law)>;
+      INFO(Law::name << ", M = " << M);
+      std::mt19937_64 random(M);
+      std::lognormal_distribution<double> level(-1, 1);
+      fuller::testing::GateRunner<Law> one(law, M);
+      fuller::testing::GateRunner<Law> other(law, M);
+      fuller::testing::GateRunner<Law> many(law, M);
+      for (int k = 0; k < 4; ++k) {
+        std::vector<double> levels(M);
+        std::generate(levels.begin(), levels.end(), [&] { return level(random); });
+        fuller::testing::BranchStep step = fuller::testing::BranchStep::of(levels);
+        step.present[std::size_t(k % M)] = k != 2;
+        const std::vector<double> expected = one(step);
+        other.template call<M>(fuller::Serial{}, step);
+        on_all_lanes([&](auto lane) { many.template call<fuller::dynamic>(lane, step); });
+        CHECK(other.scales == expected);
+        CHECK(many.scales == expected);
+        CHECK(other.state == one.state);
+        CHECK(many.state == one.state);
+      }
+    });
   };
   check(std::integral_constant<int, 2>());
   check(std::integral_constant<int, 3>());

@@ -15,6 +15,7 @@
 #include <fuller/gates/gates.hpp>
 
 #include "support/catch.hpp"
+#include "support/known.hpp"
 #include "support/steps.hpp"
 
 using fuller::testing::for_every_rule;
@@ -336,5 +337,10 @@ TEST_CASE("rules and their wrapper can be arguments of kernels") {
     static_assert(std::is_trivially_copyable_v<fuller::Weighting<Rule>>);
     CHECK(sizeof(fuller::Weighting<Rule>) + sizeof(fuller::Evidence<>) + sizeof(fuller::WeightsView) <= 4096);
   });
-  static_assert(std::is_trivially_copyable_v<fuller::ModalityGate>);
+  fuller::testing::for_every_known_gate([](const auto& law) {
+    using Law = std::decay_t<decltype(law)>;
+    static_assert(fuller::is_gate<Law>::value);
+    static_assert(std::is_trivially_copyable_v<Law>);
+    CHECK(law.state_size(8) <= 16);
+  });
 }

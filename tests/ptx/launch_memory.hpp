@@ -156,6 +156,7 @@ class LaunchMemory {
     if (call.squared_norms != norms) {
       read(call.squared_norms, call.branches);
     }
+    read(call.scores, call.branches);
     change(call.state, law->state_size(call.branches), "a gate's state");
     write(call.scales, call.branches, "scales");
     write(call.scratch, cuda::gate_scratch(*law, call.branches), "scratch");
@@ -185,7 +186,7 @@ class LaunchMemory {
   template <class T>
   void enter(const T* data, std::int64_t count, Access access, const char* name) {
     const std::int64_t bytes = count * static_cast<std::int64_t>(sizeof(T));
-    if (data != nullptr) {
+    if (data != nullptr && bytes > 0) {
       machine_->add(data, static_cast<std::size_t>(bytes), bytes > most_watched ? Access::unwatched : access, name);
     }
   }

@@ -191,13 +191,17 @@ void check_gate(const Law& law, const std::vector<std::int64_t>& widths) {
   std::vector<double> scratch(static_cast<std::size_t>(gate_scratch(law, M)), nan);
   std::vector<double> workspace(static_cast<std::size_t>(norm_workspace(4 * channels * 9)), nan);
   workspace[0] = 0;
+  std::vector<double> scores(widths.size());
   call.squared_norms = norms.data();
+  call.scores = scores.data();
   call.state = state.data();
   call.scales = scales.data();
   call.scratch = scratch.data();
   for (unsigned step = 0; step < 4; ++step) {
     std::vector<float> weight = normal_numbers<float>(4 * channels * 9, step, 0.5);
     if (step == 1) std::fill(weight.begin(), weight.begin() + 4, 100.0F);  // the first slice is by far the largest
+    const std::vector<double> drawn = normal_numbers<double>(M, step + 7, 0.5);
+    std::copy(drawn.begin(), drawn.end(), scores.begin());
     if (step == 2) weight[0] = std::numeric_limits<float>::quiet_NaN();
     NormRequest request;
     request.weight = weight.data();
@@ -217,6 +221,7 @@ void check_gate(const Law& law, const std::vector<std::int64_t>& widths) {
     evidence.count = M;
     evidence.squared_norms = norms.data();
     evidence.sizes = call.sizes;
+    evidence.scores = scores.data();
     evidence.present = mask.data();
     law(fuller::Serial{}, evidence, host_state.data(), host_scales.data(), host_scratch.data());
     require_near(scales, host_scales, rule_tolerance<Law>(), "scales");
@@ -230,6 +235,9 @@ TEST_CASE("every known gate law in the last block of the slices' norms", "[cuda]
   const std::vector<std::int64_t> ten{1, 2, 0, 1, 3, 1, 2, 1, 4, 1};
   for (const auto& widths : {two, ten}) {
     for_every_known_gate([&](const auto& law) { check_gate(law, widths); });
+    fuller::MLBOptions by_scores;
+    by_scores.evidence = fuller::GateEvidence::scores;
+    check_gate(fuller::MLB(by_scores), widths);
     for (const auto norm : {fuller::GateNorm::l2, fuller::GateNorm::rms}) {
       for (const auto shape : {fuller::GateShape::paper, fuller::GateShape::continuous}) {
         fuller::ModalityGateOptions options;

@@ -95,6 +95,9 @@ inline std::uint64_t hash_of(const State& state) {
   for (const std::string& modality : modality_names(state)) {
     hash.add(modality);
   }
+  if (state.modalities) {
+    hash.add(state.modalities->law.name()).add(state.modalities->law.reads_scores() ? 1 : 0);
+  }
   return hash.value();
 }
 

@@ -73,6 +73,7 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
       expect_all_branches(*pass, here);
       expect_all_weights(*pass, here);
       expect_order(*pass, cotangents);
+      expect_scores(modalities);
     }
     if (pass->context.ranks().average) {
       anything = take_norms_of_all_ranks(*pass, anything);
@@ -216,6 +217,14 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
     });
   }
 
+  static void expect_scores(const Modalities& modalities) {
+    if (modalities.law.reads_scores() && modalities.scored.empty()) {
+      fail("the gate law '", modalities.law.name(), "' compares scores, and none were handed in for this step; call ",
+           "calibration.scores({...}) with one for each branch, '", modalities.names.front(),
+           "' first, before each backward(), or choose a law that compares norms: fuller::MLB() or fuller::ModalityGate()");
+    }
+  }
+
   /// Where a concatenation along the channels reads the branches directly, their cotangents are slices of one tensor, in its
   /// order: that must be the order in which gate() got them, since the weight's slices are told apart by it.
   static void expect_order(const GatedPass& pass, const torch::autograd::variable_list& cotangents) {
@@ -247,6 +256,7 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
     Modalities& modalities = *pass.modalities;
     modalities.shown = pass.shown;
     modalities.engine->open(pass.norms.defined() ? pass.norms : modalities.engine->no_norms(), pass.shown);
+    modalities.scored.clear();
   }
 };
 

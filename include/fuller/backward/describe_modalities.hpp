@@ -20,11 +20,15 @@ inline void describe_modalities(const std::vector<std::string>& names, GateNorm 
                                 const GateMemory& memory, Diagnostics& out) {
   out.modalities = names;
   out.gates = memory.scales;
+  out.branch_scores = memory.scores;
   int present = 0;
   for (std::size_t m = 0; m < names.size(); ++m) {
     const bool here = shown.present[m] != 0;
     present += here ? 1 : 0;
     out.branch_norms.push_back(here ? std::sqrt(memory.squared_norms[m]) : Diagnostics::none);
+    if (!here && !out.branch_scores.empty()) {
+      out.branch_scores[m] = Diagnostics::none;
+    }
   }
   if (present > 1) {
     BranchEvidence<> evidence;

@@ -97,6 +97,7 @@ inline bool take_norms_of_all_ranks(GatedPass& pass, bool anything_here) {
   std::vector<at::Tensor> flat = layout.packed({std::exchange(pass.gradients, std::vector<at::Tensor>(weights.size()))});
   state.shown.bytes_averaged += layout.bytes();
   average(ranks, flat, {"the fusion weight's gradient", step});
+  average_scores(state);
   for (std::size_t k = 0; k < weights.size(); ++k) {
     if (weights[k].defined()) {
       take_norms(pass, k, layout.piece(flat, 0, k).view(weights[k].sizes()));

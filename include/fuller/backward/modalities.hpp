@@ -56,7 +56,9 @@ struct Modalities {
   GateTarget target;
   std::vector<std::string> names;
   std::shared_ptr<GateEngine> engine;
-  BranchesShown shown;                          ///< in the last step
+  BranchesShown shown;  ///< in the last step
+  /// Which branches this rank handed a score in for, in the step to come; empty where scores() was not called for it.
+  std::vector<std::uint8_t> scored;
   std::vector<std::int64_t> widths;             ///< channels of each branch, as last seen
   std::unordered_map<const void*, Hook> hooks;  ///< one for each fusion weight
   OpenPasses<GatedPass> open_passes;            ///< those whose graph is alive

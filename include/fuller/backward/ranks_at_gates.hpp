@@ -10,11 +10,16 @@
 #include <vector>
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/full_like.h>
 #include <ATen/ops/tensor.h>
+#include <ATen/ops/where.h>
+#include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
 
 #include <fuller/backward/agreement.hpp>
 #include <fuller/backward/modalities.hpp>
+#include <fuller/core/floating.hpp>
 #include <fuller/tensor/ranks.hpp>
 
 // Gates on several ranks: also on one that has no branch in the step.
@@ -43,6 +48,26 @@ inline void share_norms(State& state, const Agreement& agreed, const at::Tensor&
   }
 }
 
+/// Makes the scores of this step the means over the ranks that handed one in; on a rank that handed in none, too.
+inline void average_scores(State& state) {
+  Modalities& modalities = *state.modalities;
+  if (!modalities.law.reads_scores()) {
+    return;
+  }
+  const at::Tensor scores = modalities.engine->scores();
+  const at::Tensor given = at::zeros_like(scores);
+  for (std::size_t m = 0; m < modalities.scored.size(); ++m) {
+    given.narrow(0, static_cast<std::int64_t>(m), 1).fill_(modalities.scored[m] != 0 ? 1 : 0);
+  }
+  std::vector<at::Tensor> both{at::cat({at::where(given.gt(0), scores, at::zeros_like(scores)), given})};
+  state.shown.bytes_averaged += both.front().numel() * static_cast<std::int64_t>(sizeof(double));
+  average(state.options().ranks, both, {"the scores of the branches", state.engine->steps_begun()});
+  const std::int64_t branches = scores.numel();
+  const at::Tensor ranks = both.front().narrow(0, branches, branches);
+  const at::Tensor none = at::full_like(scores, quiet_nan);
+  scores.copy_(at::where(ranks.gt(0), both.front().narrow(0, 0, branches).div(ranks), none));
+}
+
 /// Takes part in the gates of other ranks without a branch: adds zeros to their gradients, and moves the gates as they do.
 inline void take_part_in_gates(State& state, const Agreement& agreed) {
   const at::NoGradGuard no_grad;
@@ -57,12 +82,14 @@ inline void take_part_in_gates(State& state, const Agreement& agreed) {
   std::vector<at::Tensor> zeros = layout.packed({});
   state.shown.bytes_averaged += layout.bytes();
   average(state.options().ranks, zeros, {"the fusion weight's gradient", state.engine->steps_begun()});
+  average_scores(state);
   BranchesShown shown{{present.begin(), present.begin() + static_cast<std::ptrdiff_t>(branches)},
                       std::vector<double>(branches, 0.0)};
   const at::Tensor norms = modalities.engine->no_norms();
   share_norms(state, agreed, norms, shown);
   modalities.shown = shown;
   modalities.engine->open(norms, shown);
+  modalities.scored.clear();
   modalities.moved_in = state.backwards;
   if (modalities.target == GateTarget::update) {
     modalities.pending.begin(branches);

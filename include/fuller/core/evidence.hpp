@@ -54,6 +54,8 @@ struct BranchEvidence {
   const double* squared_norms = nullptr;
   /// M numbers of elements of those slices, for norms per element.
   const double* sizes = nullptr;
+  /// M scores, of which the higher is the better learnt branch's; NaN where none was given. Null for a law that reads none.
+  const double* scores = nullptr;
   /// M flags: 0 where the branch's modality is absent in this step. Never null.
   const std::uint8_t* present = nullptr;
 

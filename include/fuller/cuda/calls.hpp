@@ -36,7 +36,7 @@ template <class... Laws>
 struct GateList {};
 
 /// The gate laws that the kernels can run. A custom law runs on the host.
-using KnownGates = GateList<ModalityGate>;
+using KnownGates = GateList<ModalityGate, MLB, OGM, AGM, CGGM>;
 
 namespace detail {
 
@@ -98,6 +98,7 @@ struct GateCall {
   std::uint64_t present = 0;
   const void* law = nullptr;
   const double* squared_norms = nullptr;  ///< M, in device memory
+  const double* scores = nullptr;         ///< M, for a law that reads them
   double sizes[max_tasks] = {};
   double* state = nullptr;
   double* scales = nullptr;
@@ -161,6 +162,7 @@ __attribute__((noinline)) FULLER_HD void run_gate(Lanes lanes, const GateCall& c
   evidence.count = call.branches;
   evidence.squared_norms = call.squared_norms;
   evidence.sizes = call.sizes;
+  evidence.scores = call.scores;
   evidence.present = unpack(lanes, call.present, call.branches, work.bytes(call.branches));
   law(lanes, evidence, call.state, call.scales, work.rest());
 }

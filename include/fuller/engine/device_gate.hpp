@@ -5,6 +5,7 @@
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
 
@@ -14,6 +15,7 @@
 #include <type_traits>
 #include <vector>
 
+#include <fuller/core/floating.hpp>
 #include <fuller/cuda/calls.hpp>
 #include <fuller/engine/kernels.hpp>
 
@@ -37,6 +39,7 @@ class DeviceGate {
     law_ = device.is_cpu() ? bytes : bytes.to(device);
     scales_ = at::ones({branches}, doubles);
     squared_norms_ = at::zeros({branches}, doubles);
+    scores_ = at::full({branches}, detail::quiet_nan, doubles);
     scratch_ = at::zeros({cuda::gate_scratch(law, branches)}, doubles);
     workspace_ = at::zeros({1}, doubles);
   }
@@ -92,6 +95,8 @@ class DeviceGate {
   const at::Tensor& scales() const { return scales_; }                ///< what each branch's cotangent is multiplied with
   const at::Tensor& squared_norms() const { return squared_norms_; }  ///< of the slices
   const at::Tensor& state() const { return state_; }                  ///< what the law keeps: save these
+  /// Of a law that compares scores: write them here before each weigh(), NaN for a branch that has none. No step writes to it.
+  const at::Tensor& scores() const { return scores_; }
 
  private:
   cuda::GateCall make_call() const {
@@ -100,6 +105,7 @@ class DeviceGate {
     call.law = law_.data_ptr();
     call.branches = branches_;
     call.squared_norms = squared_norms_.data_ptr<double>();
+    call.scores = scores_.data_ptr<double>();
     call.state = state_.data_ptr<double>();
     call.scales = scales_.data_ptr<double>();
     call.scratch = scratch_.data_ptr<double>();
@@ -142,6 +148,7 @@ class DeviceGate {
   at::Tensor state_;
   at::Tensor scales_;
   at::Tensor squared_norms_;
+  at::Tensor scores_;
   at::Tensor scratch_;
   at::Tensor workspace_;
   std::vector<at::Tensor> outgrown_;  // a graph captured earlier may hold their addresses

@@ -12,6 +12,7 @@
 #include <optional>
 #include <vector>
 
+#include <fuller/core/floating.hpp>
 #include <fuller/engine/gate_law.hpp>
 #include <fuller/engine/placed.hpp>
 #include <fuller/tensor/fusion_weight.hpp>
@@ -35,26 +36,29 @@ struct GateMemory {
   std::vector<double> state;          ///< the law's
   std::vector<double> scales;         ///< M: w_m of the last step
   std::vector<double> squared_norms;  ///< M: of the last step
+  std::vector<double> scores;         ///< M: what the trainer handed in last; empty for a law that reads none
 };
 
-/// The gates' numbers as one list of doubles: the law's state, M scales, M squared norms.
+/// The gates' numbers as one list of doubles: the law's state, M scales, M squared norms, M scores if the law reads them.
 struct GateLayout {
   explicit GateLayout(const GateLaw& law)
       : branches(law.branches()),
         scales(static_cast<std::int64_t>(law.initial_state().size())),
         squared_norms(scales + branches),
-        end(squared_norms + branches) {}
+        scores(squared_norms + branches),
+        end(scores + (law.reads_scores() ? branches : 0)) {}
 
   /// Takes a list on the host apart.
   GateMemory unpack(const at::Tensor& numbers) const {
     const double* const all = numbers.data_ptr<double>();
-    return {{all, all + scales}, {all + scales, all + squared_norms}, {all + squared_norms, all + end}};
+    return {
+        {all, all + scales}, {all + scales, all + squared_norms}, {all + squared_norms, all + scores}, {all + scores, all + end}};
   }
   /// And makes one.
   at::Tensor pack(const GateMemory& memory) const {
     at::Tensor numbers = at::empty({end}, at::kDouble);
     double* next = numbers.data_ptr<double>();
-    for (const std::vector<double>* list : {&memory.state, &memory.scales, &memory.squared_norms}) {
+    for (const std::vector<double>* list : {&memory.state, &memory.scales, &memory.squared_norms, &memory.scores}) {
       next = std::copy(list->begin(), list->end(), next);
     }
     return numbers;
@@ -63,17 +67,20 @@ struct GateLayout {
   at::Tensor state_of(const at::Tensor& numbers) const { return numbers.narrow(0, 0, scales); }
   at::Tensor scales_of(const at::Tensor& numbers) const { return numbers.narrow(0, scales, branches); }
   at::Tensor squared_norms_of(const at::Tensor& numbers) const { return numbers.narrow(0, squared_norms, branches); }
+  at::Tensor scores_of(const at::Tensor& numbers) const { return numbers.narrow(0, scores, end - scores); }
 
   std::int64_t branches;
   std::int64_t scales;
   std::int64_t squared_norms;
+  std::int64_t scores;
   std::int64_t end;
 };
 
 /// Gates that have moved no step.
 inline GateMemory initial_memory(const GateLaw& law) {
   const auto branches = static_cast<std::size_t>(law.branches());
-  return {law.initial_state(), std::vector<double>(branches, 1.0), std::vector<double>(branches, 0.0)};
+  return {law.initial_state(), std::vector<double>(branches, 1.0), std::vector<double>(branches, 0.0),
+          std::vector<double>(law.reads_scores() ? branches : 0, quiet_nan)};
 }
 
 /// The level of the modalities: norms of slices, the law and its state, scaled gradients. On a device everything but read(),
@@ -89,6 +96,8 @@ class GateEngine : public Placed {
   virtual at::Tensor no_norms() const = 0;
   /// The squared norms of the slices of a fusion weight's gradient, to norms[slices.first], norms[slices.first + 1], ...
   virtual void take_norms(const at::Tensor& gradient, const BranchSlices& slices, const at::Tensor& norms) = 0;
+  /// [M] doubles in a place that stays: the scores that open() shows the law. Empty for a law that reads none.
+  virtual at::Tensor scores() const = 0;
   /// Asks the law: the gates move.
   virtual void open(const at::Tensor& norms, const BranchesShown& shown) = 0;
 

@@ -27,6 +27,8 @@ class GateLaw {
         branches_(branches),
         target_(gate_target(law)),
         norm_(gate_norm(law)),
+        reads_scores_(gate_evidence(law) == GateEvidence::scores),
+        divides_scores_(gate_divides_scores(law)),
         only_measures_(gate_only_measures(law)),
         call_(std::make_shared<const Model<Law>>(std::move(law))) {
     static_cast<void>(initial_state());
@@ -36,6 +38,8 @@ class GateLaw {
   int branches() const { return branches_; }
   GateTarget target() const { return target_; }
   GateNorm norm() const { return norm_; }
+  bool reads_scores() const { return reads_scores_; }
+  bool divides_scores() const { return divides_scores_; }
   bool only_measures() const { return only_measures_; }
 
   std::vector<double> initial_state() const {
@@ -107,6 +111,8 @@ class GateLaw {
   int branches_;
   GateTarget target_;
   GateNorm norm_;
+  bool reads_scores_;
+  bool divides_scores_;
   bool only_measures_;
   std::shared_ptr<const Call> call_;
 };

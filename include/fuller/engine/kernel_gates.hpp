@@ -40,6 +40,7 @@ class KernelGates final : public GateEngine {
     const c10::DeviceGuard guard(norms.device());
     gate_.measure(kernels_(), gradient, slices.widths, norms, static_cast<std::int64_t>(slices.first), slices.dim);
   }
+  at::Tensor scores() const override { return gate_.scores().narrow(0, 0, layout().end - layout().scores); }
   void open(const at::Tensor& norms, const BranchesShown& shown) override {
     const c10::DeviceGuard guard(norms.device());
     gate_.open(kernels_(), norms, shown.sizes, shown.present);
@@ -56,7 +57,7 @@ class KernelGates final : public GateEngine {
 
   at::Tensor packed() const override {
     const c10::NoGradGuard no_grad;
-    return at::cat({gate_.state(), gate_.scales(), gate_.squared_norms()});
+    return at::cat({gate_.state(), gate_.scales(), gate_.squared_norms(), scores()});
   }
   void restore(const GateMemory& memory) override {
     const c10::NoGradGuard no_grad;
@@ -64,6 +65,7 @@ class KernelGates final : public GateEngine {
     at::Tensor(gate_.state()).copy_(layout().state_of(numbers));
     at::Tensor(gate_.scales()).copy_(layout().scales_of(numbers));
     at::Tensor(gate_.squared_norms()).copy_(layout().squared_norms_of(numbers));
+    scores().copy_(layout().scores_of(numbers));
   }
 
  private:

@@ -39,7 +39,7 @@ class StreamGates final : public GateEngine {
         name_(law.name()),
         trip_(std::move(launcher), at::zeros({layout().end}, at::TensorOptions().device(device).dtype(at::kDouble)),
               [run = LawOnHost(law), at = layout()](const BranchesShown& shown, double* numbers) mutable {
-                run(shown, numbers + at.squared_norms, numbers, numbers + at.scales);
+                run(shown, numbers + at.squared_norms, numbers + at.scores, numbers, numbers + at.scales);
               }),
         scales_(layout().scales_of(trip_.numbers())) {
     restore(initial_memory(law));
@@ -52,6 +52,7 @@ class StreamGates final : public GateEngine {
     norms.narrow(0, static_cast<std::int64_t>(slices.first), static_cast<std::int64_t>(slices.widths.size()))
         .copy_(slice_norms_by_aten(gradient, slices.widths, slices.dim));
   }
+  at::Tensor scores() const override { return layout().scores_of(trip_.numbers()); }
   void open(const at::Tensor& norms, const BranchesShown& shown) override {
     const c10::DeviceGuard guard(scales_.device());
     layout().squared_norms_of(trip_.numbers()).copy_(norms);

@@ -17,6 +17,12 @@ enum class GateTarget {
   update,    ///< the step that the optimiser takes in the branch's parameters
 };
 
+/// By what a law compares branches.
+enum class GateEvidence {
+  norms,   ///< how long the gradient of a branch's slice of the fusion weight is: nothing to hand in
+  scores,  ///< how well a branch has learnt, which only the trainer knows: Calibration::scores()
+};
+
 /// A gate law: the norms of the branches in, what each branch is multiplied with out. As a rule is for the tasks, this is the
 /// whole interface between a law's mathematics and everything else.
 ///
@@ -34,14 +40,17 @@ enum class GateTarget {
 ///       void check_scales(int branches, const double* scales) const;  // the same of saved scales; without: finite
 ///       GateTarget target() const;    // what the scales multiply, unless modalities() is told; without: gradient
 ///       GateNorm norm() const;        // in which the branches are compared, for gamma_modal; without: l2
+///       GateEvidence evidence() const;  // scores: they have to be handed in; without: norms
+///       bool divides_scores() const;    // whether a score below 0 means nothing, and is refused where it is seen; without: false
 ///       bool only_measures() const;   // whether every scale is 1 always; without: false
 ///     };
 // clang-format on
 ///
 /// The call writes M scales, 1 for a branch that is absent or has nothing to compare; it allocates nothing, never waits, and
-/// depends on nothing but its arguments. Squared norms may be 0, NaN or infinite: `detail::branch_norm` leaves such branches
-/// out. At least one branch is present. All lanes of a group call it together; on return every lane sees all of `state` and
-/// `scales`. What the call throws on the host ends the step, and its state is then what it was.
+/// depends on nothing but its arguments. Squared norms may be 0, NaN or infinite, scores NaN: `detail::compare_branches`
+/// (gates/levels.hpp) leaves such branches out. At least one branch is present. All lanes of a group call it together; on return
+/// every lane sees all of `state` and `scales`. What the call throws on the host ends the step, and its state is then what it
+/// was.
 ///
 /// A law that is to run in kernels is trivially copyable and listed in `cuda::KnownGates`; any other runs on the host.
 template <class Law, class = void>
@@ -83,6 +92,16 @@ template <class Law>
 struct gate_has_norm<Law, std::void_t<decltype(std::declval<const Law&>().norm())>> : std::true_type {};
 
 template <class Law, class = void>
+struct gate_has_evidence : std::false_type {};
+template <class Law>
+struct gate_has_evidence<Law, std::void_t<decltype(std::declval<const Law&>().evidence())>> : std::true_type {};
+
+template <class Law, class = void>
+struct gate_may_divide_scores : std::false_type {};
+template <class Law>
+struct gate_may_divide_scores<Law, std::void_t<decltype(std::declval<const Law&>().divides_scores())>> : std::true_type {};
+
+template <class Law, class = void>
 struct gate_may_only_measure : std::false_type {};
 template <class Law>
 struct gate_may_only_measure<Law, std::void_t<decltype(std::declval<const Law&>().only_measures())>> : std::true_type {};
@@ -106,6 +125,28 @@ GateNorm gate_norm(const Law& law) {
   } else {
     static_cast<void>(law);
     return GateNorm::l2;
+  }
+}
+
+/// By what the law compares branches.
+template <class Law>
+GateEvidence gate_evidence(const Law& law) {
+  if constexpr (gate_has_evidence<Law>::value) {
+    return law.evidence();
+  } else {
+    static_cast<void>(law);
+    return GateEvidence::norms;
+  }
+}
+
+/// Whether the law divides one score by another.
+template <class Law>
+bool gate_divides_scores(const Law& law) {
+  if constexpr (gate_may_divide_scores<Law>::value) {
+    return law.divides_scores();
+  } else {
+    static_cast<void>(law);
+    return false;
   }
 }
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <cmath>
-
 #include <fuller/calibrators/options.hpp>
 #include <fuller/core/evidence.hpp>
 #include <fuller/core/floating.hpp>
@@ -10,6 +8,7 @@
 #include <fuller/core/lanes.hpp>
 #include <fuller/core/task_vector.hpp>
 #include <fuller/gates/law.hpp>
+#include <fuller/gates/levels.hpp>
 #include <fuller/gates/norms.hpp>
 
 namespace fuller {
@@ -73,9 +72,7 @@ struct ModalityGate {
   FULLER_HD int scratch_size(int branches) const { return branches; }
   /// @throws Error for fewer than two branches, or an option outside its range.
   void initialise(int branches, double* state) const {
-    if (branches < 2 || branches > capacity) {
-      detail::fail("ModalityGate is asked for ", branches, " branches; it takes 2 to ", capacity);
-    }
+    detail::require_branch_count("ModalityGate", branches);
     detail::require_positive("ModalityGate: option alpha", options.alpha);
     detail::require("ModalityGate: option momentum", options.momentum, options.momentum >= 0 && options.momentum < 1, "[0, 1)");
     detail::require("ModalityGate: option floor", options.floor, options.floor > 0 && options.floor <= 1, "(0, 1]");
@@ -98,24 +95,13 @@ struct ModalityGate {
   FULLER_HD void operator()(Lanes lanes, const BranchEvidence<Branches>& evidence, double* state, double* scales,
                             double* scratch) const {
     const int M = evidence.branches();
-    const double zero = detail::zero_branch(evidence);
     double* const n = scratch;
-    for (int m = lanes.index(); m < M; m += Lanes::count) {
-      n[m] = detail::branch_norm(evidence, options.norm, m, zero);
-    }
-    lanes.sync();
-    int compared = 0;
-    for (int m = 0; m < M; ++m) {
-      compared += n[m] > 0 ? 1 : 0;
-    }
+    const int compared = detail::compare_branches(lanes, evidence, GateEvidence::norms, options.norm, n);
     for (int m = lanes.index(); m < M; m += Lanes::count) {
       scales[m] = 1;
       if (n[m] > 0 && compared > 1) {
-        double others = 0;
-        for (int k = 0; k < M; ++k) {
-          others += k != m ? n[k] : 0;
-        }
-        state[m] = options.momentum * state[m] + (1 - options.momentum) * sigma(n[m] / (others / (compared - 1)));
+        const double r = n[m] / detail::mean_of_others(n, M, compared, m);
+        state[m] = options.momentum * state[m] + (1 - options.momentum) * sigma(r);
         scales[m] = state[m];
       }
     }
@@ -123,13 +109,13 @@ struct ModalityGate {
   }
 
  private:
-  /// Eq. 6 of r = x / y, with 1 - tanh(z) = 2 / (exp(2 z) + 1), which keeps its digits where tanh is close to 1.
+  /// Eq. 6 of r = x / y.
   FULLER_HD double sigma(double r) const {
     if (!(r > 1 + detail::rounding_noise)) {
       return 1;
     }
     const double z = options.alpha * (options.shape == GateShape::paper ? r : r - 1);
-    return detail::larger(2 / (std::exp(2 * z) + 1), options.floor);
+    return detail::larger(detail::one_minus_tanh(z), options.floor);
   }
 };
 

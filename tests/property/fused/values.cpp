@@ -16,6 +16,8 @@
 #include <fuller/calibrators/calibrators.hpp>
 #include <fuller/gates/gates.hpp>
 
+#include "support/gate_steps.hpp"
+#include "support/known.hpp"
 #include "support/steps.hpp"
 
 namespace {
@@ -91,34 +93,29 @@ void print_rules(bool ties) {
   }
 }
 
-void print_gates(bool ties) {
-  for (const auto shape : {fuller::GateShape::paper, fuller::GateShape::continuous}) {
-    for (const int M : {2, 3, 6}) {
-      fuller::ModalityGateOptions options;
-      options.shape = shape;
-      const fuller::ModalityGate gate(options);
-      const auto size = static_cast<std::size_t>(M);
-      std::vector<double> state(size);
-      std::vector<double> scratch(size);
-      std::vector<double> scales(size);
-      std::vector<double> squares(size);
-      std::vector<std::uint8_t> present(size);
-      gate.initialise(M, state.data());
-      Draws draws(42);
-      for (int k = 0; k < 300; ++k) {
-        for (std::size_t m = 0; m < size; ++m) {
-          squares[m] = static_cast<double>(1 + draws.below(ties ? 3 : 1 << 20));
-          present[m] = draws.below(4) != 0 ? 1 : 0;
-        }
-        fuller::BranchEvidence<> evidence;
-        evidence.count = M;
-        evidence.squared_norms = squares.data();
-        evidence.present = present.data();
-        gate(fuller::Serial{}, evidence, state.data(), scales.data(), scratch.data());
-        print("gate", M, k, scales);
+template <class Law>
+void print_gate(const Law& law, bool ties) {
+  for (const int M : {2, 3, 6}) {
+    fuller::testing::GateRunner<Law> run(law, M);
+    fuller::testing::BranchStep step = fuller::testing::BranchStep::of(std::vector<double>(static_cast<std::size_t>(M), 1.0));
+    Draws draws(42);
+    for (int k = 0; k < 300; ++k) {
+      for (std::size_t m = 0; m < step.present.size(); ++m) {
+        const auto number = static_cast<double>(1 + draws.below(ties ? 3 : 1 << 20));
+        step.squared_norms[m] = number;
+        step.scores[m] = ties ? number : number / (1 << 20);
+        step.present[m] = draws.below(4) != 0 ? 1 : 0;
       }
+      print(Law::name, M, k, run(step));
     }
   }
+}
+
+void print_gates(bool ties) {
+  fuller::testing::for_every_known_gate([&](const auto& law) { print_gate(law, ties); });
+  fuller::ModalityGateOptions options;
+  options.shape = fuller::GateShape::continuous;
+  print_gate(fuller::ModalityGate(options), ties);
 }
 
 }  // namespace
