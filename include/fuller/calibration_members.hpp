@@ -57,6 +57,7 @@ Calibration::Calibration(Rule rule, std::vector<std::string> tasks, CalibrationO
   WeightingOptions policies;
   policies.missing = options.missing;
   policies.non_finite = options.non_finite;
+  policies.stage = options.stage;
   policies.before = options.before;
   policies.after = options.after;
   policies.zero_below = options.zero_below;

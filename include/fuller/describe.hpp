@@ -128,6 +128,17 @@ inline std::string describe(const Diagnostics& diagnostics) {
     out << "conflicts " << diagnostics.conflict_share << ", gamma of tasks " << diagnostics.gamma_task << ", weighted "
         << diagnostics.gamma_task_weighted << '\n';
   }
+  if (!std::isnan(diagnostics.weight_ratio)) {
+    out << "smallest over largest weight " << diagnostics.weight_ratio;
+    if (!std::isnan(diagnostics.step_length)) {
+      out << ", step " << diagnostics.step_length << " of the longest gradient";
+    }
+    out << '\n';
+  }
+  for (std::size_t k = 0; k < diagnostics.stalled.size(); ++k) {
+    out << (k == 0 ? "the step cannot feel '" : "', '") << diagnostics.stalled[k]
+        << (k + 1 == diagnostics.stalled.size() ? "'\n" : "");
+  }
   for (std::size_t m = 0; m < diagnostics.modalities.size(); ++m) {
     if (m == 0) {
       out << "  " << std::left << std::setw(16) << "modality" << std::right << std::setw(12) << "gate" << std::setw(12) << "norm"

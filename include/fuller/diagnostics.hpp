@@ -27,8 +27,11 @@ struct Diagnostics {
   static constexpr double none = std::numeric_limits<double>::quiet_NaN();
 
   std::vector<std::string> tasks;
-  std::int64_t step = 0;              ///< steps taken so far; those of Route::plain do not count
-  std::vector<double> weights;        ///< w_i on the shared parameters; 0 for absent tasks
+  std::int64_t step = 0;        ///< steps taken so far; those of Route::plain do not count
+  std::vector<double> weights;  ///< w_i on the shared parameters, of the losses as given; 0 for absent tasks
+  /// What options.stage multiplied the gradients with, last; part of `weights`. 0 for a task that none was found for. Empty
+  /// without a stage, and where the sum was plain.
+  std::vector<double> stage_factors;
   std::vector<double> head_weights;   ///< w_i on the heads; 1 where only shared parameters are weighted
   std::vector<Condition> conditions;  ///< used, absent, zero or non-finite
   std::vector<double> norms;          ///< |g_i| at the surface, without the loss scale
@@ -38,6 +41,14 @@ struct Diagnostics {
   /// tells which task leads.
   double gamma_task = none;
   double gamma_task_weighted = none;  ///< the same of w_i g_i
+  /// Smallest over largest |w_i| of the used tasks, where there are two or more: near 0 some of them are as good as left out.
+  double weight_ratio = none;
+  /// |sum_i w_i g_i| over the longest |g_i|: near 0 the step stands still, at a Pareto-stationary point or by weights that
+  /// vanish.
+  double step_length = none;
+  /// The used tasks that the step cannot feel: w_i g_i is no longer than the rounding of a float, 2^-24, of the
+  /// longest of them; all of them where the whole step is no longer than that of the longest gradient.
+  std::vector<std::string> stalled;
 
   Route route = Route::none;                ///< where the weights were chosen
   Surface compared = Surface::last_shared;  ///< what is compared: options.surface, or the rule's own

@@ -21,6 +21,8 @@ struct CalibrationOptions {
   Missing missing = Missing::hold;
   /// What becomes of zero, NaN and infinite gradients and losses.
   NonFinite non_finite = NonFinite::propagate;
+  /// What becomes of the losses before anything else, for any rule: their logarithms, or what they are divided by.
+  LossStage stage = LossStage::none;
   /// Static task weights multiplied into the losses before the rule sees them (FULLER's 1:1, 1:5, 1:10); one per task or none.
   TaskVector before{};
   /// Static task weights multiplied into the rule's weights; one per task or none.

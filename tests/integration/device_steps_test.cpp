@@ -73,6 +73,9 @@ void expect_same(const Diagnostics& host, const Diagnostics& device) {
   CHECK(close(device.cosines, host.cosines));
   CHECK(close({device.conflict_share, device.gamma_task, device.gamma_task_weighted},
               {host.conflict_share, host.gamma_task, host.gamma_task_weighted}, 1e-8));
+  CHECK(close({device.weight_ratio, device.step_length}, {host.weight_ratio, host.step_length}, 1e-8));
+  CHECK(device.stalled == host.stalled);
+  CHECK(close(device.stage_factors, host.stage_factors));
   CHECK(close(device.gates, host.gates));
   CHECK(close(device.branch_norms, host.branch_norms));
   CHECK(close(device.branch_scores, host.branch_scores));

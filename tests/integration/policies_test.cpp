@@ -385,6 +385,28 @@ TEST_CASE("bfloat16 autocast: weights near those of float32, gradients in the pa
   }
 }
 
+TEST_CASE("Diagnostics name the tasks that a step cannot feel, and all of them where it stands still") {
+  CalibrationOptions options;
+  options.measure_every = 1;
+  Network net = conv_network(3);
+  const Tensor x = net.input(1);
+  Calibration corner(fuller::Constant({1, 1e-12, 0.5}), task_names(3), options);
+  calibrated_gradients(corner, net, x);
+  const fuller::Diagnostics seen = corner.diagnostics();
+  CHECK(seen.weight_ratio == 1e-12);
+  CHECK(seen.stalled == std::vector<std::string>{task_names(3)[1]});
+  CHECK(contains(corner.describe(), "the step cannot feel '" + task_names(3)[1] + "'"));
+
+  // A loss and its negative: a Pareto-stationary point.
+  Calibration still(fuller::Uniform(), task_names(2), options);
+  const Tensor weight = torch::ones({2, 3}, torch::kDouble).requires_grad_();
+  const auto z = still.fork<2>(torch::linear(torch::ones({4, 3}, torch::kDouble), weight));
+  still.sum({z[0].sum(), -z[1].sum()}).backward();
+  CHECK(still.diagnostics().step_length == 0);
+  CHECK(still.diagnostics().weight_ratio == 1);
+  CHECK(still.diagnostics().stalled == task_names(2));
+}
+
 TEST_CASE("Diagnostics say what was measured and done") {
   Network net = conv_network(4);
   const Tensor x = net.input(1);
@@ -408,6 +430,10 @@ TEST_CASE("Diagnostics say what was measured and done") {
   CHECK(std::abs(seen.gamma_task / (n.maxCoeff() / n.minCoeff()) - 1) < 1e-12);
   const Eigen::VectorXd weighted = Eigen::Map<const Eigen::VectorXd>(weights.shared.data(), 4).cwiseAbs().cwiseProduct(n);
   CHECK(std::abs(seen.gamma_task_weighted / (weighted.maxCoeff() / weighted.minCoeff()) - 1) < 1e-11);
+  const Eigen::VectorXd w = Eigen::Map<const Eigen::VectorXd>(weights.shared.data(), 4);
+  CHECK(std::abs(seen.weight_ratio / (w.cwiseAbs().minCoeff() / w.cwiseAbs().maxCoeff()) - 1) < 1e-11);
+  CHECK(std::abs(seen.step_length / (std::sqrt(w.dot(M * w)) / n.maxCoeff()) - 1) < 1e-11);
+  CHECK(seen.stalled.empty());
   CHECK(largest_difference(seen.weights, weights.shared) < 1e-12);
   CHECK(largest_difference(seen.head_weights, weights.heads) < 1e-12);
   CHECK(seen.tasks == task_names(4));

@@ -94,6 +94,22 @@ TEST_CASE("rules in the last block under static weights and for tasks that are m
   }
 }
 
+TEST_CASE("rules in the last block under loss stages", "[cuda][rules]") {
+  RuleStep zero_gradient;
+  RuleStep nan_loss;
+  zero_gradient.zero_gradient = 2;
+  nan_loss.nan_loss = 1;
+  const std::vector<RuleStep> steps{{}, zero_gradient, nan_loss, without(5), {}};
+  for (const auto stage : {fuller::LossStage::log, fuller::LossStage::initial, fuller::LossStage::loss_plus}) {
+    WeightingOptions options;
+    options.stage = stage;
+    options.before = {1, 5, 10};
+    options.non_finite = fuller::NonFinite::skip;
+    INFO("stage " << static_cast<int>(stage));
+    for_every_known_rule(3, [&](const auto& rule) { check_rule(rule, 3, steps, options); });
+  }
+}
+
 template <class Rule>
 void check_options(const Rule& rule) {
   const RuleStep alone = without(6);

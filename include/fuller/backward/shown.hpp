@@ -28,7 +28,10 @@ inline std::string policies_that_acted(const Plan& plan, const Diagnostics& out)
   const auto used = std::count_if(out.conditions.begin(), out.conditions.end(), is_used);
   for (std::size_t i = 0; i < out.conditions.size(); ++i) {
     if (out.conditions[i] == Condition::non_finite) {
-      say(name_of(plan.options.non_finite), i, "has a gradient or loss that is NaN or infinite");
+      say(name_of(plan.options.non_finite), i,
+          reads_losses(plan.options.stage)
+              ? "has a gradient or loss that is NaN or infinite, or a loss that the stage cannot take, <= 0"
+              : "has a gradient or loss that is NaN or infinite");
     } else if (out.conditions[i] == Condition::zero) {
       say("zero gradient", i, "is left out of the rule");
     } else if (used == 1 && is_used(out.conditions[i]) && plan.tasks.size() > 1 && out.route != Route::plain) {
@@ -36,6 +39,52 @@ inline std::string policies_that_acted(const Plan& plan, const Diagnostics& out)
     }
   }
   return text;
+}
+
+/// What became of the used tasks' weights, and of the step that they make.
+inline void describe_reach(const Outcome& last, Diagnostics& out) {
+  constexpr double reach = 1.0 / (1 << 24);  // of a float: what is shorter leaves a sum as it is
+  const std::size_t count = out.tasks.size();
+  const auto is_used = [&](std::size_t i) { return out.conditions[i] == Condition::used; };
+  double least = std::numeric_limits<double>::infinity();
+  double most = 0;
+  int used = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (is_used(i)) {
+      least = std::min(least, std::abs(out.weights[i]));
+      most = std::max(most, std::abs(out.weights[i]));
+      ++used;
+    }
+  }
+  if (used > 1 && most > 0) {
+    out.weight_ratio = least / most;
+  }
+  if (!last.measured) {
+    return;
+  }
+  double squared = 0;
+  double longest = 0;
+  double longest_weighted = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    for (std::size_t j = 0; j < count && is_used(i); ++j) {
+      squared += is_used(j) ? out.weights[i] * out.weights[j] * last.gram[i * count + j] : 0.0;
+    }
+    if (is_used(i)) {
+      const double norm = std::sqrt(last.gram[i * count + i]);
+      longest = std::max(longest, norm);
+      longest_weighted = std::max(longest_weighted, std::abs(out.weights[i]) * norm);
+    }
+  }
+  if (!(longest > 0)) {
+    return;
+  }
+  out.step_length = std::sqrt(std::max(squared, 0.0)) / longest;
+  for (std::size_t i = 0; i < count; ++i) {
+    const double norm = std::sqrt(last.gram[i * count + i]);
+    if (is_used(i) && (std::abs(out.weights[i]) * norm <= reach * longest_weighted || out.step_length <= reach)) {
+      out.stalled.push_back(out.tasks[i]);
+    }
+  }
 }
 
 inline void describe_surface(const Plan& plan, const ParameterNames& names, const Shown& step, Diagnostics& out) {
@@ -64,12 +113,14 @@ inline void describe_tasks(const Plan& plan, const ParameterNames& names, const 
   out.tasks = plan.tasks;
   out.step = record.memory.steps;
   out.weights = last.verdict.shared;
+  out.stage_factors = is_plain ? std::vector<double>() : plan.rule.stage_factors(record.memory.rule);
   out.conditions = last.verdict.conditions;
   for (std::size_t i = 0; i < count; ++i) {
     const double of_head = last.verdict.heads[i];
     out.head_weights.push_back(is_plain ? of_head : policy.weight(last.verdict, i));
   }
   describe_surface(plan, names, step, out);
+  describe_reach(last, out);
   if (!last.measured) {
     return;
   }

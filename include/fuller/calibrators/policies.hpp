@@ -20,7 +20,7 @@ enum class Condition : std::uint8_t {
   used,        ///< weighted by the rule
   absent,      ///< no loss in this step
   zero,        ///< its gradient is zero: exactly, or but for rounding (see WeightingOptions::zero_below)
-  non_finite,  ///< its gradient or its loss, times the static weight before the rule, is NaN or infinite
+  non_finite,  ///< its gradient or its loss, after the stage and times the static weight before the rule, is NaN or infinite
 };
 
 namespace detail {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include <fuller/calibrators/loss_stage.hpp>
 #include <fuller/calibrators/options.hpp>
 #include <fuller/calibrators/policies.hpp>
 #include <fuller/calibrators/rule.hpp>
@@ -28,6 +29,8 @@ enum class Missing {
 struct WeightingOptions {
   Missing missing = Missing::hold;
   NonFinite non_finite = NonFinite::propagate;
+  /// What becomes of the losses first of all: the static weights before the rule multiply what it makes of them.
+  LossStage stage = LossStage::none;
   /// T static task weights that the rule sees as part of the loss: L_i becomes s_i L_i. FULLER's 1:1, 1:5, 1:10 go here, and
   /// IMTL-G cancels their ratio. Empty: all 1.
   TaskVector before;
@@ -66,33 +69,41 @@ struct rule_weights_sum_to_tasks<Rule, std::void_t<decltype(Rule::weights_sum_to
 
 /// A rule under the policies that all rules share: static task weights, tasks missing from a step, zero and non-finite gradients.
 ///
-/// One call: (1) each task's condition is found; (2) the rule sees the `used` ones alone, with M_ij s_i s_j and s_i L_i for
-/// static weights s before it; (3) shared weights are the rule's times s_i a_i, a the static weights after it; 0 for every other
-/// task; (4) head weights are the shared ones, but at least 0 unless the rule says that heads may be trained uphill
+/// One call: (0) a loss stage gives each loss its form, L_i, and its gradient a factor d_i; without one they are the raw ones,
+/// and d_i = 1; (1) each task's condition is found; (2) the rule sees the `used` ones alone, with M_ij s_i d_i s_j d_j and s_i
+/// L_i for static weights s before it; (3) shared weights are the rule's times s_i d_i a_i, a the static weights after it: what
+/// multiplies the raw losses; 0 for every other task; (4) head weights are the shared ones, but at least 0 unless the rule says
+/// that heads may be trained uphill
 /// (`bool heads_may_ascend() const`). A task with a zero gradient may still have a head to train: it gets the weight it last had,
-/// or s_i a_i; where no task's gradient is other than zero, the surface says nothing of what lies downstream of it (its input may
-/// be zero), and shared parameters get that weight too. All choices are selections: nothing is ever multiplied by 0, and a NaN
-/// that is skipped reaches no other number.
+/// or s_i a_i, times d_i (that of the last step with a gradient, where d_i is made of norms); where no task's gradient is other
+/// than zero, the surface says nothing of what lies downstream of it (its input may be zero), and shared parameters get that
+/// weight too. All choices are selections: nothing is ever multiplied by 0, and a NaN that is skipped reaches no other number.
 ///
-/// The weight a task "last had" is its last positive shared weight: one that a rule made negative or 0 to settle a conflict means
-/// nothing when the others are absent. Tasks that are not used keep their state. Zero and NaN gradients show in the Gram matrix:
-/// under `skip` and `throw_error` it is looked at wherever it is given, under `propagate` only for a rule that needs it (a plain
-/// sum propagates by itself); NaN losses show to a rule that needs the losses. Deterministic, no allocation, host and device.
-/// State: the rule's, then T last weights.
+/// The weight a task "last had" is its last positive shared weight, of its loss after the stage: one that a rule made negative or
+/// 0 to settle a conflict means nothing when the others are absent. Tasks that are not used keep their state. Zero and NaN
+/// gradients show in the Gram matrix: under `skip` and `throw_error` it is looked at wherever it is given, under `propagate` only
+/// for a rule that needs it (a plain sum propagates by itself); NaN losses show to a rule, or a stage, that needs the losses, and
+/// to a stage so does a loss that it cannot take, for which log and quotients have no number > 0: it is `non_finite` too.
+/// Deterministic, no allocation, host and device. State: the rule's, then T last weights, then, with a stage, its T last factors
+/// d_i (0: none yet).
 template <class Rule>
 class Weighting {
  public:
-  static constexpr Needs needs = Rule::needs;
-
   Weighting() = default;
   explicit Weighting(const Rule& rule, const WeightingOptions& options = {}) : rule_(rule), options_(options) {}
 
   FULLER_HD const Rule& rule() const { return rule_; }
   FULLER_HD const WeightingOptions& options() const { return options_; }
 
-  FULLER_HD int state_size(int tasks) const { return rule_.state_size(tasks) + tasks; }
+  /// What rule and stage must be shown.
+  FULLER_HD Needs needs() const {
+    return {Rule::needs.gram || detail::reads_norms(options_.stage), Rule::needs.losses || detail::reads_losses(options_.stage)};
+  }
+
+  FULLER_HD int state_size(int tasks) const { return rule_.state_size(tasks) + tasks + (staged() ? tasks : 0); }
   FULLER_HD int scratch_size(int tasks) const {
-    return tasks * tasks + 2 * tasks + detail::doubles_for_bytes(tasks) + rule_.state_size(tasks) + rule_.scratch_size(tasks);
+    return tasks * tasks + 2 * tasks + (staged() ? 2 * tasks : 0) + detail::doubles_for_bytes(tasks) + rule_.state_size(tasks) +
+           rule_.scratch_size(tasks);
   }
   /// Writes the state before the first step.
   /// @throws Error for what the rule refuses, and for static weights that are not one finite number >= 0 per task.
@@ -102,13 +113,13 @@ class Weighting {
     detail::require_one_per_task("option after", options_.after, tasks, false);
     detail::require("option zero_below", options_.zero_below, options_.zero_below >= 0 && options_.zero_below < 1, "[0, 1)");
     rule_.initialise(tasks, state);
-    for (int i = 0; i < tasks; ++i) {
-      state[rule_.state_size(tasks) + i] = 0;
+    for (int k = rule_.state_size(tasks); k < state_size(tasks); ++k) {
+      state[k] = 0;
     }
   }
 
   /// Refuses a state that no steps can have left, such as one from a damaged file.
-  /// @throws Error for a last weight that is negative or not finite, and for what the rule refuses in its part
+  /// @throws Error for a last weight or factor that is negative or not finite, and for what the rule refuses in its part
   /// (`void check_state(int tasks, const double* state) const`, where it has one).
   void check_state(int tasks, const double* state) const {
     if constexpr (detail::rule_checks_state<Rule>::value) {
@@ -117,6 +128,10 @@ class Weighting {
     const double* const last = state + rule_.state_size(tasks);
     for (int i = 0; i < tasks; ++i) {
       detail::require_saved(Rule::name, "last weight", i, last[i], detail::is_finite(last[i]) && last[i] >= 0);
+    }
+    for (int i = 0; i < (staged() ? tasks : 0); ++i) {
+      const double factor = last[tasks + i];
+      detail::require_saved(Rule::name, "loss stage's factor", i, factor, detail::is_finite(factor) && factor >= 0);
     }
   }
 
@@ -127,11 +142,18 @@ class Weighting {
     detail::Scratch work(scratch);
     double* const weights = work.doubles(T);
     std::uint8_t* const used = work.bytes(T);
-    double* last = state + rule_.state_size(T);
+    double* const last = state + rule_.state_size(T);
+    double* const kept = last + T;
+    Stage stage;
+    if (staged()) {
+      stage.factors = work.doubles(T);
+      stage.losses = Rule::needs.losses ? work.doubles(T) : nullptr;
+      detail::apply_stage(lanes, evidence, options_.stage, kept, stage.factors, stage.losses);
+    }
 
-    const double zero = zero_square(evidence);
+    const double zero = zero_square(evidence, stage);
     for (int i = lanes.index(); i < T; i += Lanes::count) {
-      const Condition condition = condition_of(evidence, i, zero);
+      const Condition condition = condition_of(evidence, stage, i, zero);
       out.conditions[i] = condition;
       used[i] = condition == Condition::used ? 1 : 0;
     }
@@ -159,7 +181,7 @@ class Weighting {
       lanes.sync();
     }
     if (used_count > 0) {
-      const Evidence<Tasks> seen = weighted_before(lanes, evidence, used, work);
+      const Evidence<Tasks> seen = weighted_before(lanes, evidence, stage, used, work);
       rule_(lanes, seen, rule_state, weights, work.rest());
       lanes.sync();
     }
@@ -177,14 +199,23 @@ class Weighting {
       double shared = 0;
       double head = 0;
       if (used[i] != 0) {
-        shared = holds && last[i] > 0 ? last[i] : weights[i] * scale * factor;
+        const double of_staged = holds && last[i] > 0 ? last[i] : weights[i] * scale * factor;
+        shared = of_staged * stage.factor(i);
         head = shared < 0 && !heads_may_ascend() ? 0 : shared;
-        if (shared > 0 && !frozen) {
-          last[i] = shared;
+        if (of_staged > 0 && !frozen) {
+          last[i] = of_staged;
+        }
+        if (staged() && !frozen) {
+          kept[i] = stage.factor(i);
         }
       } else if (out.conditions[i] == Condition::zero) {
-        head = last[i] > 0 ? last[i] : factor;
+        const bool is_old = staged() && detail::reads_norms(options_.stage);
+        const double of_stage = !is_old ? stage.factor(i) : kept[i] > 0 ? kept[i] : 1;
+        head = (last[i] > 0 ? last[i] : factor) * of_stage;
         shared = used_count == 0 ? head : 0;
+        if (staged() && !is_old && !frozen) {
+          kept[i] = of_stage;
+        }
       }
       out.shared[i] = shared;
       out.heads[i] = head;
@@ -193,6 +224,15 @@ class Weighting {
   }
 
  private:
+  /// What the loss stage made of the step; nothing without one.
+  struct Stage {
+    double* factors = nullptr;
+    double* losses = nullptr;
+    FULLER_HD double factor(int i) const { return factors == nullptr ? 1 : factors[i]; }
+  };
+
+  FULLER_HD bool staged() const { return options_.stage != LossStage::none; }
+
   FULLER_HD static double static_weight(const TaskVector& values, int i) { return values.empty() ? 1 : values[i]; }
 
   FULLER_HD bool heads_may_ascend() const {
@@ -206,31 +246,44 @@ class Weighting {
   /// A rule that asks for no Gram matrix is shown one where the policy needs to know which gradients are zero or not finite.
   template <int Tasks>
   FULLER_HD bool looks_at_gram(const Evidence<Tasks>& evidence) const {
-    return needs.gram || (detail::looks_for_them(options_.non_finite) && evidence.gram != nullptr);
+    return needs().gram || (detail::looks_for_them(options_.non_finite) && evidence.gram != nullptr);
   }
 
-  /// M_ij s_i s_j with the static weights before the rule.
+  /// Whether the rule is shown other numbers than the evidence holds.
+  FULLER_HD bool changes_evidence() const { return staged() || !options_.before.empty(); }
+
+  /// M_ij s_i d_i s_j d_j: with the stage's factors and the static weights before the rule.
   template <int Tasks>
-  FULLER_HD double weighted_dot(const Evidence<Tasks>& evidence, int i, int j) const {
-    return options_.before.empty() ? evidence.dot(i, j)
-                                   : detail::scaled_twice(evidence.dot(i, j), options_.before[i], options_.before[j]);
+  FULLER_HD double weighted_dot(const Evidence<Tasks>& evidence, const Stage& stage, int i, int j) const {
+    return changes_evidence() ? detail::scaled_twice(evidence.dot(i, j), static_weight(options_.before, i) * stage.factor(i),
+                                                     static_weight(options_.before, j) * stage.factor(j))
+                              : evidence.dot(i, j);
+  }
+
+  /// s_i L_i, likewise.
+  template <int Tasks>
+  FULLER_HD double weighted_loss(const Evidence<Tasks>& evidence, const Stage& stage, int i) const {
+    return static_weight(options_.before, i) * (staged() ? stage.losses[i] : evidence.losses[i]);
   }
 
   template <int Tasks>
-  FULLER_HD bool finite_alone(const Evidence<Tasks>& evidence, int i) const {
-    return (!looks_at_gram(evidence) ||
-            (detail::is_finite(evidence.dot(i, i)) && detail::is_finite(weighted_dot(evidence, i, i)))) &&
-           (!needs.losses || detail::is_finite(static_weight(options_.before, i) * evidence.losses[i]));
+  FULLER_HD bool finite_alone(const Evidence<Tasks>& evidence, const Stage& stage, int i) const {
+    const double factor = stage.factor(i);
+    return (!detail::reads_losses(options_.stage) ||
+            (factor > 0 && detail::is_finite(factor) && detail::is_finite(evidence.losses[i]))) &&
+           (!looks_at_gram(evidence) ||
+            (detail::is_finite(evidence.dot(i, i)) && detail::is_finite(weighted_dot(evidence, stage, i, i)))) &&
+           (!Rule::needs.losses || detail::is_finite(weighted_loss(evidence, stage, i)));
   }
 
   /// The squared norm at or below which a gradient counts as zero. Rounding is that of the gradients themselves, so static
   /// weights do not enter.
   template <int Tasks>
-  FULLER_HD double zero_square(const Evidence<Tasks>& evidence) const {
+  FULLER_HD double zero_square(const Evidence<Tasks>& evidence, const Stage& stage) const {
     double longest = 0;
     if (looks_at_gram(evidence)) {
       for (int i = 0; i < evidence.tasks(); ++i) {
-        if (evidence.present[i] != 0 && finite_alone(evidence, i)) {
+        if (evidence.present[i] != 0 && finite_alone(evidence, stage, i)) {
           longest = detail::larger(longest, evidence.dot(i, i));
         }
       }
@@ -239,55 +292,55 @@ class Weighting {
   }
 
   template <int Tasks>
-  FULLER_HD Condition condition_of(const Evidence<Tasks>& evidence, int i, double zero) const {
+  FULLER_HD Condition condition_of(const Evidence<Tasks>& evidence, const Stage& stage, int i, double zero) const {
     if (evidence.present[i] == 0) {
       return Condition::absent;
     }
-    if (!finite_alone(evidence, i)) {
+    if (!finite_alone(evidence, stage, i)) {
       return Condition::non_finite;
     }
     if (looks_at_gram(evidence)) {
       // A product with a task that is itself non-finite says nothing about this one.
       for (int j = 0; j < evidence.tasks(); ++j) {
-        if (!detail::is_finite(evidence.dot(i, j)) && evidence.present[j] != 0 && finite_alone(evidence, j)) {
+        if (!detail::is_finite(evidence.dot(i, j)) && evidence.present[j] != 0 && finite_alone(evidence, stage, j)) {
           return Condition::non_finite;
         }
       }
-      if (!(evidence.dot(i, i) > zero) || !(weighted_dot(evidence, i, i) > 0)) {
+      if (!(evidence.dot(i, i) > zero) || !(weighted_dot(evidence, stage, i, i) > 0)) {
         return Condition::zero;
       }
     }
     return Condition::used;
   }
 
-  /// What the rule is shown: the used tasks, with the static weights before it in M and L.
+  /// What the rule is shown: the used tasks, with the stage and the static weights before it in M and L.
   template <class Lanes, int Tasks>
-  FULLER_HD Evidence<Tasks> weighted_before(Lanes lanes, const Evidence<Tasks>& evidence, const std::uint8_t* used,
-                                            detail::Scratch& work) const {
+  FULLER_HD Evidence<Tasks> weighted_before(Lanes lanes, const Evidence<Tasks>& evidence, const Stage& stage,
+                                            const std::uint8_t* used, detail::Scratch& work) const {
     Evidence<Tasks> seen = evidence;
     seen.present = used;
-    if (options_.before.empty()) {
+    if (!changes_evidence()) {
       return seen;
     }
     const int T = evidence.tasks();
-    double* const gram = work.doubles(needs.gram ? T * T : 0);
-    double* const losses = work.doubles(needs.losses ? T : 0);
+    double* const gram = work.doubles(Rule::needs.gram ? T * T : 0);
+    double* const losses = work.doubles(Rule::needs.losses ? T : 0);
     for (int i = lanes.index(); i < T; i += Lanes::count) {
       if (used[i] == 0) {
         continue;
       }
-      if (needs.losses) {
-        losses[i] = options_.before[i] * evidence.losses[i];
+      if (Rule::needs.losses) {
+        losses[i] = weighted_loss(evidence, stage, i);
       }
-      if (needs.gram) {
+      if (Rule::needs.gram) {
         for (int j = 0; j < T; ++j) {
-          gram[i * T + j] = weighted_dot(evidence, i, j);
+          gram[i * T + j] = weighted_dot(evidence, stage, i, j);
         }
       }
     }
     lanes.sync();
-    seen.gram = needs.gram ? gram : evidence.gram;
-    seen.losses = needs.losses ? losses : evidence.losses;
+    seen.gram = Rule::needs.gram ? gram : evidence.gram;
+    seen.losses = Rule::needs.losses ? losses : evidence.losses;
     return seen;
   }
 

@@ -36,7 +36,7 @@ class DeviceCalibrator {
 
   /// The same of a rule that has its policies already.
   template <class Rule>
-  DeviceCalibrator(const Weighting<Rule>& weighting, int tasks, at::Device device) : tasks_(tasks), needs_(Rule::needs) {
+  DeviceCalibrator(const Weighting<Rule>& weighting, int tasks, at::Device device) : tasks_(tasks), needs_(weighting.needs()) {
     static_assert(cuda::rule_number<Rule> >= 0, "the kernels know the rules of cuda::KnownRules; others run on the host");
     static_assert(std::is_trivially_copyable_v<Weighting<Rule>>, "a rule is an argument of kernels");
     const auto options = at::TensorOptions().device(device);

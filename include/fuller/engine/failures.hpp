@@ -17,9 +17,10 @@ namespace detail {
 inline bool is_failure(Condition condition) { return condition == Condition::zero || condition == Condition::non_finite; }
 
 [[noreturn]] inline void throw_failure(std::int64_t step, const std::string& task, Condition condition) {
-  throw NonFiniteError(message("in step ", step, " task '", task, "' has a ",
-                               condition == Condition::zero ? "zero gradient" : "gradient or loss that is NaN or infinite",
-                               "; see NonFinite for policies that go on"));
+  throw NonFiniteError(message(
+      "in step ", step, " task '", task, "' has a ",
+      condition == Condition::zero ? "zero gradient" : "gradient or loss that is NaN or infinite, or <= 0 under a loss stage",
+      "; see NonFinite for policies that go on"));
 }
 
 /// Throws for the first failure among the conditions of a step; for none where `step` is -1.

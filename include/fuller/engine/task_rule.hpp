@@ -23,13 +23,15 @@ class TaskRule {
   /// @throws Error for options that make no sense.
   template <class Rule>
   TaskRule(Rule rule, int tasks, WeightingOptions policies)
-      : needs_(Rule::needs),
-        name_(Rule::name),
+      : name_(Rule::name),
         tasks_(tasks),
+        staged_(policies.stage != LossStage::none),
         call_(std::make_shared<Model<Rule>>(Weighting<Rule>(std::move(rule), policies))) {
+    needs_ = call_->needs();
     call_->initialise(tasks, std::vector<double>(state_size()).data());
   }
 
+  /// What rule and loss stage must be shown.
   Needs needs() const { return needs_; }
   const std::string& name() const { return name_; }
   std::size_t state_size() const { return static_cast<std::size_t>(call_->state_size(tasks_)); }
@@ -40,6 +42,11 @@ class TaskRule {
     std::vector<double> state(state_size(), 0.0);
     call_->initialise(tasks_, state.data());
     return state;
+  }
+
+  /// What the loss stage multiplied each task's gradient with last, by the state; empty without one.
+  std::vector<double> stage_factors(const std::vector<double>& state) const {
+    return {state.end() - (staged_ ? tasks_ : 0), state.end()};
   }
 
   /// Runs the rule once; the answer goes to `verdict`, which has an entry for each task. Allocates nothing.
@@ -60,6 +67,7 @@ class TaskRule {
  private:
   struct Call {
     virtual ~Call() = default;
+    virtual Needs needs() const = 0;
     virtual int state_size(int tasks) const = 0;
     virtual int scratch_size(int tasks) const = 0;
     virtual void initialise(int tasks, double* state) const = 0;
@@ -70,6 +78,7 @@ class TaskRule {
   template <class Rule>
   struct Model final : Call {
     explicit Model(Weighting<Rule> weighting) : weighting_(std::move(weighting)) {}
+    Needs needs() const override { return weighting_.needs(); }
     int state_size(int tasks) const override { return weighting_.state_size(tasks); }
     int scratch_size(int tasks) const override { return weighting_.scratch_size(tasks); }
     void initialise(int tasks, double* kept) const override { weighting_.initialise(tasks, kept); }
@@ -81,9 +90,10 @@ class TaskRule {
     Weighting<Rule> weighting_;
   };
 
-  Needs needs_;
+  Needs needs_{};
   std::string name_;
   int tasks_;
+  bool staged_;
   std::shared_ptr<const Call> call_;
 };
 

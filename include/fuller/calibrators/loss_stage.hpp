@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cmath>
+
+#include <fuller/core/evidence.hpp>
+#include <fuller/core/floating.hpp>
+#include <fuller/core/host_device.hpp>
+
+namespace fuller {
+inline namespace v0_1 {
+
+/// What becomes of each loss before a rule, any rule, sees it and its gradient: the same as if the trainer had transformed the
+/// losses by hand, with what is divided by taken as a constant. (Peers add 1e-8 to a loss before its logarithm; here it is
+/// exact.)
+enum class LossStage {
+  none,
+  log,        ///< log L_i: only relative changes count, so units do not; losses must be > 0
+  initial,    ///< L_i / L_i(0), of the first step that had the task; that loss must be > 0
+  l2,         ///< L_i / |g_i|: gradients of length 1
+  loss,       ///< L_i / L_i: gradients relative to their losses, each of which is then 1; losses must be > 0
+  loss_plus,  ///< L_i / (|g_i| L_i): both; losses must be > 0
+};
+
+namespace detail {
+
+FULLER_HD constexpr bool reads_losses(LossStage stage) { return stage != LossStage::none && stage != LossStage::l2; }
+FULLER_HD constexpr bool reads_norms(LossStage stage) { return stage == LossStage::l2 || stage == LossStage::loss_plus; }
+
+/// What the gradient of task i is multiplied with: the derivative of its loss after the stage by its loss. Not a finite number >
+/// 0 where the loss, or what follows from it, is none.
+/// @param kept  that of the step before; 0: there was none
+template <int Tasks>
+FULLER_HD double stage_factor(const Evidence<Tasks>& evidence, LossStage stage, int i, double kept) {
+  if (stage == LossStage::initial) {
+    return kept > 0 ? kept : 1 / evidence.losses[i];
+  }
+  const double by_loss = reads_losses(stage) ? 1 / evidence.losses[i] : 1;
+  if (!reads_norms(stage)) {
+    return by_loss;
+  }
+  const double norm = evidence.norm(i);
+  // A gradient of 0, or NaN, is the policies' business.
+  return norm > 0 && is_finite(norm) ? by_loss * (evidence.loss_scale / norm) : kept > 0 ? kept : 1;
+}
+
+/// The loss after the stage. What is divided by itself is 1 exactly: rules look at differences of losses.
+template <int Tasks>
+FULLER_HD double staged_loss(const Evidence<Tasks>& evidence, LossStage stage, int i, double kept, double factor) {
+  const double loss = evidence.losses[i];
+  if (stage == LossStage::log) {
+    return std::log(loss);
+  }
+  const bool by_itself = stage == LossStage::loss || (stage == LossStage::initial && !(kept > 0));
+  return by_itself && factor > 0 && is_finite(factor) ? 1 : loss * factor;
+}
+
+/// The losses after the stage, where `losses` is not null, and the factors of their gradients; 1 for absent tasks. All lanes of a
+/// group call it together. Not inlined: it is the same for all rules, and kernels hold them all.
+template <class Lanes, int Tasks>
+__attribute__((noinline)) FULLER_HD void apply_stage(Lanes lanes, const Evidence<Tasks>& evidence, LossStage stage,
+                                                     const double* kept, double* factors, double* losses) {
+  for (int i = lanes.index(); i < evidence.tasks(); i += Lanes::count) {
+    const bool here = evidence.present[i] != 0;
+    factors[i] = here ? stage_factor(evidence, stage, i, kept[i]) : 1;
+    if (losses != nullptr) {
+      losses[i] = here ? staged_loss(evidence, stage, i, kept[i], factors[i]) : 0;
+    }
+  }
+  lanes.sync();
+}
+
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller
