@@ -73,8 +73,7 @@ TEST_CASE("GradNorm in bfloat16, gradients gated: resumed", "[bevfusion][trainin
   expect_equal_after_stops(config, {4});
 }
 
-TEST_CASE("SGD with its momentum, sensors dropped, one task a batch, averaged over steps: resumed",
-          "[bevfusion][training][resume][average]") {
+TEST_CASE("SGD, sensors dropped, one task a batch, averaged over steps: resumed", "[bevfusion][training][resume][average]") {
   bevfusion::RunConfig config = tiny_config();
   config.training.optimizer = "sgd";
   config.training.average = "ema";
