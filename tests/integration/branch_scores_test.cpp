@@ -36,7 +36,7 @@ namespace {
 constexpr double no_score = std::numeric_limits<double>::quiet_NaN();
 const std::vector<std::string> branches{"a", "b", "c"};
 
-struct Pages {
+struct ScoredPages {
   std::map<std::string, Tensor> pages;
   void write(const std::string& name, const Tensor& tensor) { pages[name] = tensor.clone(); }
   void read(const std::string& name, Tensor& tensor) { tensor = pages.at(name); }
@@ -59,8 +59,8 @@ const std::vector<std::vector<double>> scores_of_steps{{.5, .25, .125}, {.5, .37
 
 /// A network of three branches that are read by one weight each, and a law.
 template <class Law>
-struct Run {
-  explicit Run(const Law& chosen) : law(chosen), oracle(chosen, 3) { calibration.modalities(law, branches); }
+struct ScoredRun {
+  explicit ScoredRun(const Law& chosen) : law(chosen), oracle(chosen, 3) { calibration.modalities(law, branches); }
 
   Tensor loss(bool gated, int step) {
     Tensors features = net.features();
@@ -135,7 +135,7 @@ TEST_CASE("Every known gate law in a backward: on the host, in a stream's order,
     using Law = std::decay_t<decltype(law)>;
     INFO(Law::name);
     for (const auto& engines : {std::shared_ptr<const fuller::Engines>(), in_stream, by_kernels}) {
-      Run<Law> run(law);
+      ScoredRun<Law> run(law);
       const bool on_host = engines == nullptr;
       run.calibration.use(engines);
       run.expect_gated(0, on_host);
@@ -151,20 +151,20 @@ TEST_CASE("Every known gate law, saved and loaded, goes on bit for bit") {
   for_every_law([&](const auto& law) {
     using Law = std::decay_t<decltype(law)>;
     INFO(Law::name);
-    Run<Law> whole(law);
+    ScoredRun<Law> whole(law);
     whole.step(0, true);
     whole.step(1, true);
-    Pages saved;
+    ScoredPages saved;
     whole.calibration.save(saved);
-    Run<Law> resumed(law);
+    ScoredRun<Law> resumed(law);
     resumed.calibration.load(saved);
     for (const int step : {2, 3}) {
       whole.step(step, true);
       resumed.step(step, true);
       CHECK(resumed.calibration.diagnostics().gates == whole.calibration.diagnostics().gates);
     }
-    Pages of_whole;
-    Pages of_resumed;
+    ScoredPages of_whole;
+    ScoredPages of_resumed;
     whole.calibration.save(of_whole);
     resumed.calibration.save(of_resumed);
     CHECK(of_whole.pages.at("gate_state").equal(of_resumed.pages.at("gate_state")));
@@ -172,7 +172,7 @@ TEST_CASE("Every known gate law, saved and loaded, goes on bit for bit") {
 }
 
 TEST_CASE("Scores that are missing, too many, or no use to the law are refused in words, and nothing has moved") {
-  Run<fuller::OGM> run{fuller::OGM()};
+  ScoredRun<fuller::OGM> run{fuller::OGM()};
   const auto said = [](const std::function<void()>& f) { return thrown_by(f); };
   run.step(0, true);
   const std::vector<double> before = run.calibration.diagnostics().gates;
@@ -191,14 +191,14 @@ TEST_CASE("Scores that are missing, too many, or no use to the law are refused i
   CHECK(thrown_by([&] { run.loss(true, 1).backward(); }).empty());
   CHECK(run.calibration.diagnostics().branch_scores == std::vector<double>{.5, .25, .125});
 
-  Run<fuller::ModalityGate> norms{fuller::ModalityGate()};
+  ScoredRun<fuller::ModalityGate> norms{fuller::ModalityGate()};
   const std::string useless = said([&] { norms.calibration.scores({.5, .5, .5}); });
   CHECK(contains(useless, "'FULLER gate', which compares norms"));
   CHECK(contains(useless, "fuller::OGM()"));
   Calibration bare(fuller::Uniform(), {"one", "two"});
   CHECK(contains(said([&] { bare.scores({.5, .5}); }), "name the modalities first"));
   // Log-likelihoods are below 0.
-  Run<fuller::AGM> logs{fuller::AGM()};
+  ScoredRun<fuller::AGM> logs{fuller::AGM()};
   logs.calibration.scores({-.5, -1.0, -2.0});
   CHECK(thrown_by([&] { logs.loss(true, 1).backward(); }).empty());
 }
