@@ -55,9 +55,11 @@ inline std::string why_no_sums_at_losses(const State& state, const Step& step, c
 }
 
 /// The gradient itself where nothing else reads its memory, else a copy in the parameter's layout.
-inline at::Tensor own_gradient(at::Tensor gradient, const at::Tensor& parameter) {
-  const bool alone = gradient.use_count() == 1 && gradient.storage().use_count() == 1 && gradient.is_non_overlapping_and_dense();
-  return alone ? gradient : at::empty_like(parameter, gradient.options()).copy_(gradient);
+inline at::Tensor own_gradient(at::Tensor&& gradient, const at::Tensor& parameter) {
+  if (gradient.use_count() == 1 && gradient.storage().use_count() == 1 && gradient.is_non_overlapping_and_dense()) {
+    return std::move(gradient);
+  }
+  return at::empty_like(parameter, gradient.options()).copy_(gradient);
 }
 
 /// Has shared parameters get the weighted sums of their task gradients, and those of heads their own, weighted, when the running
