@@ -43,9 +43,15 @@ void report(benchmark::State& state, const bench::Measured& result) {
   note("ratio_low", result.time.low);
   note("ratio_high", result.time.high);
   note("rounds", static_cast<double>(result.rounds));
-  if (result.name == "floor") {
+  if (result.name == bench::last_layer_floor || result.name == bench::trunk_floor) {
     return;
   }
+  note("over_trunk", result.over_trunk.ratio);
+  note("over_trunk_low", result.over_trunk.low);
+  note("over_trunk_high", result.over_trunk.high);
+  note("over_held", result.over_held.ratio);
+  note("over_held_low", result.over_held.low);
+  note("over_held_high", result.over_held.high);
   note("over_floor", result.over_floor.ratio);
   note("over_floor_low", result.over_floor.low);
   note("over_floor_high", result.over_floor.high);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <random>
 #include <string>
 #include <vector>
@@ -20,12 +21,15 @@ namespace bench {
 /// What one variant of a network took.
 struct Measured {
   std::string name;
-  double seconds = 0;                ///< median
-  fuller::RatioInterval time;        ///< over the plain step
-  fuller::RatioInterval over_floor;  ///< (variant - plain - floor) / plain
-  std::int64_t peak = 0;             ///< bytes above what was there when the step began
-  double peak_ratio = 0;             ///< over the plain step's
-  double peak_of_budget = 0;         ///< over the plain step's plus max(0, (T-1)|z| + T|theta_L| - what the heads freed)
+  double seconds = 0;          ///< median
+  fuller::RatioInterval time;  ///< over the plain step
+  static constexpr double none = std::numeric_limits<double>::quiet_NaN();
+  fuller::RatioInterval over_floor{none, none, none};  ///< (variant - plain - floor) / plain
+  fuller::RatioInterval over_trunk{none, none, none};  ///< (variant - plain - T - 1 passes through the trunk) / plain
+  fuller::RatioInterval over_held{none, none, none};   ///< (variant - the step that holds its cotangents) / plain
+  std::int64_t peak = 0;                               ///< bytes above what was there when the step began
+  double peak_ratio = 0;                               ///< over the plain step's
+  double peak_of_budget = 0;  ///< over the plain step's plus max(0, (T-1)|z| + T|theta_L| - what the heads freed)
   std::size_t rounds = 0;
 };
 
@@ -72,6 +76,23 @@ inline void measure_memory(Network& net, const std::vector<Variant>& variants, s
   }
 }
 
+/// What a variant costs beyond another of the same round.
+struct Beyond {
+  const char* name;                        ///< of the other
+  bool beside_plain;                       ///< whether that is a part of a step, to be counted on top of the plain one
+  fuller::RatioInterval Measured::*found;  ///< over the plain step
+};
+
+inline constexpr Beyond beyond[] = {{last_layer_floor, true, &Measured::over_floor},
+                                    {trunk_floor, true, &Measured::over_trunk},
+                                    {held_floor, false, &Measured::over_held}};
+
+/// Where in the list; its end where it is not.
+inline std::size_t place_of(const std::vector<Variant>& variants, const std::string& name) {
+  const auto place = std::find_if(variants.begin(), variants.end(), [&](const Variant& one) { return one.name == name; });
+  return static_cast<std::size_t>(place - variants.begin());
+}
+
 /// Times all variants round by round, so that whatever the machine does meets all of them; each is compared with the plain step
 /// of its own round. The order is drawn anew for each round, since what ran before decides what the caches hold. The plain step
 /// and the floor, to which everything is compared, run three times a round and count with their median; variants with a trunk
@@ -85,7 +106,9 @@ inline void measure_time(Network& net, const std::vector<Variant>& variants, dou
   };
   constexpr std::size_t fewest_rounds = 24;
   std::mt19937 generator(1);
-  std::vector<std::vector<double>> seconds(variants.size()), ratios(variants.size()), over_floor(variants.size());
+  using Lists = std::vector<std::vector<double>>;
+  Lists seconds(variants.size()), ratios(variants.size());
+  std::map<const Beyond*, Lists> more;
   const double begin = fuller::seconds(fuller::Clock::wall);
   for (std::size_t round = 0; round < fewest_rounds || fuller::seconds(fuller::Clock::wall) - begin < for_seconds; ++round) {
     std::vector<std::size_t> order{0, 0, 1, 1};
@@ -102,13 +125,26 @@ inline void measure_time(Network& net, const std::vector<Variant>& variants, dou
       variants[v].step();
       times[v].push_back(now() - start);
     }
-    const double plain = fuller::median(times[0]), floor = fuller::median(times[1]);
+    const double plain = fuller::median(times[0]);
     for (std::size_t v = 0; v < variants.size(); ++v) {
       if (!times[v].empty()) {
         const double time = fuller::median(times[v]);
         seconds[v].push_back(time);
         ratios[v].push_back(time / plain);
-        over_floor[v].push_back((time - plain - floor) / plain);
+      }
+    }
+    for (const Beyond& one : beyond) {
+      const std::size_t other = place_of(variants, one.name);
+      if (other == variants.size() || times[other].empty()) {
+        continue;
+      }
+      const double least = fuller::median(times[other]) + (one.beside_plain ? plain : 0);
+      Lists& lists = more[&one];
+      lists.resize(variants.size());
+      for (std::size_t v = 0; v < variants.size(); ++v) {
+        if (!times[v].empty()) {
+          lists[v].push_back((fuller::median(times[v]) - least) / plain);
+        }
       }
     }
   }
@@ -116,10 +152,17 @@ inline void measure_time(Network& net, const std::vector<Variant>& variants, dou
     results[v].rounds = seconds[v].size();
     results[v].seconds = fuller::median(seconds[v]);
     results[v].time = fuller::median_interval(ratios[v]);
-    results[v].over_floor = fuller::median_interval(over_floor[v]);
+    for (const auto& [one, lists] : more) {
+      results[v].*(one->found) = fuller::median_interval(lists[v]);
+    }
   }
-  for (double* bound : {&results[1].time.ratio, &results[1].time.low, &results[1].time.high}) {
-    *bound += 1;  // the floor of a step is the plain one and T weight gradients
+  for (const Beyond& one : beyond) {
+    const std::size_t v = place_of(variants, one.name);
+    if (one.beside_plain && v < variants.size()) {
+      for (double* bound : {&results[v].time.ratio, &results[v].time.low, &results[v].time.high}) {
+        *bound += 1;  // the floor of a step is the plain one and what was timed
+      }
+    }
   }
 }
 

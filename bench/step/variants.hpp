@@ -60,11 +60,12 @@ struct Calibrated {
 };
 
 template <class Rule>
-Variant calibrated(Network& net, const std::string& name, const Rule& rule, fuller::Surface surface) {
+Variant calibrated(Network& net, const std::string& name, const Rule& rule, fuller::Surface surface, int every = 1) {
   fuller::CalibrationOptions options;
   options.surface = surface;
+  options.every = every;
   const auto state = std::make_shared<Calibrated>(net, rule, options);
-  const bool all_shared = surface == fuller::Surface::all_shared && Rule::needs.gram;
+  const bool all_shared = surface == fuller::Surface::all_shared && Rule::needs.gram && every == 1;
   return {name, [state] { state->plain_trunk(); }, all_shared, !all_shared};
 }
 
@@ -87,6 +88,30 @@ struct FloorProbe {
   }
 };
 
+/// Passes through all that is shared, T - 1 of them: what weights from all shared parameters have to pay beside the plain step.
+struct TrunkFloorProbe {
+  Network& net;
+  Tensor output;
+  std::vector<Tensor> cotangents;
+
+  void operator()() {
+    if (!output.defined()) {
+      output = net.shared();
+      for (std::size_t i = 1; i < net.heads.size(); ++i) {
+        cotangents.push_back(torch::randn_like(output.detach()));
+      }
+    }
+    for (const Tensor& cotangent : cotangents) {
+      torch::autograd::grad({output}, net.shared_parameters(), {cotangent}, /*retain_graph=*/true);
+    }
+  }
+};
+
+/// What other variants are compared with beside the plain step, which is the first.
+inline constexpr const char* last_layer_floor = "floor";
+inline constexpr const char* trunk_floor = "floor/trunk";
+inline constexpr const char* held_floor = "held/cotangents_and_heads";
+
 /// Every variant of one network. The first is the plain step, the second the floor.
 inline std::vector<Variant> variants_of(Network& net) {
   std::vector<Variant> all;
@@ -98,9 +123,10 @@ inline std::vector<Variant> variants_of(Network& net) {
                    }
                    total.backward();
                  }});
-  all.push_back({"floor", [probe = std::make_shared<FloorProbe>(FloorProbe{net, {}, {}})] { (*probe)(); }});
+  all.push_back({last_layer_floor, [probe = std::make_shared<FloorProbe>(FloorProbe{net, {}, {}})] { (*probe)(); }});
   all.push_back({"held/cotangents", [&net] { held_step(net); }});
-  all.push_back({"held/cotangents_and_heads", [&net] { held_step_with_heads(net); }});
+  all.push_back({held_floor, [&net] { held_step_with_heads(net); }});
+  all.push_back({trunk_floor, [probe = std::make_shared<TrunkFloorProbe>(TrunkFloorProbe{net, {}, {}})] { (*probe)(); }, true});
 
   using fuller::Surface;
   const std::pair<const char*, Surface> surfaces[] = {
@@ -112,6 +138,10 @@ inline std::vector<Variant> variants_of(Network& net) {
     all.push_back(calibrated(net, prefix + "PCGrad", fuller::PCGrad(), surface));
     all.push_back(calibrated(net, prefix + "wPCGrad", fuller::WPCGrad<>(), surface));
   }
+  // Steps between those in which the rule is asked, which is in none that is timed.
+  constexpr int rarely = 1000000;
+  all.push_back(calibrated(net, "between/last_shared/IMTL-G", fuller::IMTL_G(), Surface::last_shared, rarely));
+  all.push_back(calibrated(net, "between/all_shared/PCGrad", fuller::PCGrad(), Surface::all_shared, rarely));
   all.push_back(calibrated(net, "losses_alone/Uniform", fuller::Uniform(), Surface::last_shared));
   all.push_back(calibrated(net, "losses_alone/DWA", fuller::DWA(), Surface::last_shared));
   all.push_back({"naive/last_shared/IMTL-G", [&net] { naive::last_layer_step(net); }});

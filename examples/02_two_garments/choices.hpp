@@ -23,6 +23,8 @@ struct Choice {
 inline fuller::CalibrationOptions calibration_options(const Settings& settings) {
   fuller::CalibrationOptions options;
   options.measure_every = 8;  // so that conflicts are seen under rules, too, that need no gradients
+  options.every = settings.every;
+  options.smoothing = settings.smoothing;
   if (settings.surface == "last") {
     options.surface = fuller::Surface::last_shared;
   } else if (settings.surface == "representation") {

@@ -62,6 +62,11 @@ void read_command_line(CLI::App& app, Settings& settings, const std::vector<Choi
   word("--apply-to", settings.apply_to,
        "What is weighted: published (as in each method's paper), all (heads too), shared (parameters only)",
        {"published", "all", "shared"});
+  add_number(app, "--every", settings.every, "The rule is asked in one of so many steps; its weights are held in the others", 1,
+             1000000)
+      ->capture_default_str();
+  add_number(app, "--smoothing", settings.smoothing, "How much of a weight stays where the rule gives a new one", 0.0, 0.9999)
+      ->capture_default_str();
   add_number(app, "--jobs", settings.jobs, "Trainings beside each other; one for each processor unless given", 1, 1024);
   app.add_flag("--full", full,
                "The full run: 60000 and 10000 pairs, 20 epochs, 5 seeds, except what is given (about two hours on two cores)");

@@ -25,7 +25,9 @@ struct Settings {
   double learning_rate = 0;  ///< 0: 0.001 with Adam, 0.01 with SGD
   std::string surface = "published";
   std::string apply_to = "published";
-  int jobs = 0;  ///< 0: one for each processor
+  int every = 1;         ///< the rule is asked in one of so many steps
+  double smoothing = 0;  ///< how much of a weight stays where the rule gives a new one
+  int jobs = 0;          ///< 0: one for each processor
 
   std::int64_t steps_per_epoch() const { return samples / batch; }
 };

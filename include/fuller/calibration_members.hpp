@@ -61,6 +61,8 @@ Calibration::Calibration(Rule rule, std::vector<std::string> tasks, CalibrationO
   policies.before = options.before;
   policies.after = options.after;
   policies.zero_below = options.zero_below;
+  policies.every = options.every;
+  policies.smoothing = options.smoothing;
   const Surface surface = options.surface.value_or(Rule::default_surface);
   const ApplyTo apply_to = options.apply_to.value_or(Rule::default_apply_to);
   detail::expect_sense(options, surface);

@@ -108,6 +108,10 @@ inline std::string describe(const Diagnostics& diagnostics) {
     out << ", " << diagnostics.bytes_averaged << " bytes averaged over the ranks";
   }
   out << '\n';
+  if (diagnostics.held_for > 0) {
+    out << "weights held: the rule was asked " << diagnostics.held_for << (diagnostics.held_for == 1 ? " step" : " steps")
+        << " ago\n";
+  }
   if (!diagnostics.policy.empty()) {
     out << "policy: " << diagnostics.policy << '\n';
   }

@@ -32,6 +32,7 @@ struct Diagnostics {
   /// What options.stage multiplied the gradients with, last; part of `weights`. 0 for a task that none was found for. Empty
   /// without a stage, and where the sum was plain.
   std::vector<double> stage_factors;
+  std::int64_t held_for = 0;          ///< steps since the rule was asked: 0 in one in which it was (options.every)
   std::vector<double> head_weights;   ///< w_i on the heads; 1 where only shared parameters are weighted
   std::vector<Condition> conditions;  ///< used, absent, zero or non-finite
   std::vector<double> norms;          ///< |g_i| at the surface, without the loss scale

@@ -32,6 +32,13 @@ struct CalibrationOptions {
   bool last_shared_bias = false;
   /// Gathers the Gram matrix every so many steps also for a rule that does not ask for it (for the diagnostics); 0: never.
   int measure_every = 0;
+  /// The rule is asked, and task gradients are compared for it, in the first of every so many steps, which are counted over the
+  /// whole run; in the others the weights are held, and the backward costs what a plain one does. A task that is absent in a step
+  /// gets nothing in it, whichever it is; WeightingOptions::every says what the others get. Policies that look for NaN
+  /// (NonFinite::skip, throw_error) have task gradients compared in each step all the same.
+  int every = 1;
+  /// How much of the weights stays where the rule gives new ones, in [0, 1): w becomes smoothing w + (1 - smoothing) w'.
+  double smoothing = 0;
   /// Data-parallel training.
   Ranks ranks{};
   /// A task gradient no longer than this share of the longest counts as zero, in [0, 1): 1e-13, what rounding leaves in doubles
@@ -45,6 +52,12 @@ namespace detail {
 inline void expect_sense(const CalibrationOptions& options, Surface surface) {
   if (options.measure_every < 0) {
     fail("options.measure_every is ", options.measure_every, "; a number of steps, or 0 for never, is needed");
+  }
+  if (options.every < 1) {
+    fail("options.every is ", options.every, "; the rule is asked in one of so many steps: 1 for each of them");
+  }
+  if (!(options.smoothing >= 0 && options.smoothing < 1)) {
+    fail("options.smoothing is ", options.smoothing, "; a share of the weights that stays, in [0, 1), is needed");
   }
   const Ranks& ranks = options.ranks;
   if (ranks.count < 1) {

@@ -2,7 +2,6 @@
 // Gate laws other than FULLER's: on the host, in the order of a device's stream, refused by kernels; saved under their name.
 #include <cmath>
 #include <limits>
-#include <map>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -21,6 +20,7 @@
 #include "support/fusion.hpp"
 #include "support/host_stream.hpp"
 #include "support/multi_backward.hpp"
+#include "support/pages.hpp"
 
 using namespace fuller::testing;
 using fuller::Calibration;
@@ -111,12 +111,6 @@ struct Run {
   Equaliser law;
   Fusion net;
   Calibration calibration{fuller::Uniform(), {"one", "two"}, fuller::CalibrationOptions{fuller::Surface::all_shared}};
-};
-
-struct Pages {
-  std::map<std::string, Tensor> pages;
-  void write(const std::string& name, const Tensor& tensor) { pages[name] = tensor.clone(); }
-  void read(const std::string& name, Tensor& tensor) { tensor = pages.at(name); }
 };
 
 static_assert(fuller::is_gate<fuller::ModalityGate>::value);

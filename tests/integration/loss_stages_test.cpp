@@ -2,7 +2,6 @@
 // A loss stage in a whole backward equals a trainer who transforms the losses by hand, on the host, in a stream's order and by
 // kernels; resumed; on several ranks; with a loss that it cannot take.
 #include <cmath>
-#include <map>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -21,6 +20,7 @@
 #include "support/host_stream.hpp"
 #include "support/meeting.hpp"
 #include "support/multi_backward.hpp"
+#include "support/pages.hpp"
 #include "support/rank_threads.hpp"
 
 using namespace fuller::testing;
@@ -101,12 +101,6 @@ struct Trainer {
   LossStage stage;
   std::vector<Tensor> first;
   std::vector<double> factors{0, 0};
-};
-
-struct Pages {
-  std::map<std::string, Tensor> pages;
-  void write(const std::string& name, const Tensor& tensor) { pages[name] = tensor.clone(); }
-  void read(const std::string& name, Tensor& tensor) { tensor = pages.at(name); }
 };
 
 }  // namespace

@@ -101,6 +101,24 @@ TEST_CASE("ranks whose weights are chosen at the losses, or whose heads are not 
   expect_one_big_batch(make, options, 2, false, true);
 }
 
+TEST_CASE("ranks whose rule is asked in every other step, and whose weights are drawn towards new ones, likewise", "[ranks]") {
+  for (const Surface surface : {Surface::last_shared, Surface::representation, Surface::all_shared}) {
+    for (const bool joint : {false, true}) {
+      if (!joint || surface == Surface::all_shared) {
+        CalibrationOptions options;
+        options.surface = surface;
+        options.every = 2;
+        options.smoothing = 0.5;
+        const auto with = [](const auto& rule) {
+          return [rule](CalibrationOptions all) { return Calibration(rule, names, std::move(all)); };
+        };
+        expect_one_big_batch(with(fuller::IMTL_G()), options, 3, joint, true);
+        expect_one_big_batch(with(fuller::GradNorm()), options, 2, joint, false);
+      }
+    }
+  }
+}
+
 TEST_CASE("whatever each of four ranks happens to have, all agree bit for bit after each of 1000 steps", "[ranks]") {
   constexpr int size = 4;
   constexpr int steps = 1000;

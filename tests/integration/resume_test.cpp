@@ -3,7 +3,6 @@
 #include <cmath>
 #include <filesystem>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <sstream>
@@ -18,6 +17,7 @@
 #include "support/catch.hpp"
 #include "support/fusion.hpp"
 #include "support/networks.hpp"
+#include "support/pages.hpp"
 
 using namespace fuller::testing;
 using fuller::Calibration;
@@ -181,11 +181,6 @@ TEST_CASE("A state that belongs to something else is refused in words, and chang
   CHECK(contains(thrown_by([&] { torch::load(bare, *saved(run.calibration)); }), "modalities"));
   CHECK(bare.steps() == 0);
   // Counters that cannot be: nothing else has been taken over by then.
-  struct Pages {
-    std::map<std::string, Tensor> pages;
-    void write(const std::string& name, const Tensor& tensor) { pages[name] = tensor; }
-    void read(const std::string& name, Tensor& tensor) { tensor = pages.at(name); }
-  };
   Calibration fresh = gated(Calibration(fuller::GradNorm(), tasks));
   for (const Tensor& counters : {torch::tensor({-1, 0}), torch::tensor({std::nan(""), 0.0}), torch::tensor({1, 2, 3})}) {
     Pages pages;

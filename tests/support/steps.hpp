@@ -28,6 +28,7 @@ struct Step {
   std::int64_t step = 0;
   std::int64_t epoch = 0;
   double loss_scale = 1;
+  bool held = false;
 
   template <int Tasks = dynamic>
   Evidence<Tasks> view() const {
@@ -39,6 +40,7 @@ struct Step {
     evidence.step = step;
     evidence.epoch = epoch;
     evidence.loss_scale = loss_scale;
+    evidence.held = held;
     return evidence;
   }
 

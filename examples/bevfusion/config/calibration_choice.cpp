@@ -130,6 +130,8 @@ std::optional<fuller::Calibration> make_calibration(const RunConfig& config, con
   options.apply_to = chosen_reach(chosen.apply_to);
   (config.losses.static_weights == "after" ? options.after : options.before) = fuller::TaskVector(task_weights(config));
   options.measure_every = chosen.rule == "none" ? 0 : static_cast<int>(chosen.measure_every);
+  options.every = static_cast<int>(chosen.every);
+  options.smoothing = chosen.smoothing;
   std::optional<fuller::Calibration> calibration = with_rule(config, [&](const auto& rule) {
     return std::optional<fuller::Calibration>(fuller::Calibration(rule, task_names(config), options));
   });

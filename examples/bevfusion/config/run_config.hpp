@@ -97,6 +97,8 @@ struct CalibrationConfig {
   std::string gate_step = "paper";     ///< of Eq. 6: paper, which jumps where a branch gets ahead, or continuous
   bool both_last_shared = false;       ///< the FPN's parallel 1 x 1 up-convolution counts as last shared layer, too
   std::int64_t measure_every = 10;     ///< steps in which gradients are compared under a rule that does not ask for it; 0: never
+  std::int64_t every = 1;              ///< the rule is asked in one of so many steps
+  double smoothing = 0;                ///< how much of a weight stays where the rule gives a new one
   double gradnorm_alpha = 1.5;         ///< GradNorm's pull to equal training rates
   double dwa_temperature = 2;          ///< DWA's tau
   std::string priorities = "dtp";      ///< wPCGrad's task distribution: dtp, seg_to_vel or vel_to_seg

@@ -117,6 +117,11 @@ void add_calibration_fields(FieldList& list, CalibrationConfig& calibration) {
   list.add("calibration.measure_every", &calibration.measure_every,
            "Steps between comparisons of gradients under a rule that asks for none; 0: never")
       .within(0, 1e9);
+  list.add("calibration.every", &calibration.every,
+           "The rule is asked in one of so many steps; its weights are held in the others")
+      .within(1, 1e9);
+  list.add("calibration.smoothing", &calibration.smoothing, "How much of a weight stays where the rule gives a new one")
+      .within(0, 0.9999);
   list.add("calibration.gate", &calibration.gate,
            "Gates of the modality branches: on gradients or on the optimiser's updates; measure: gamma_modal is logged, nothing "
            "gated")

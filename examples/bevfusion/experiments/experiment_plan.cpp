@@ -111,7 +111,7 @@ void add_option(Words& words, const std::string& option) {
 }
 
 /// Of the tiny network in the quick plan: building the program and six such runs are a quarter of an hour on two cores.
-constexpr int quick_epochs = 7;
+constexpr int quick_epochs = 5;
 
 /// What `train` is told of a row, without seed, data set and folder.
 Words row_words(const ExperimentOptions& options, const ExperimentRow& row) {

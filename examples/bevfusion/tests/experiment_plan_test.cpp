@@ -75,7 +75,7 @@ TEST_CASE("the quick plan is the single tasks and the four ways at 1:1, with one
       return std::count(words.begin(), words.end(), word) == 1;
     });
   };
-  CHECK(all_have(plan, "--epochs=7"));
+  CHECK(all_have(plan, "--epochs=5"));
   options.epochs = 2;
   CHECK(all_have(plan_experiments(options), "--epochs=2"));
   CHECK(plan.data.key != plan_experiments(experiment_options(folder.path(), {"fuller_table_1"})).data.key);

@@ -91,7 +91,8 @@ inline std::uint64_t hash_of(const State& state) {
   hash.add(plan.rule.name()).add(static_cast<std::int64_t>(plan.rule.state_size()));
   hash.add(static_cast<int>(plan.surface)).add(static_cast<int>(plan.apply_to));
   hash.add(static_cast<int>(plan.options.missing)).add(static_cast<int>(plan.options.non_finite)).add(plan.options.measure_every);
-  hash.add(static_cast<int>(plan.options.stage));
+  hash.add(static_cast<int>(plan.options.stage)).add(plan.options.every);
+  hash.add(static_cast<std::int64_t>(std::llround(std::ldexp(plan.options.smoothing, 52))));
   hash.add(plan.options.ranks.count);
   for (const std::string& modality : modality_names(state)) {
     hash.add(modality);

@@ -41,6 +41,7 @@ inline void idle_level(State& state, const Intent& busy, const Agreement& agreed
     return;
   }
   Outcome& outcome = step.pass.outcome;
+  state.plan->begin(outcome, state.engine->steps_begun());
   outcome.measured = busy.measured != 0;
   StepEvidence shown;
   if (outcome.measured) {

@@ -122,7 +122,7 @@ struct LossSum : torch::autograd::Function<LossSum> {
   static void choose(State& state, Step& step, const std::vector<Edge>& loss_edges, const at::Tensor& scale,
                      const GatesOnTheWay& gates, torch::autograd::variable_list& to_losses) {
     const Summed& summed = *step.summed;
-    step.pass.outcome.measured = state.plan->measures_after(state.engine->steps_begun());
+    state.plan->begin(step.pass.outcome, state.engine->steps_begun());
     if (step.pass.outcome.measured) {
       step.pass.one_more = why_no_sums_at_losses(state, step, loss_edges);
       step.pass.summed = step.pass.one_more.empty();

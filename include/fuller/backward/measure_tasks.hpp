@@ -153,7 +153,7 @@ inline void weigh(State& state, Step& step, StepEvidence shown) {
   if (state.options().ranks.average) {
     const std::size_t tasks = state.tasks().size();
     const std::size_t numbers = (step.pass.outcome.measured && shown.of_own_samples ? tasks * tasks : 0) +
-                                (state.plan->rule.needs().losses ? 2 * tasks : 0);
+                                (state.plan->rule.needs().losses && !step.pass.outcome.held ? 2 * tasks : 0);
     state.shown.bytes_averaged += static_cast<std::int64_t>(numbers * sizeof(double));
   }
   state.engine->weigh(shown, step.pass.outcome);

@@ -114,6 +114,7 @@ inline void describe_tasks(const Plan& plan, const ParameterNames& names, const 
   out.step = record.memory.steps;
   out.weights = last.verdict.shared;
   out.stage_factors = is_plain ? std::vector<double>() : plan.rule.stage_factors(record.memory.rule);
+  out.held_for = is_plain ? 0 : plan.rule.held_for(record.memory.rule);
   out.conditions = last.verdict.conditions;
   for (std::size_t i = 0; i < count; ++i) {
     const double of_head = last.verdict.heads[i];

@@ -89,7 +89,7 @@ struct TaskFork : torch::autograd::Function<TaskFork> {
     for (const std::size_t task : step.summed->given) {
       outcome.present[task] = 1;
     }
-    outcome.measured = state.plan->measures_after(state.engine->steps_begun());
+    state.plan->begin(outcome, state.engine->steps_begun());
     const RanksInStep ranks(state, step, Doing::fork);
     StepEvidence shown;
     TaskTensors to_sum;

@@ -43,6 +43,13 @@ struct WeightingOptions {
   /// where a task can be without a gradient and the others' units are alike, or leave its loss out of that step. 0: exact zeros
   /// only.
   double zero_below = detail::zero_gradient;
+  /// The rule is asked in one of so many steps, >= 1. In the others, of which the caller says so by Evidence::held, each task
+  /// present has the weight that the rule gave it last (1 if it never did), times its static weights; those of rules that add up
+  /// to the number of tasks add up to the number present under Missing::renormalise, as when the rule is asked.
+  int every = 1;
+  /// How much of a task's weight stays where the rule gives it a new one, in [0, 1): w becomes smoothing w + (1 - smoothing) w',
+  /// of the rule's own weights, before static ones. The first that a task gets counts in full. (CR-MOGM's lambda.)
+  double smoothing = 0;
 };
 
 /// Where a call writes.
@@ -85,7 +92,8 @@ struct rule_weights_sum_to_tasks<Rule, std::void_t<decltype(Rule::weights_sum_to
 /// for a rule that needs it (a plain sum propagates by itself); NaN losses show to a rule, or a stage, that needs the losses, and
 /// to a stage so does a loss that it cannot take, for which log and quotients have no number > 0: it is `non_finite` too.
 /// Deterministic, no allocation, host and device. State: the rule's, then T last weights, then, with a stage, its T last factors
-/// d_i (0: none yet).
+/// d_i (0: none yet), then, where weights are held or smoothed, T of them, in how many steps each of the T was given, and how
+/// many steps have gone by since.
 template <class Rule>
 class Weighting {
  public:
@@ -100,18 +108,21 @@ class Weighting {
     return {Rule::needs.gram || detail::reads_norms(options_.stage), Rule::needs.losses || detail::reads_losses(options_.stage)};
   }
 
-  FULLER_HD int state_size(int tasks) const { return rule_.state_size(tasks) + tasks + (staged() ? tasks : 0); }
+  FULLER_HD int state_size(int tasks) const { return held_at(tasks) + (keeps_weights() ? 2 * tasks + 1 : 0); }
   FULLER_HD int scratch_size(int tasks) const {
     return tasks * tasks + 2 * tasks + (staged() ? 2 * tasks : 0) + detail::doubles_for_bytes(tasks) + rule_.state_size(tasks) +
            rule_.scratch_size(tasks);
   }
   /// Writes the state before the first step.
-  /// @throws Error for what the rule refuses, and for static weights that are not one finite number >= 0 per task.
+  /// @throws Error for what the rule refuses, for static weights that are not one finite number >= 0 per task, and for options
+  /// out of their range.
   void initialise(int tasks, double* state) const {
     detail::require_task_count(Rule::name, tasks);
     detail::require_one_per_task("option before", options_.before, tasks, false);
     detail::require_one_per_task("option after", options_.after, tasks, false);
     detail::require("option zero_below", options_.zero_below, options_.zero_below >= 0 && options_.zero_below < 1, "[0, 1)");
+    detail::require("option every", options_.every, options_.every >= 1, ">= 1");
+    detail::require("option smoothing", options_.smoothing, options_.smoothing >= 0 && options_.smoothing < 1, "[0, 1)");
     rule_.initialise(tasks, state);
     for (int k = rule_.state_size(tasks); k < state_size(tasks); ++k) {
       state[k] = 0;
@@ -119,7 +130,7 @@ class Weighting {
   }
 
   /// Refuses a state that no steps can have left, such as one from a damaged file.
-  /// @throws Error for a last weight or factor that is negative or not finite, and for what the rule refuses in its part
+  /// @throws Error for a last weight, factor or count that is negative or not finite, and for what the rule refuses in its part
   /// (`void check_state(int tasks, const double* state) const`, where it has one).
   void check_state(int tasks, const double* state) const {
     if constexpr (detail::rule_checks_state<Rule>::value) {
@@ -133,6 +144,23 @@ class Weighting {
       const double factor = last[tasks + i];
       detail::require_saved(Rule::name, "loss stage's factor", i, factor, detail::is_finite(factor) && factor >= 0);
     }
+    const double* const held = state + held_at(tasks);
+    for (int i = 0; i < (keeps_weights() ? tasks : 0); ++i) {
+      const double given = held[tasks + i];
+      detail::require_saved(Rule::name, "held weight", i, held[i], detail::is_finite(held[i]));
+      detail::require_saved(Rule::name, "number of weights", i, given, detail::is_finite(given) && given >= 0);
+      detail::require_saved(Rule::name, "number of held steps", i, held[2 * tasks],
+                            detail::is_finite(held[2 * tasks]) && held[2 * tasks] >= 0);
+    }
+  }
+
+  /// What the loss stage multiplied task i's gradient with last; 0 for none yet, and without a stage.
+  FULLER_HD double last_factor(int tasks, const double* state, int i) const {
+    return staged() ? state[rule_.state_size(tasks) + tasks + i] : 0;
+  }
+  /// How many steps have gone by since the rule was asked; 0 where it is in each.
+  FULLER_HD double held_for(int tasks, const double* state) const {
+    return keeps_weights() ? state[held_at(tasks) + 2 * tasks] : 0;
   }
 
   /// All lanes of a group call it together; `state` and `scratch` hold `state_size` and `scratch_size` doubles.
@@ -148,7 +176,17 @@ class Weighting {
     if (staged()) {
       stage.factors = work.doubles(T);
       stage.losses = Rule::needs.losses ? work.doubles(T) : nullptr;
-      detail::apply_stage(lanes, evidence, options_.stage, kept, stage.factors, stage.losses);
+      if (evidence.held) {
+        for (int i = lanes.index(); i < T; i += Lanes::count) {
+          stage.factors[i] = kept[i] > 0 ? kept[i] : 1;
+        }
+        lanes.sync();
+      } else {
+        detail::apply_stage(lanes, evidence, options_.stage, kept, stage.factors, stage.losses);
+      }
+    }
+    if (keeps_weights()) {
+      count_held(lanes, evidence, state + held_at(T));
     }
 
     const double zero = zero_square(evidence, stage);
@@ -180,10 +218,14 @@ class Weighting {
       }
       lanes.sync();
     }
-    if (used_count > 0) {
+    const bool holds = options_.missing == Missing::hold && used_count == 1 && T > 1;
+    if (used_count > 0 && !evidence.held) {
       const Evidence<Tasks> seen = weighted_before(lanes, evidence, stage, used, work);
       rule_(lanes, seen, rule_state, weights, work.rest());
       lanes.sync();
+    }
+    if (keeps_weights()) {
+      hold_or_draw(lanes, evidence, used, frozen || holds, state + held_at(T), weights);
     }
     double scale = 1;
     if (detail::rule_weights_sum_to_tasks<Rule>::value && options_.missing == Missing::renormalise && used_count < T) {
@@ -193,7 +235,7 @@ class Weighting {
       }
       scale = used_count / sum;
     }
-    const bool holds = options_.missing == Missing::hold && used_count == 1 && T > 1;
+    const bool writes = !frozen && !evidence.held;
     for (int i = lanes.index(); i < T; i += Lanes::count) {
       const double factor = static_weight(options_.before, i) * static_weight(options_.after, i);
       double shared = 0;
@@ -202,10 +244,10 @@ class Weighting {
         const double of_staged = holds && last[i] > 0 ? last[i] : weights[i] * scale * factor;
         shared = of_staged * stage.factor(i);
         head = shared < 0 && !heads_may_ascend() ? 0 : shared;
-        if (of_staged > 0 && !frozen) {
+        if (of_staged > 0 && writes) {
           last[i] = of_staged;
         }
-        if (staged() && !frozen) {
+        if (staged() && writes) {
           kept[i] = stage.factor(i);
         }
       } else if (out.conditions[i] == Condition::zero) {
@@ -213,7 +255,7 @@ class Weighting {
         const double of_stage = !is_old ? stage.factor(i) : kept[i] > 0 ? kept[i] : 1;
         head = (last[i] > 0 ? last[i] : factor) * of_stage;
         shared = used_count == 0 ? head : 0;
-        if (staged() && !is_old && !frozen) {
+        if (staged() && !is_old && writes) {
           kept[i] = of_stage;
         }
       }
@@ -232,6 +274,46 @@ class Weighting {
   };
 
   FULLER_HD bool staged() const { return options_.stage != LossStage::none; }
+  /// Whether the rule's weights outlive the step.
+  FULLER_HD bool keeps_weights() const { return options_.every > 1 || options_.smoothing > 0; }
+  /// Where in the state.
+  FULLER_HD int held_at(int tasks) const { return rule_.state_size(tasks) + tasks + (staged() ? tasks : 0); }
+
+  /// Counts the steps since the rule was asked.
+  template <class Lanes, int Tasks>
+  FULLER_HD static void count_held(Lanes lanes, const Evidence<Tasks>& evidence, double* held) {
+    double& count = held[2 * evidence.tasks()];
+    if (lanes.index() == 0) {
+      count = evidence.held ? count + 1 : 0;
+    }
+    lanes.sync();
+  }
+
+  /// Puts the weights that are held in place of the rule's, or draws them towards those.
+  /// @param passes  whether this step leaves them as they are: a task that is alone has a weight from elsewhere
+  template <class Lanes, int Tasks>
+  FULLER_HD void hold_or_draw(Lanes lanes, const Evidence<Tasks>& evidence, const std::uint8_t* used, bool passes, double* held,
+                              double* weights) const {
+    const int T = evidence.tasks();
+    double* const given = held + T;
+    for (int i = lanes.index(); i < T; i += Lanes::count) {
+      if (used[i] == 0) {
+        continue;
+      }
+      if (evidence.held) {
+        weights[i] = given[i] > 0 ? held[i] : 1;
+        continue;
+      }
+      if (options_.smoothing > 0 && given[i] > 0) {
+        weights[i] = options_.smoothing * held[i] + (1 - options_.smoothing) * weights[i];
+      }
+      if (!passes && detail::is_finite(weights[i])) {
+        held[i] = weights[i];
+        given[i] += 1;
+      }
+    }
+    lanes.sync();
+  }
 
   FULLER_HD static double static_weight(const TaskVector& values, int i) { return values.empty() ? 1 : values[i]; }
 
@@ -246,7 +328,8 @@ class Weighting {
   /// A rule that asks for no Gram matrix is shown one where the policy needs to know which gradients are zero or not finite.
   template <int Tasks>
   FULLER_HD bool looks_at_gram(const Evidence<Tasks>& evidence) const {
-    return needs().gram || (detail::looks_for_them(options_.non_finite) && evidence.gram != nullptr);
+    const bool is_given = evidence.gram != nullptr;
+    return needs().gram ? is_given || !evidence.held : is_given && detail::looks_for_them(options_.non_finite);
   }
 
   /// Whether the rule is shown other numbers than the evidence holds.
@@ -269,11 +352,11 @@ class Weighting {
   template <int Tasks>
   FULLER_HD bool finite_alone(const Evidence<Tasks>& evidence, const Stage& stage, int i) const {
     const double factor = stage.factor(i);
-    return (!detail::reads_losses(options_.stage) ||
+    return (!detail::reads_losses(options_.stage) || evidence.held ||
             (factor > 0 && detail::is_finite(factor) && detail::is_finite(evidence.losses[i]))) &&
            (!looks_at_gram(evidence) ||
             (detail::is_finite(evidence.dot(i, i)) && detail::is_finite(weighted_dot(evidence, stage, i, i)))) &&
-           (!Rule::needs.losses || detail::is_finite(weighted_loss(evidence, stage, i)));
+           (!Rule::needs.losses || evidence.held || detail::is_finite(weighted_loss(evidence, stage, i)));
   }
 
   /// The squared norm at or below which a gradient counts as zero. Rounding is that of the gradients themselves, so static

@@ -32,6 +32,9 @@ struct Evidence {
   std::int64_t epoch = 0;
   /// The factor S the summed loss was multiplied with (mixed precision), so |g_i| / S is the norm of the unscaled gradient.
   double loss_scale = 1;
+  /// Whether this is a step in which the rule is not asked: its weights are held, and `gram` and `losses` may be null whatever it
+  /// asks for. A rule never sees it set.
+  bool held = false;
 
   FULLER_HD constexpr int tasks() const {
     if constexpr (Tasks == dynamic) {

@@ -79,6 +79,7 @@ struct RuleCall {
   int number = -1;  ///< rule_number of the rule; -1: no rule
   int tasks = 0;
   std::uint64_t present = 0;           ///< bit i: task i has a loss
+  bool held = false;                   ///< whether the weights of an earlier call are; a captured call stays what it is
   const void* weighting = nullptr;     ///< a Weighting<Rule>
   const double* gram = nullptr;        ///< T x T; null where not measured
   const double* losses = nullptr;      ///< T; null for a rule that does not ask
@@ -140,6 +141,7 @@ __attribute__((noinline)) FULLER_HD void run_rule(Lanes lanes, const RuleCall& c
   evidence.step = call.counters[0];
   evidence.epoch = call.counters[1];
   evidence.loss_scale = call.loss_scale == nullptr ? 1.0 : std::fabs(*call.loss_scale);
+  evidence.held = call.held;
   lanes.sync();
   weighting(lanes, evidence, call.state, WeightsView{call.shared, call.heads, call.conditions}, work.rest());
   if (lanes.index() == 0) {

@@ -58,11 +58,12 @@ class DeviceCalibrator {
   /// Chooses this step's weights from the task gradients: gradients[i] is task i's list, undefined where it does not reach a
   /// parameter, empty where it is absent. `losses`: [T] doubles on the device, for a rule that asks for them. `loss_scale`: one
   /// double there, the factor of mixed precision, or undefined. Bit i of `present` says that task i takes part even if none of
-  /// its gradients is defined: they are zero then. One launch for each 90 or so tensors at T = 2 and each element type; no wait;
+  /// its gradients is defined: they are zero then. With `held` the rule is not asked (WeightingOptions::every) and the gradients
+  /// tell the policies alone. One launch for each 90 or so tensors at T = 2 and each element type; no wait;
   /// allocates when the lists have grown (and for tensors that have to be copied to be read).
   /// @throws Error for gradients that do not belong together, or losses that are missing.
   void weigh(const DeviceKernels& kernels, const std::vector<std::vector<at::Tensor>>& gradients, const at::Tensor& losses = {},
-             const at::Tensor& loss_scale = {}, std::uint64_t present = 0) {
+             const at::Tensor& loss_scale = {}, std::uint64_t present = 0, bool held = false) {
     const c10::NoGradGuard no_grad;
     if (gradients.size() != static_cast<std::size_t>(tasks_)) {
       detail::fail("gradients of ", gradients.size(), " tasks were given to a calibrator of ", tasks_);
@@ -71,6 +72,7 @@ class DeviceCalibrator {
     expect_doubles(loss_scale, 0, "a loss scale");
     cuda::RuleCall call = make_call(losses, loss_scale);
     call.present = present;
+    call.held = held;
     for (std::size_t i = 0; i < gradients.size(); ++i) {
       const bool here = std::any_of(gradients[i].begin(), gradients[i].end(), [](const at::Tensor& g) { return g.defined(); });
       call.present |= static_cast<std::uint64_t>(here ? 1 : 0) << i;
@@ -88,13 +90,14 @@ class DeviceCalibrator {
 
   /// The same by a Gram matrix that was formed elsewhere, [T, T] doubles on the device. One launch.
   void weigh_by_gram(const DeviceKernels& kernels, const at::Tensor& gram, std::uint64_t present, const at::Tensor& losses = {},
-                     const at::Tensor& loss_scale = {}) {
+                     const at::Tensor& loss_scale = {}, bool held = false) {
     const c10::NoGradGuard no_grad;
     expect_doubles(losses, needs_.losses ? tasks_ : 0, "losses");
     expect_doubles(loss_scale, 0, "a loss scale");
     gram_.copy_(gram);
     cuda::RuleCall call = make_call(losses, loss_scale);
     call.present = present;
+    call.held = held;
     detail::expect_launched(kernels.table->submit(call, kernels.stream), "a rule");
   }
 
@@ -108,6 +111,18 @@ class DeviceCalibrator {
     expect_doubles(loss_scale, 0, "a loss scale");
     cuda::RuleCall call = make_call(losses, loss_scale);
     call.present = present;
+    call.gram = nullptr;
+    detail::expect_launched(kernels.table->submit(call, kernels.stream), "a rule");
+  }
+
+  /// Holds the weights of the tasks that bit i of `present` says have a loss, without asking the rule: for a calibrator made with
+  /// WeightingOptions::every > 1. One launch.
+  void hold(const DeviceKernels& kernels, std::uint64_t present, const at::Tensor& loss_scale = {}) {
+    const c10::NoGradGuard no_grad;
+    expect_doubles(loss_scale, 0, "a loss scale");
+    cuda::RuleCall call = make_call({}, loss_scale);
+    call.present = present;
+    call.held = true;
     call.gram = nullptr;
     detail::expect_launched(kernels.table->submit(call, kernels.stream), "a rule");
   }
@@ -147,7 +162,7 @@ class DeviceCalibrator {
     call.tasks = tasks_;
     call.weighting = weighting_.data_ptr();
     call.gram = gram_.data_ptr<double>();
-    call.losses = needs_.losses ? losses.data_ptr<double>() : nullptr;
+    call.losses = needs_.losses && losses.defined() ? losses.data_ptr<double>() : nullptr;
     call.loss_scale = loss_scale.defined() ? loss_scale.data_ptr<double>() : nullptr;
     call.counters = counters_.data_ptr<std::int64_t>();
     call.state = state_.data_ptr<double>();

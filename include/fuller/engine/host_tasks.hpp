@@ -75,18 +75,20 @@ class HostTasks final : public TaskEngine {
     if (outcome.measured) {
       measure(shown, outcome.gram);
     }
-    if (plan_->rule.needs().losses) {
+    const bool reads_losses = plan_->rule.needs().losses && !outcome.held;
+    if (reads_losses) {
       read_losses(shown, outcome.losses);
     }
     Memory& memory = record_.memory;
     Evidence<> evidence;
     evidence.count = static_cast<int>(plan_->tasks.size());
     evidence.gram = outcome.measured ? outcome.gram.data() : nullptr;
-    evidence.losses = plan_->rule.needs().losses ? outcome.losses.data() : nullptr;
+    evidence.losses = reads_losses ? outcome.losses.data() : nullptr;
     evidence.present = outcome.present.data();
     evidence.step = memory.steps;
     evidence.epoch = memory.epochs;
     evidence.loss_scale = outcome.loss_scale;
+    evidence.held = outcome.held;
     before_ = memory.rule;  // what throws leaves the memory as it was
     try {
       plan_->rule(evidence, memory.rule.data(), outcome.verdict, scratch_.data());

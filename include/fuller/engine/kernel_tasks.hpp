@@ -100,7 +100,7 @@ class KernelTasks final : public DeviceTasks {
     const c10::DeviceGuard guard(*device());
     const DeviceKernels kernels = kernels_();
     scale_.copy_(shown.scale.reshape({1}));
-    if (plan().rule.needs().losses) {
+    if (plan().rule.needs().losses && !outcome.held) {
       gather(shown, losses_);
     }
     std::uint64_t present = 0;
@@ -108,9 +108,11 @@ class KernelTasks final : public DeviceTasks {
       present |= static_cast<std::uint64_t>(outcome.present[i] != 0 ? 1 : 0) << i;
     }
     if (outcome.measured && adds_grams(shown)) {
-      calibrator_.weigh_by_gram(kernels, gram_of(shown), present, losses_, scale_);
+      calibrator_.weigh_by_gram(kernels, gram_of(shown), present, losses_, scale_, outcome.held);
     } else if (outcome.measured) {
-      calibrator_.weigh(kernels, shown.gradients, losses_, scale_, present);
+      calibrator_.weigh(kernels, shown.gradients, losses_, scale_, present, outcome.held);
+    } else if (outcome.held) {
+      calibrator_.hold(kernels, present, scale_);
     } else {
       calibrator_.weigh_unmeasured(kernels, present, losses_, scale_);
     }

@@ -33,6 +33,7 @@ struct Outcome {
   std::vector<double> losses;  ///< read where the rule needs them
   std::vector<std::uint8_t> present;
   bool measured = false;    ///< whether `gram` was
+  bool held = false;        ///< whether the weights of an earlier step are
   bool weighed = false;     ///< whether the rule was asked
   double loss_scale = 1;    ///< the size of the gradient that arrived at the loss sum
   at::Tensor device_heads;  ///< [T] doubles, what heads are weighted with, where the verdict is on a device: then it is not here

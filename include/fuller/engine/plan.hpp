@@ -8,6 +8,7 @@
 #include <fuller/calibrators/rule.hpp>
 #include <fuller/calibrators/weighting.hpp>
 #include <fuller/engine/head_policy.hpp>
+#include <fuller/engine/outcome.hpp>
 #include <fuller/engine/task_rule.hpp>
 #include <fuller/options.hpp>
 
@@ -25,14 +26,16 @@ struct Plan {
 
   HeadPolicy head_policy() const { return {apply_to, options.non_finite}; }
 
-  /// Whether task gradients are compared in every step: because the rule asks, or because the policy must know which are not
-  /// finite.
-  bool always_measures() const { return rule.needs().gram || looks_for_them(options.non_finite); }
+  /// Whether task gradients are compared in every step: because the policy must know which are not finite.
+  bool always_measures() const { return looks_for_them(options.non_finite); }
   /// Whether they are ever.
-  bool ever_measures() const { return always_measures() || options.measure_every > 0; }
-  /// Whether they are in the step that follows so many.
-  bool measures_after(std::int64_t steps) const {
-    return always_measures() || (options.measure_every > 0 && steps % options.measure_every == 0);
+  bool ever_measures() const { return always_measures() || rule.needs().gram || options.measure_every > 0; }
+
+  /// Says what is to be done in the step that follows so many: whether task gradients are compared, and the rule asked.
+  void begin(Outcome& outcome, std::int64_t steps) const {
+    outcome.held = steps % options.every != 0;
+    outcome.measured = always_measures() || (rule.needs().gram && !outcome.held) ||
+                       (options.measure_every > 0 && steps % options.measure_every == 0);
   }
 };
 

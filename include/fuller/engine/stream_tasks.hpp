@@ -34,7 +34,10 @@ namespace detail {
 struct TaskQuestion {
   std::vector<std::uint8_t> present;
   bool measured = false;
-  bool operator==(const TaskQuestion& other) const { return measured == other.measured && present == other.present; }
+  bool held = false;
+  bool operator==(const TaskQuestion& other) const {
+    return measured == other.measured && held == other.held && present == other.present;
+  }
 };
 
 /// Where a step's numbers stand: those of the record, then those that only the step itself needs.
@@ -70,7 +73,7 @@ class StreamRule {
     const RecordLayout& of = at_.record;
     const std::size_t T = question.present.size();
     std::copy_n(numbers + of.state, state_.size(), state_.begin());
-    const bool reads_losses = plan_->rule.needs().losses;
+    const bool reads_losses = plan_->rule.needs().losses && !question.held;
     Evidence<> evidence;
     evidence.count = static_cast<int>(T);
     evidence.gram = question.measured ? numbers + of.gram : nullptr;
@@ -79,6 +82,7 @@ class StreamRule {
     evidence.step = static_cast<std::int64_t>(numbers[of.steps]);
     evidence.epoch = static_cast<std::int64_t>(numbers[of.epochs]);
     evidence.loss_scale = std::abs(numbers[of.scale]);
+    evidence.held = question.held;
     try {
       plan_->rule(evidence, state_.data(), verdict_, scratch_.data());
     } catch (...) {
@@ -176,13 +180,13 @@ class StreamTasks final : public DeviceTasks {
     const c10::NoGradGuard no_grad;
     const c10::DeviceGuard guard(*device());
     numbers(at_.record.scale, 1).copy_(shown.scale.reshape({1}));
-    if (plan().rule.needs().losses) {
+    if (plan().rule.needs().losses && !outcome.held) {
       gather(shown, numbers(at_.losses, tasks_));
     }
     if (outcome.measured) {
       numbers(at_.record.gram, tasks_ * tasks_).view({tasks_, tasks_}).copy_(gram_of(shown));
     }
-    trip_.go({outcome.present, outcome.measured});
+    trip_.go({outcome.present, outcome.measured, outcome.held});
     outcome.device_heads = numbers(at_.of_heads, tasks_).clone();
     remember(outcome);
   }

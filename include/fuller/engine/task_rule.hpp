@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
@@ -46,7 +47,15 @@ class TaskRule {
 
   /// What the loss stage multiplied each task's gradient with last, by the state; empty without one.
   std::vector<double> stage_factors(const std::vector<double>& state) const {
-    return {state.end() - (staged_ ? tasks_ : 0), state.end()};
+    std::vector<double> factors;
+    for (int i = 0; i < (staged_ ? tasks_ : 0); ++i) {
+      factors.push_back(call_->last_factor(tasks_, state.data(), i));
+    }
+    return factors;
+  }
+  /// How many steps have gone by since the rule was asked, by the state.
+  std::int64_t held_for(const std::vector<double>& state) const {
+    return static_cast<std::int64_t>(call_->held_for(tasks_, state.data()));
   }
 
   /// Runs the rule once; the answer goes to `verdict`, which has an entry for each task. Allocates nothing.
@@ -72,6 +81,8 @@ class TaskRule {
     virtual int scratch_size(int tasks) const = 0;
     virtual void initialise(int tasks, double* state) const = 0;
     virtual void check_state(int tasks, const double* state) const = 0;
+    virtual double last_factor(int tasks, const double* state, int i) const = 0;
+    virtual double held_for(int tasks, const double* state) const = 0;
     virtual void run(const Evidence<>& evidence, double* state, WeightsView out, double* scratch) const = 0;
   };
 
@@ -83,6 +94,8 @@ class TaskRule {
     int scratch_size(int tasks) const override { return weighting_.scratch_size(tasks); }
     void initialise(int tasks, double* kept) const override { weighting_.initialise(tasks, kept); }
     void check_state(int tasks, const double* kept) const override { weighting_.check_state(tasks, kept); }
+    double last_factor(int tasks, const double* kept, int i) const override { return weighting_.last_factor(tasks, kept, i); }
+    double held_for(int tasks, const double* kept) const override { return weighting_.held_for(tasks, kept); }
     void run(const Evidence<>& evidence, double* kept, WeightsView out, double* scratch) const override {
       weighting_(Serial{}, evidence, kept, out, scratch);
     }
