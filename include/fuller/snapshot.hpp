@@ -18,10 +18,11 @@
 
 namespace fuller {
 inline namespace v0_1 {
-/// What Calibration::diagnostics() would show, on its way to the host. Outlives the calibration.
+/// What Calibration::diagnostics() would show, on its way from a device to the host: what Calibration::snapshot() returns. It may
+/// outlive the calibration.
 class Snapshot {
  public:
-  /// Of a calibration's levels, the second null where there is none: one small copy each, no wait.
+  /// Starts one small copy for the tasks and one for the gates, if there are any (`modalities` may be null). Waits for nothing.
   Snapshot(const detail::State& state, const detail::Modalities* modalities)
       : plan_(state.plan), names_(state.names), shown_(state.shown), record_(state.engine->send()) {
     if (modalities != nullptr) {
@@ -30,10 +31,11 @@ class Snapshot {
     }
   }
 
-  /// Whether diagnostics() would wait no longer.
+  /// Whether everything has arrived, so that diagnostics() would not wait. Waits for nothing.
   bool is_there() const { return record_.is_there() && (!gates_ || gates_->numbers.is_there()); }
 
-  /// The diagnostics of the step after which it was taken; waits until they have arrived. Throws for no NaN.
+  /// The diagnostics of the step after which the snapshot was taken. Waits until they have arrived; allocates. Does not throw
+  /// NonFiniteError, whatever the policy.
   Diagnostics diagnostics() {
     Diagnostics out;
     detail::describe_tasks(*plan_, *names_, shown_, record_.wait(), out);

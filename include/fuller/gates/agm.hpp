@@ -14,34 +14,38 @@
 namespace fuller {
 inline namespace v0_1 {
 
+/// Options of AGM; initialise() refuses those out of range.
 struct AGMOptions {
-  /// alpha > 0.
+  /// alpha in (0, 50].
   double alpha = 1;
-  /// What r* - r counts for at most, > 0: as in the authors' program, where a branch that falls back gains up to e^(alpha 10).
+  /// The largest r* - r that counts, in (0, 10]. In the authors' program it is 10: a branch that falls back gains up to
+  /// e^(alpha 10).
   double most = 10;
-  /// No scale is smaller, in (0, 1]: rounding would make it 0, which stops a branch.
+  /// The smallest scale, in (0, 1]: rounding would give 0, which stops a branch.
   double floor = 1e-6;
+  /// What the scales multiply, unless modalities() is told.
   GateTarget target = GateTarget::gradient;
 };
 
-/// AGM, adaptive gradient modulation (Li et al., ICCV 2023): with s_m the mean log-likelihood of the truth by what branch m
-/// alone says (log p, the negative of a cross-entropy), and S_m its mean over the steps so far, this one included,
+/// AGM, adaptive gradient modulation (Li et al., ICCV 2023). With s_m the mean log-likelihood of the truth by branch m alone
+/// (log p, the negative of a cross-entropy), and S_m its mean over the steps so far, this one included,
 ///   r_m  = exp(s_m - mean of the other s)         how far branch m is ahead
 ///   r*_m = exp(S_m - mean of the other S)         how far it is as a rule
 ///   k_m  = exp(alpha (r*_m - r_m))
 /// and branch m's gradient is multiplied with k_m: a branch that is further ahead than it usually is slows down.
 ///
-/// What a branch alone says is, in the paper, its Shapley value: for two, (f(a, v) - f(0, v) + f(a, 0)) / 2, by forward passes
-/// whose inputs are zeroed; the trainer forms it, or takes a unimodal head's. With more than two branches the paper's exponent,
-/// (mean s - s_m) M / (M - 1) of losses s, is the one above. Its program adds this step to S before or after it is used, for
-/// three and for two branches; here before, so that the first step is left alone. (BalanceBenchmark has the ratio's sign the
-/// other way round at two branches, and clamps r* - r at 7.)
+/// In the paper, the output of a branch alone is its Shapley value: for two branches (f(a, v) - f(0, v) + f(a, 0)) / 2, by
+/// forward passes whose inputs are zeroed. The trainer forms it, or takes the output of a unimodal head. With more than two
+/// branches the paper's exponent, (mean s - s_m) M / (M - 1) of losses s, is the one above. The authors' program adds this step
+/// to S before it is used for three branches, and after for two; here it is always before, so the first step is left alone.
+/// (BalanceBenchmark has the sign the other way round at two branches, and clamps r* - r at 7.)
 ///
-/// Scores come by Calibration::scores(), as logarithms: a loss goes in with its sign turned. A constant added to all of them
+/// Scores come by Calibration::scores(), as logarithms: a loss goes in with its sign changed. A constant added to all of them
 /// changes nothing. A branch that is absent, or whose score is not finite, takes no part: its scale is 1, its mean stays as it
 /// was, and the others are compared among themselves.
 ///
-/// State: M means, M numbers of steps. Out: M scales in (0, exp(alpha most)].
+/// State: M means, M numbers of steps. Out: M scales in (0, exp(alpha most)]. A gate law (`gates/law.hpp`); deterministic,
+/// allocates nothing.
 struct AGM {
   static constexpr const char* name = "AGM";
 
@@ -66,7 +70,7 @@ struct AGM {
     }
   }
 
-  /// Refuses what no steps can have left.
+  /// @throws Error for numbers that no step leaves in the state.
   void check_state(int branches, const double* state) const {
     for (int m = 0; m < branches; ++m) {
       const double steps = state[branches + m];
@@ -74,6 +78,7 @@ struct AGM {
       detail::require_saved(name, "number of steps", m, steps, detail::is_finite(steps) && steps >= 0);
     }
   }
+  /// @throws Error unless every saved scale is finite and > 0.
   void check_scales(int branches, const double* scales) const {
     for (int m = 0; m < branches; ++m) {
       detail::require_saved(name, "scale", m, scales[m], scales[m] > 0 && detail::is_finite(scales[m]));
@@ -108,7 +113,7 @@ struct AGM {
   }
 
  private:
-  /// exp(s_m - mean of the other s), for s of the branches that take part; finite, so that two of them have a difference.
+  /// exp(s_m - mean of the other s) over the branches that take part; kept finite, so that two of these have a difference.
   template <int Branches>
   FULLER_HD static double ahead(const BranchEvidence<Branches>& evidence, const double* s, int compared, int m) {
     double lead = 0;

@@ -15,30 +15,33 @@
 namespace fuller {
 inline namespace v0_1 {
 
+/// Options of CGGM; initialise() refuses those out of range.
 struct CGGMOptions {
-  /// rho > 0; 0: M / (M - 1), which leaves branches alone that gain alike. The authors use 1.0 to 1.3.
+  /// rho in (0, 64], or 0 for M / (M - 1), which leaves branches that gain equally alone. The authors use 1.0 to 1.3.
   double rho = 0;
+  /// What the scales multiply, unless modalities() is told.
   GateTarget target = GateTarget::gradient;
 };
 
-/// CGGM, classifier-guided gradient modulation (Guo et al., NeurIPS 2024), its magnitudes: with e_m the metric of a small head on
-/// branch m alone (accuracy, IoU, the negative of an error), and D_m what it gained since the last step,
+/// CGGM, classifier-guided gradient modulation (Guo et al., NeurIPS 2024), its scaling of magnitudes. With e_m the metric of a
+/// small head on branch m alone (accuracy, IoU, the negative of an error), and D_m what it gained since the last step,
 ///   k_m = rho (sum D - D_m) / sum D, clamped to [0, M]
 /// and branch m's gradient is multiplied with k_m: a branch gets the share of the gain that the others made.
 ///
-/// The published formula has no clamp and 1e-8 beside the last sum: as the gains cancel, its k_m become as large as one likes, of
-/// either sign. Here they stay within [0, M]; where the gains cancel to 1e-12 of the metrics, or are none, scales are 1. Where
-/// the sum is negative the formula is taken as printed: the branch that lost most is slowed most.
-/// The paper's second half, a loss that turns branches towards the fused gradient, is a loss, no scale. (Its public programs
-/// take the cosines for it of parameters in place of their gradients, and the one for four modalities scales two names, which
-/// its branches do not have.)
+/// The published formula has no clamp, and adds 1e-8 to the last sum: as the gains cancel, its k_m become arbitrarily large, of
+/// either sign. Here they stay within [0, M]; where the gains cancel to 1e-12 of the metrics, or there are none, scales are 1.
+/// Where the sum is negative the formula is taken as printed: the branch that lost most is slowed most.
+/// The paper's second half is a loss that turns branches towards the fused gradient, and no scale, so it is left to the trainer.
+/// (For it, the public programs take cosines of parameters in place of their gradients; the program for four modalities scales
+/// parameters by two names that its branches do not have.)
 ///
 /// Scores come by Calibration::scores(), best smoothed over some steps: the metric of one batch moves more by chance than by
-/// learning. Numbers alike for all branches, added or multiplied, change nothing. A branch that is absent, whose score is not
-/// finite, or that has none from an earlier step takes no part: its scale is 1, and the others are compared among themselves;
-/// M is their number.
+/// learning. One number added to all scores, or multiplied into all, changes nothing. A branch takes no part if it is absent, if
+/// its score is not finite, or if it has no score from an earlier step: its scale is 1, and the others are compared among
+/// themselves; M is their number.
 ///
-/// State: M last scores, M flags: whether there was one. Out: M scales in [0, M].
+/// State: M last scores, M flags that say whether there was one. Out: M scales in [0, M]. A gate law (`gates/law.hpp`);
+/// deterministic, allocates nothing.
 struct CGGM {
   static constexpr const char* name = "CGGM";
 
@@ -61,7 +64,7 @@ struct CGGM {
     }
   }
 
-  /// Refuses what no steps can have left.
+  /// @throws Error for numbers that no step leaves in the state.
   void check_state(int branches, const double* state) const {
     for (int m = 0; m < branches; ++m) {
       const double seen = state[branches + m];
@@ -69,6 +72,7 @@ struct CGGM {
       detail::require_saved(name, "flag", m, seen, seen == 0 || seen == 1);
     }
   }
+  /// @throws Error unless every saved scale lies in [0, M].
   void check_scales(int branches, const double* scales) const {
     for (int m = 0; m < branches; ++m) {
       detail::require_saved(name, "scale", m, scales[m], scales[m] >= 0 && scales[m] <= branches);

@@ -11,20 +11,20 @@
 namespace fuller {
 inline namespace v0_1 {
 
-/// What a gate is multiplied with.
+/// What a gate multiplies.
 enum class GateTarget {
-  gradient,  ///< the branch's gradient, Eq. 8; an adaptive optimiser divides a lasting factor out again
-  update,    ///< the step that the optimiser takes in the branch's parameters
+  gradient,  ///< the branch's gradient, Eq. 8; an adaptive optimiser cancels a lasting factor on it
+  update,    ///< how far the optimiser moves the branch's parameters: see Calibration::step()
 };
 
 /// By what a law compares branches.
 enum class GateEvidence {
-  norms,   ///< how long the gradient of a branch's slice of the fusion weight is: nothing to hand in
-  scores,  ///< how well a branch has learnt, which only the trainer knows: Calibration::scores()
+  norms,   ///< the norm of the gradient of a branch's slice of the fusion weight; nothing has to be handed in
+  scores,  ///< how well a branch does, which only the trainer knows: Calibration::scores()
 };
 
-/// A gate law: the norms of the branches in, what each branch is multiplied with out. As a rule is for the tasks, this is the
-/// whole interface between a law's mathematics and everything else.
+/// A gate law: norms or scores of the branches in, what each branch is multiplied with (its scale) out. As a rule is for the
+/// tasks, this is the whole interface between a law's mathematics and everything else.
 ///
 // clang-format off
 ///     struct Law {
@@ -36,23 +36,24 @@ enum class GateEvidence {
 ///       FULLER_HD void operator()(Lanes lanes, const BranchEvidence<Branches>& evidence, double* state, double* scales,
 ///                                 double* scratch) const;
 ///       // Optional, all on the host:
-///       void check_state(int branches, const double* state) const;    // throws Error for a saved state that no steps can have left
+///       void check_state(int branches, const double* state) const;    // throws Error for a saved state that no step leaves
 ///       void check_scales(int branches, const double* scales) const;  // the same of saved scales; without: finite
-///       GateTarget target() const;    // what the scales multiply, unless modalities() is told; without: gradient
-///       GateNorm norm() const;        // in which the branches are compared, for gamma_modal; without: l2
-///       GateEvidence evidence() const;  // scores: they have to be handed in; without: norms
-///       bool divides_scores() const;    // whether a score below 0 means nothing, and is refused where it is seen; without: false
-///       bool only_measures() const;   // whether every scale is 1 always; without: false
+///       GateTarget target() const;      // what the scales multiply, unless modalities() is told; without: gradient
+///       GateNorm norm() const;          // the norm in which branches are compared, also for gamma_modal; without: l2
+///       GateEvidence evidence() const;  // what is compared; scores have to be handed in; without: norms
+///       bool divides_scores() const;    // whether a score below 0 has no meaning, and is refused where it is seen; without: false
+///       bool only_measures() const;     // whether every scale is always 1; without: false
 ///     };
 // clang-format on
 ///
-/// The call writes M scales, 1 for a branch that is absent or has nothing to compare; it allocates nothing, never waits, and
-/// depends on nothing but its arguments. Squared norms may be 0, NaN or infinite, scores NaN: `detail::compare_branches`
-/// (gates/levels.hpp) leaves such branches out. At least one branch is present. All lanes of a group call it together; on return
-/// every lane sees all of `state` and `scales`. What the call throws on the host ends the step, and its state is then what it
-/// was.
+/// The call writes M scales: 1 for a branch that is absent or has nothing to compare. It allocates nothing, never waits, and
+/// depends on nothing but its arguments, so it is deterministic.
 ///
-/// A law that is to run in kernels is trivially copyable and listed in `cuda::KnownGates`; any other runs on the host.
+/// At least one branch is present. Squared norms may be 0, NaN or infinite, and scores NaN: `detail::compare_branches`
+/// (gates/levels.hpp) leaves such branches out. All lanes of a group make the call together; on return every lane sees all of
+/// `state` and `scales`. If the call throws on the host, the step ends and the state is what it was.
+///
+/// A law that runs in kernels is trivially copyable and listed in `cuda::KnownGates`; any other runs on the host.
 template <class Law, class = void>
 struct is_gate : std::false_type {};
 

@@ -23,8 +23,8 @@ FULLER_HD bool has_score(const BranchEvidence<Branches>& evidence, int m) {
   return evidence.present[m] != 0 && is_finite(evidence.scores[m]);
 }
 
-/// Writes how far each branch has come, as a number > 0: its norm, or its score; 0 for one that takes no part, because it is
-/// absent, its gradient is 0 or not finite, or its score is not a number > 0. All lanes of a group call it together.
+/// Writes each branch's level, a number > 0: its norm or its score. The level is 0 for a branch that takes no part, because it is
+/// absent, its gradient is 0 or not finite, or its score is no number > 0. All lanes of a group call it together.
 /// @return how many take part
 template <class Lanes, int Branches>
 FULLER_HD int compare_branches(Lanes lanes, const BranchEvidence<Branches>& evidence, GateEvidence by, GateNorm norm,

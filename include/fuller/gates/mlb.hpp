@@ -12,33 +12,36 @@
 namespace fuller {
 inline namespace v0_1 {
 
+/// Options of MLB; initialise() refuses those out of range.
 struct MLBOptions {
   /// By what branches are compared. The paper has scores of unimodal heads; norms need no head.
   GateEvidence evidence = GateEvidence::norms;
-  /// alpha > 0: how soon a gate follows an imbalance.
+  /// alpha in (0, 100]: how strongly a scale responds to an imbalance.
   double alpha = 0.5;
-  /// beta >= 1: what the scale of a weak branch tends to. 2 is the paper's form; 1 lets no branch gain.
+  /// beta in [1, 100]: what the scale of a weak branch tends to. 2 is the paper's form; with 1 no branch gains.
   double beta = 2;
+  /// The norm in which branches are compared, under GateEvidence::norms.
   GateNorm norm = GateNorm::l2;
+  /// What the scales multiply, unless modalities() is told.
   GateTarget target = GateTarget::gradient;
 };
 
-/// MLB, multi-loss balancing (Kontras et al., BMVC 2024): with s_m how far branch m is ahead, and
+/// MLB, multi-loss balancing (Kontras et al., BMVC 2024). With s_m the norm or score of branch m, and
 ///   r_m = mean of the other s / s_m
 /// branch m's gradient is multiplied with
 ///   k_m = 1 + tanh(alpha (r_m - 1))                     where r_m <= 1: it is ahead, and slows down
 ///   k_m = 1 + (beta - 1) tanh(alpha (r_m - 1))          where r_m > 1:  it lags, and gains
-/// so a balanced network is left alone (k = 1), without a jump there, and a weak branch may run ahead of the plain step, which no
-/// gate that only slows the others can give it. The limits are 1 - tanh(alpha) and beta.
+/// So a balanced network is left alone (k = 1), with no jump there, and a weak branch may move farther than in a plain step,
+/// which a gate that only slows the others cannot do. The limits of k_m are 1 - tanh(alpha) and beta.
 ///
-/// The paper's s_m is the mean probability of the truth by a unimodal head, and its losses are part of the sum; here s_m may be
+/// The paper's s_m is the mean probability of the truth by a unimodal head, whose loss is part of the sum. Here s_m may also be
 /// the norm of the branch's slice of the fusion weight's gradient (Eq. 4 of FULLER), for which nothing has to be added to a
-/// network. Its public code has two and three branches, r_m by the mean of the others, as here for any number.
+/// network. The public code has two and three branches and forms r_m from the mean of the others, as is done here for any number.
 ///
 /// A branch that is absent, or whose norm or score is no number > 0, takes no part: its scale is 1, and the others are compared
-/// among themselves. Scales do not change where all norms, or scores, are multiplied with one number.
+/// among themselves. One number multiplied into all norms, or all scores, changes nothing.
 ///
-/// No state. Out: M scales in (0, beta].
+/// No state. Out: M scales in (0, beta]. A gate law (`gates/law.hpp`); deterministic, allocates nothing.
 struct MLB {
   static constexpr const char* name = "MLB";
 
@@ -61,7 +64,7 @@ struct MLB {
     detail::require("MLB: option beta", options.beta, options.beta >= 1 && options.beta <= 100, "[1, 100]");
   }
 
-  /// Refuses scales that no steps can have left.
+  /// @throws Error unless every saved scale lies in (0, beta].
   void check_scales(int branches, const double* scales) const {
     for (int m = 0; m < branches; ++m) {
       detail::require_saved(name, "scale", m, scales[m], scales[m] > 0 && scales[m] <= options.beta);

@@ -14,44 +14,46 @@
 namespace fuller {
 inline namespace v0_1 {
 
-/// sigma where the branch is ahead, r = x / y > 1.
+/// The function sigma of Eq. 6 for a branch that is ahead, r = x / y > 1.
 enum class GateShape {
   paper,       ///< 1 - tanh(alpha r), Eq. 6: jumps from 1 to 1 - tanh(alpha) as r passes 1
   continuous,  ///< 1 - tanh(alpha (r - 1))
 };
 
+/// Options of ModalityGate; initialise() refuses those out of range.
 struct ModalityGateOptions {
   /// alpha > 0 of Eq. 6.
   double alpha = 0.1;
   /// m in [0, 1) of Eq. 7: the share of the old gate; larger is smoother.
   double momentum = 0.2;
-  /// No gate is smaller, in (0, 1]: Eq. 5 says (0, 1], and rounding would make it 0. 1 makes a gate that only measures: every
-  /// scale is exactly 1, nothing is changed, and the norms and gamma_modal are there to be read.
+  /// The smallest gate, in (0, 1]: Eq. 5 excludes 0, which rounding would give. A floor of 1 makes a gate that only measures:
+  /// every scale is exactly 1, nothing is changed, and the norms and gamma_modal can still be read.
   double floor = 1e-6;
+  /// The norm in which branches are compared.
   GateNorm norm = GateNorm::l2;
   GateShape shape = GateShape::paper;
-  /// Read by whoever applies the gates, unless modalities() is told; the gates are the same.
+  /// What the gates multiply, unless modalities() is told; the gates are the same either way.
   GateTarget target = GateTarget::gradient;
 };
 
-/// The modality gate of FULLER (ICCV 2023), Eq. 5-8: with n_m the norm of the gradient of that slice of the first fusion weight
-/// which reads branch m,
+/// The modality gate of FULLER (ICCV 2023), Eq. 5-8. With n_m the norm of the gradient of the slice of the first fusion weight
+/// that reads branch m,
 ///   sigma(x, y) = 1 - tanh(alpha x / y) if x / y > 1, else 1          (6)
 ///   w_m <- momentum w_m + (1 - momentum) sigma(n_m, y_m)              (5, 7)
 /// and branch m's gradient is multiplied with w_m (8). Gates start at 1.
 ///
-/// The paper has two branches, y_m the other's norm; for more, y_m is the mean of the other norms. Norms are those under the task
-/// weights (Algorithm 1, lines 6-7). Eq. 7 is taken as printed: momentum 0.2 keeps 20 % of the old gate.
+/// The paper has two branches, and y_m is the norm of the other; with more branches, y_m is the mean of the other norms. Norms
+/// are those under the task weights (Algorithm 1, lines 6-7). Eq. 7 is taken as printed: momentum 0.2 keeps 20 % of the old gate.
 /// Under the paper's shape, what is left of an imbalance, r (1 - tanh(alpha r)), is at most 0.27846 / alpha, at r = 0.639 /
 /// alpha, and falls below 1 from r = 1.769 / alpha on (alpha = 0.1): the gate then overshoots.
 ///
-/// Rounding. Branches that are equal by mathematics are so in doubles to a rounding error, and Eq. 6 jumps there: r within 1e-12
-/// of 1 counts as 1. The gradients' own rounding is not known here (float: some 1e-7 of a norm); `GateShape::continuous` has no
-/// jump for it to decide.
+/// Rounding. Norms that are equal in exact arithmetic differ by a rounding error in doubles, and Eq. 6 jumps there, so r within
+/// 1e-12 of 1 counts as 1. The rounding of the gradients themselves is not known here (in float some 1e-7 of a norm);
+/// `GateShape::continuous` has no jump that it could decide.
 ///
-/// A branch whose modality is absent, or whose norm is 0, NaN, infinite or at most 1e-13 of the longest (rounding noise), takes
-/// no part: its scale is 1 in this step, its gate stays as it was, and the others are compared among themselves. If only one is
-/// left, or none, there is nothing to compare: scales are 1, gates stay. (The literal ratio would be infinite and silence the
+/// A branch takes no part if its modality is absent, or if its norm is 0, NaN, infinite or at most 1e-13 of the longest (rounding
+/// noise). Its scale is then 1 in this step, its gate stays as it was, and the others are compared among themselves. If only one
+/// is left, or none, there is nothing to compare: scales are 1, gates stay. (The literal ratio would be infinite and silence the
 /// only branch that works.)
 ///
 /// State: M gates. Out: M scales in (0, 1]. A gate law (`gates/law.hpp`); deterministic, allocates nothing.
@@ -81,14 +83,14 @@ struct ModalityGate {
     }
   }
 
-  /// Refuses gates that no steps can have left, such as those from a damaged file.
+  /// Refuses gates that no step leaves, such as those of a damaged file.
   /// @throws Error unless every gate lies in (0, 1].
   void check_state(int branches, const double* state) const {
     for (int m = 0; m < branches; ++m) {
       detail::require_saved(name, "gate", m, state[m], state[m] > 0 && state[m] <= 1);
     }
   }
-  /// Likewise: a scale is a gate, or 1.
+  /// The same of saved scales: a scale is a gate, or 1.
   void check_scales(int branches, const double* scales) const { check_state(branches, scales); }
 
   template <class Lanes, int Branches>

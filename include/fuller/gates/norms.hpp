@@ -10,10 +10,10 @@
 namespace fuller {
 inline namespace v0_1 {
 
-/// How large a branch's gradient is called.
+/// The norm of a branch's gradient, that is, of its slice of the fusion weight's gradient.
 enum class GateNorm {
-  l2,   ///< L2 norm of its slice, Eq. 4
-  rms,  ///< L2 norm over the square root of the number of elements: free of the branches' widths
+  l2,   ///< L2 norm of the slice, Eq. 4
+  rms,  ///< L2 norm over the square root of the number of elements: does not depend on how many channels a branch has
 };
 
 namespace detail {
@@ -45,8 +45,8 @@ FULLER_HD double branch_norm(const BranchEvidence<Branches>& evidence, GateNorm 
 
 }  // namespace detail
 
-/// gamma_modal, Eq. 4, as the ratio >= 1 of the largest to the smallest norm among the branches that have one above rounding
-/// noise; 1 if fewer than two have. `evidence.sizes` is read for `rms` only.
+/// gamma_modal, Eq. 4, as a ratio >= 1: the largest norm over the smallest, among branches whose norm is above rounding noise; 1
+/// if there are fewer than two of them. Reads `evidence.sizes` for `rms` only. Allocates nothing; host and device.
 template <int Branches>
 FULLER_HD double gamma_modal(const BranchEvidence<Branches>& evidence, GateNorm norm = GateNorm::l2) {
   const double zero = detail::zero_branch(evidence);

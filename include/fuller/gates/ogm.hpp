@@ -13,30 +13,32 @@
 namespace fuller {
 inline namespace v0_1 {
 
+/// Options of OGM; initialise() refuses those out of range.
 struct OGMOptions {
   /// alpha > 0. The authors' program has no default; they and others use 0.1 to 0.8.
   double alpha = 0.3;
-  /// No scale is smaller, in (0, 1]: rounding would make it 0, which stops a branch.
+  /// The smallest scale, in (0, 1]: rounding would give 0, which stops a branch.
   double floor = 1e-6;
+  /// What the scales multiply, unless modalities() is told.
   GateTarget target = GateTarget::gradient;
 };
 
-/// OGM, on-the-fly gradient modulation (Peng et al., CVPR 2022): with s_m the score of branch m, in the paper the sum over the
+/// OGM, on-the-fly gradient modulation (Peng et al., CVPR 2022). With s_m the score of branch m, in the paper the sum over the
 /// batch of the probability that a unimodal head gives to the truth,
 ///   rho_m = s_m / mean of the other s
 ///   k_m = 1 - tanh(alpha rho_m) if rho_m > 1, else 1
-/// and branch m's gradient is multiplied with k_m. FULLER's gate is its descendant, by norms in place of scores and with a
-/// memory; the jump from 1 to 1 - tanh(alpha) as rho_m passes 1 is the same.
+/// and branch m's gradient is multiplied with k_m. FULLER's gate came from this one: it has norms in place of scores, and a
+/// memory. The jump from 1 to 1 - tanh(alpha) as rho_m passes 1 is the same.
 ///
-/// The paper has two branches; for more, s_m is compared with the mean of the others. (BalanceBenchmark compares three by the
-/// cosine of logits, and divides the ratio of the last alone, since the line that should do so for each is outside its loop.)
-/// The paper's second half, noise with each gradient's own deviation (OGM-GE), is no scale and is left to the trainer.
+/// The paper has two branches; with more, s_m is compared with the mean of the others. (BalanceBenchmark compares three by the
+/// cosine of logits, and divides only the last one's ratio, since the line that should divide each is outside the loop.)
+/// The paper's second half, noise with the deviation of each gradient (OGM-GE), is no scale and is left to the trainer.
 ///
-/// Scores come by Calibration::scores(); of a common factor they are free. rho within 1e-12 of 1 counts as 1: scores that are
-/// equal but for rounding slow nobody. A branch that is absent, or whose score is no number > 0, takes no part: its scale is 1,
-/// and the others are compared among themselves.
+/// Scores come by Calibration::scores(); a common factor changes nothing. rho within 1e-12 of 1 counts as 1, so that branches
+/// whose scores differ only by rounding are left alone. A branch that is absent, or whose score is no number > 0, takes no part:
+/// its scale is 1, and the others are compared among themselves.
 ///
-/// No state. Out: M scales in (0, 1].
+/// No state. Out: M scales in (0, 1]. A gate law (`gates/law.hpp`); deterministic, allocates nothing.
 struct OGM {
   static constexpr const char* name = "OGM";
 
@@ -58,7 +60,7 @@ struct OGM {
     detail::require("OGM: option floor", options.floor, options.floor > 0 && options.floor <= 1, "(0, 1]");
   }
 
-  /// Refuses scales that no steps can have left.
+  /// @throws Error unless every saved scale lies in (0, 1].
   void check_scales(int branches, const double* scales) const {
     for (int m = 0; m < branches; ++m) {
       detail::require_saved(name, "scale", m, scales[m], scales[m] > 0 && scales[m] <= 1);

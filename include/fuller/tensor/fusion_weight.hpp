@@ -15,31 +15,40 @@
 namespace fuller {
 inline namespace v0_1 {
 
-/// A weight that reads modality branches, and where: which of its dimensions is that of the input channels, and which dimension
-/// of the features has them. gate() takes the weight itself where it is a convolution's or a linear layer's.
+/// A weight that reads modality branches, and how: which of its dimensions is that of the input channels, and which dimension of
+/// the features has these channels. gate() takes the weight itself where it is a convolution's or a linear layer's.
 ///
 ///     calibration.gate<2>({a, b}, fuse->weight);                                        // [out, in, ...]
 ///     calibration.gate<2>({a, b}, fuller::FusionWeight::transposed(up->weight));        // [in, out, ...]
 ///     calibration.gate<2>({a, b}, fuller::FusionWeight(table, /*input_dim=*/2, /*feature_dim=*/-1));
+///
+/// Holds the weight's handle: copies nothing, waits for nothing. Dimensions are checked when the weight is used, by gate().
 class FusionWeight {
  public:
   /// A layer's [out, in, ...] as torch::nn lays it out: channels are dimension 1 of a convolution's features, the last dimension
   /// of a linear layer's.
   explicit FusionWeight(const at::Tensor& weight) : FusionWeight(weight, 1, weight.defined() && weight.dim() > 2 ? 1 : -1) {}
 
-  /// Any other operator's, whose output is linear in each slice. Dimensions may count from the end.
+  /// The weight of any other operator whose output is linear in each branch's slice of it. Dimensions may be negative: they then
+  /// count from the end.
+  /// @param input_dim    the dimension of the weight that has the input channels
+  /// @param feature_dim  the dimension of the features that has them
   FusionWeight(at::Tensor weight, std::int64_t input_dim, std::int64_t feature_dim)
       : weight_(std::move(weight)), input_dim_(input_dim), feature_dim_(feature_dim) {}
 
-  /// A transposed convolution's [in, out, ...].
+  /// A transposed convolution's [in, out, ...], whose features have their channels in dimension 1.
   static FusionWeight transposed(const at::Tensor& weight) { return {weight, 0, 1}; }
 
   const at::Tensor& weight() const { return weight_; }
-  /// @throws Error where the weight has no such dimension.
+  /// The weight's dimension of input channels, counted from 0.
+  /// @throws Error where the weight has no such dimension
   std::int64_t input_dim() const { return wrapped(input_dim_, weight_, "the fusion weight"); }
+  /// The dimension of `feature` that has the channels, counted from 0.
+  /// @throws Error where the feature has no such dimension
   std::int64_t feature_dim(const at::Tensor& feature) const { return wrapped(feature_dim_, feature, "the features"); }
-  /// Input channels; 0 for a weight that has no such dimension.
+  /// The number of input channels; 0 where has_inputs() is false.
   std::int64_t reads() const { return has_inputs() ? weight_.size(input_dim_) : 0; }
+  /// Whether the weight is defined and has the dimension that was named.
   bool has_inputs() const { return weight_.defined() && -weight_.dim() <= input_dim_ && input_dim_ < weight_.dim(); }
 
  private:
