@@ -23,25 +23,27 @@
 namespace fuller {
 inline namespace v0_1 {
 
+/// Options of GradScaler; its constructor refuses those that make no sense. The defaults are those of torch.amp.GradScaler.
 struct GradScalerOptions {
-  /// The first scale.
+  /// The first scale, finite and > 0.
   double initial = 65536;
-  /// What it is multiplied with after `growth_interval` steps in a row whose gradients were finite.
+  /// What the scale is multiplied with after `growth_interval` steps in a row whose gradients were finite; > 1.
   double growth = 2;
-  /// And after a step with one that was not.
+  /// What the scale is multiplied with after a step with a gradient that was not finite; in (0, 1).
   double backoff = 0.5;
+  /// How many finite steps in a row make the scale grow; >= 1.
   std::int64_t growth_interval = 2000;
-  /// Between these the scale stays.
+  /// Bounds of the scale, 0 <= smallest <= initial <= largest.
   double smallest = 0;
   double largest = std::numeric_limits<double>::infinity();
-  /// Switched off, losses are not scaled and every step is taken.
+  /// If false, losses are not scaled and every step is taken.
   bool enabled = true;
   /// Ranks that are to skip a step together; needed where their gradients are not averaged before the scaler sees them.
   Ranks ranks{};
 };
 
-/// A loss scale for float16, as torch.amp.GradScaler is for Python: gradients of the scaled loss do not vanish in half precision,
-/// optimisers see them unscaled, and a step with a gradient that is NaN or infinite is skipped.
+/// A loss scale for float16, as torch.amp.GradScaler is in Python: gradients of the scaled loss do not vanish in half precision,
+/// the optimiser sees them unscaled, and its step is skipped if a gradient is NaN or infinite.
 ///
 ///     scaler.scale(calibration.sum({...})).backward();
 ///     scaler.unscale_(optimizer);  // optional: to clip what the optimiser will see
@@ -49,8 +51,9 @@ struct GradScalerOptions {
 ///     scaler.update();             // once, after all optimisers
 ///
 /// Weights and gates do not depend on the scale. Under NonFinite::propagate, the default, a task gradient that is not finite
-/// makes all weights NaN and moves no rule's state, so the scaler skips the step. scale(), unscale_() and update() wait for
-/// nothing; step() waits for the one number that says whether to step, as Python's does.
+/// makes all weights NaN and moves no rule's state, so the scaler skips the optimiser's step. scale(), unscale_() and update()
+/// wait for nothing (with GradScalerOptions::ranks, unscale_() waits as their average() does); step() waits for the one number
+/// that says whether to step, as Python's does. Works on the CPU and on CUDA devices.
 class GradScaler {
  public:
   /// @throws Error for options that make no sense
@@ -63,7 +66,9 @@ class GradScaler {
     expect_moves(options_.growth, options_.backoff, options_.growth_interval);
   }
 
-  /// `loss` times the scale, which is kept on the device of the first loss.
+  /// `loss` times the scale. The scale lies on the device of the first loss.
+  /// @param loss  any shape and floating-point type, any device; undefined is not allowed
+  /// @return a tensor of the same shape; `loss` itself if the scaler is not enabled
   at::Tensor scale(const at::Tensor& loss) {
     if (!options_.enabled) {
       return loss;
@@ -76,8 +81,9 @@ class GradScaler {
     return loss.mul(scale_.reshape({}).to(loss.device()));
   }
 
-  /// Divides the gradients of an optimiser's parameters by the scale, for what looks at them before its step: clipping.
-  /// @throws Error a second time in one step, after step(), before the first scale(), and for gradients in float16
+  /// Divides the gradients of an optimiser's parameters by the scale, in place, for code that reads them before the optimiser's
+  /// step, such as clipping.
+  /// @throws Error for a second call before update(), after step(), before the first scale(), and for gradients in float16
   template <class Optimizer>
   void unscale_(Optimizer& optimizer) {
     if (!options_.enabled) {
@@ -107,15 +113,15 @@ class GradScaler {
     seen.stage = Stage::unscaled;
   }
 
-  /// optimizer.step(), where all gradients are finite, unscaled first unless they are.
-  /// @return whether it stepped
+  /// Calls optimizer.step() if all gradients are finite, and unscales them first unless that has been done. Waits: see above.
+  /// @return whether the optimiser stepped
+  /// @throws Error for a second call before update(), for an optimiser none of whose parameters has a gradient, and as unscale_()
   template <class Optimizer>
   bool step(Optimizer& optimizer) {
     return step(optimizer, [&] { optimizer.step(); });
   }
-  /// The same with what is to be done in place of optimizer.step():
+  /// The same, with a function that is called in place of optimizer.step():
   /// `scaler.step(optimizer, [&] { calibration.step(optimizer, branches); })`.
-  /// @throws Error a second time before update(), and for an optimiser none of whose parameters has a gradient
   template <class Optimizer, class Step>
   bool step(Optimizer& optimizer, const Step& take) {
     if (!options_.enabled) {
@@ -141,8 +147,8 @@ class GradScaler {
     return finite;
   }
 
-  /// Moves the scale by what the optimisers' gradients showed. Once a step, after all of them.
-  /// @throws Error where no gradient was looked at since the last time
+  /// Moves the scale by what the optimisers' gradients showed. Call it once, after all optimisers' steps.
+  /// @throws Error if there was no step() or unscale_() since the last call
   void update() {
     if (!options_.enabled) {
       return;
@@ -166,7 +172,8 @@ class GradScaler {
     ++steps_;
   }
 
-  /// Sets the scale for the next step.
+  /// Sets the scale from now on.
+  /// @throws Error unless it is finite and > 0
   void update(double scale) {
     if (!(scale > 0) || !std::isfinite(scale)) {
       detail::fail("update() got the scale ", scale, "; a positive number is needed");
@@ -179,14 +186,15 @@ class GradScaler {
   }
 
   bool enabled() const { return options_.enabled; }
-  /// The scale; waits for its device.
+  /// The scale, 1 if the scaler is not enabled; waits for its device.
   double get_scale() const {
     return !options_.enabled ? 1.0 : scale_.defined() ? static_cast<double>(scale_.item<float>()) : first_scale_;
   }
-  /// Finite steps since the scale last moved; waits for their device.
+  /// The number of finite steps since the scale last moved; waits for its device.
   std::int64_t finite_steps() const { return finite_steps_.defined() ? finite_steps_.item<int>() : first_finite_steps_; }
 
-  /// Writes the scale, the count of finite steps, and how they move. `torch::save(scaler, path)` calls it.
+  /// Writes the scale, the count of finite steps, and growth, backoff and growth_interval. Waits for the device of the scale.
+  /// `torch::save(scaler, path)` calls it.
   template <class Archive>
   void save(Archive& archive) const {
     archive.write("grad_scaler",
@@ -194,8 +202,9 @@ class GradScaler {
                                                    options_.backoff, static_cast<double>(options_.growth_interval)}),
                              at::kDouble));
   }
-  /// Takes over what save() wrote. `torch::load(scaler, path)` calls it.
-  /// @throws Error, and changes nothing, for numbers that no scaler can have left
+  /// Reads what save() wrote, and takes over its growth, backoff and growth_interval in place of the options'.
+  /// `torch::load(scaler, path)` calls it.
+  /// @throws Error, and changes nothing, for numbers that no scaler leaves
   template <class Archive>
   void load(Archive& archive) {
     at::Tensor saved;
@@ -238,7 +247,7 @@ class GradScaler {
   }
 
   GradScalerOptions options_;
-  double first_scale_ = options_.initial;  ///< until a loss tells the device
+  double first_scale_ = options_.initial;  ///< the scale until the first loss, whose device takes it
   std::int64_t first_finite_steps_ = 0;
   at::Tensor scale_;         ///< [1] float
   at::Tensor finite_steps_;  ///< [1] int
@@ -246,14 +255,14 @@ class GradScaler {
   std::unordered_map<const void*, Seen> seen_;
 };
 
-/// Found by `torch::save(scaler, path)`.
+/// What `torch::save(scaler, path)` calls.
 template <class Archive>
 auto operator<<(Archive& archive, const GradScaler& scaler) -> decltype(archive.write("", at::Tensor()), archive) {
   scaler.save(archive);
   return archive;
 }
 
-/// Found by `torch::load(scaler, path)`.
+/// What `torch::load(scaler, path)` calls.
 template <class Archive>
 auto operator>>(Archive& archive, GradScaler& scaler) -> decltype(archive.read("", std::declval<at::Tensor&>()), archive) {
   scaler.load(archive);

@@ -19,7 +19,7 @@
 
 #include <fuller/core/error.hpp>
 
-// LibTorch's operations of gradient scaling, and the same by others on the CPU, where LibTorch has them from 2.4 on.
+// LibTorch's operations of gradient scaling. On the CPU it has them from 2.4 on; before that, the same by other operations.
 
 namespace fuller {
 inline namespace v0_1 {
@@ -46,14 +46,16 @@ inline void check_and_unscale(std::vector<at::Tensor>& gradients, at::Tensor& fo
   }
 }
 
-/// How a scale moves: times `backoff` after a step with a gradient that is not finite, times `growth` after so many without.
+/// How a scale moves: times `backoff` after a step with a gradient that is not finite, times `growth` after `interval` steps in a
+/// row without.
 struct ScaleMoves {
   double growth;
   double backoff;
   std::int64_t interval;
 };
 
-/// Moves `scale`, one float, and the count of finite steps, one int. Waits for nothing.
+/// Moves `scale`, one float, and `finite_steps`, one int, by `found`, one float. Waits for nothing.
+/// @throws Error on a device for which LibTorch has no such operation
 inline void move_scale(at::Tensor& scale, at::Tensor& finite_steps, const at::Tensor& found, const ScaleMoves& how) {
   if (has_scaling_operations(scale.device())) {
     at::_amp_update_scale_(scale, finite_steps, found, how.growth, how.backoff, how.interval);
@@ -74,7 +76,7 @@ inline void move_scale(at::Tensor& scale, at::Tensor& finite_steps, const at::Te
   }
 }
 
-/// One optimiser's gradients by device, each with what was found there.
+/// One optimiser's gradients, unscaled, and whether one of them is not finite.
 class CheckedGradients {
  public:
   /// Divides all of them by `scale`, once.

@@ -12,15 +12,15 @@
 namespace fuller {
 inline namespace v0_1 {
 
-/// What a measured second is.
+/// Which time is measured.
 enum class Clock {
-  wall,    ///< elapsed time: what one waits for
-  thread,  ///< processor time of the calling thread (POSIX): what a step costs, whatever else the machine does; on one thread
-           ///< only
+  wall,    ///< elapsed time: how long a user waits
+  thread,  ///< processor time of the calling thread (POSIX): hardly depends on what else the machine does. It does not see other
+           ///< threads, so let steps run on one: at::set_num_threads(1)
 };
 
-/// Seconds since some moment that does not change while the program runs.
-/// @throws Error for Clock::thread where the system has none.
+/// A reading of the clock, in seconds since a moment that does not change while the program runs.
+/// @throws Error for Clock::thread on a system that has no such clock
 inline double seconds(Clock clock) {
   if (clock == Clock::thread) {
 #ifdef CLOCK_THREAD_CPUTIME_ID

@@ -24,10 +24,10 @@ namespace fuller {
 inline namespace v0_1 {
 namespace detail {
 
-/// What is not known.
+/// The value of a peak or a number of waits that could not be measured.
 inline constexpr std::int64_t not_measured = -1;
 
-/// Waits until the device has done what the current stream was given; nothing on the CPU.
+/// Waits until the device has done all work in the current stream; on the CPU it returns at once.
 inline void wait_for(c10::Device device) {
   if (!device.is_cpu()) {
     const c10::impl::VirtualGuardImpl guard(device.type());
@@ -35,8 +35,8 @@ inline void wait_for(c10::Device device) {
   }
 }
 
-/// The most bytes that tensors on the device held, above those held when f began, while f ran; `not_measured` where this
-/// LibTorch has no common interface to its caching allocators (that came with 2.9).
+/// Calls f, and returns the most bytes that tensors on the device held while it ran, above those held when it began;
+/// `not_measured` where this LibTorch has no common interface to its caching allocators (that came with 2.9).
 template <class F>
 std::int64_t device_peak_of([[maybe_unused]] c10::Device device, F&& f) {
 #if __has_include(<c10/core/CachingDeviceAllocator.h>)
@@ -67,8 +67,9 @@ struct CountWaits : c10::WarningHandler {
 };
 #endif
 
-/// How often the host waited for a CUDA device while f ran, as far as LibTorch made it wait: its synchronisation debug mode.
-/// `not_measured` on other devices and unless FULLER_MEASURE_CUDA is defined (which needs CUDA's headers and libc10_cuda).
+/// Calls f, and returns how often LibTorch made the host wait for a CUDA device while it ran, by LibTorch's synchronisation debug
+/// mode; `not_measured` on other devices, and unless FULLER_MEASURE_CUDA is defined (which needs CUDA's headers and
+/// libc10_cuda).
 template <class F>
 std::int64_t host_waits_of([[maybe_unused]] c10::Device device, F&& f) {
 #ifdef FULLER_MEASURE_CUDA

@@ -41,7 +41,7 @@ inline HostBytes& host_bytes() {
   return bytes;
 }
 
-/// An allocator as LibTorch's own (64-byte alignment), that notes each block's size in front of it.
+/// An allocator like LibTorch's (64-byte alignment) that notes each block's size in the bytes before it.
 struct CountingAllocator : c10::Allocator {
   static constexpr std::size_t header = 64;
 
@@ -83,12 +83,12 @@ static_assert(std::is_same_v<decltype(&c10::Allocator::raw_deleter), c10::Delete
 
 }  // namespace detail
 
-/// Counts what tensors on the CPU hold, for as long as it lives: LibTorch's CPU allocator is exchanged for one that counts, and
-/// put back in the end. One at a time in a process; tensors may outlive it. Counts all threads; not what libraries allocate by
-/// themselves (the work space of a BLAS), and no device.
+/// Counts the bytes that tensors on the CPU hold, while it lives: it replaces LibTorch's CPU allocator by one that counts, and
+/// puts the earlier one back in the end. Only one may live at a time in a process; tensors may outlive it. It counts all threads,
+/// but not what libraries allocate by themselves (the work space of a BLAS), and nothing on a device.
 class HostMemory {
  public:
-  /// @throws Error while another one lives.
+  /// @throws Error while another one lives
   HostMemory() {
     if (busy().exchange(true)) {
       detail::fail(
@@ -104,10 +104,10 @@ class HostMemory {
   HostMemory(const HostMemory&) = delete;
   HostMemory& operator=(const HostMemory&) = delete;
 
-  /// Bytes held now by tensors that were made while memory was measured.
+  /// The bytes held now by tensors that were made while a HostMemory lived.
   std::int64_t live() const { return detail::host_bytes().live; }
 
-  /// The most bytes that tensors held, above those held when f began, while f ran.
+  /// Calls f, and returns the most bytes that tensors held while it ran, above those held when it began.
   template <class F>
   std::int64_t peak_of(F&& f) const {
     detail::HostBytes& bytes = detail::host_bytes();

@@ -24,31 +24,32 @@
 namespace fuller {
 inline namespace v0_1 {
 
+/// How measure_overhead() measures.
 struct OverheadOptions {
-  int warm_up = 3;           ///< steps of each kind that are not counted
-  int pairs = 41;            ///< how often the two steps are timed side by side
-  double confidence = 0.95;  ///< of the interval
-  Clock clock = Clock::wall;
+  int warm_up = 3;            ///< how many steps of each kind are taken first and not counted; >= 0
+  int pairs = 41;             ///< how many times the two steps are timed one after the other; >= 6 for 95 %
+  double confidence = 0.95;   ///< of the interval, in (0, 1)
+  Clock clock = Clock::wall;  ///< which time is measured
   c10::Device device = c10::Device(c10::DeviceType::CPU);  ///< where the steps run: it is waited for before a clock is read
 };
 
-/// What calibration costs: a calibrated step beside the plain one.
+/// What calibration costs: a calibrated training step compared with the plain one.
 struct Overhead {
   RatioInterval time;             ///< calibrated over plain: median of the paired ratios, and its interval
   double confidence = 0;          ///< of the interval
-  int pairs = 0;                  ///< measured
-  double plain_seconds = 0;       ///< median
-  double calibrated_seconds = 0;  ///< median
-  std::int64_t plain_peak = 0;    ///< bytes that tensors on the device held at most, above what they held when the step began
+  int pairs = 0;                  ///< how many were measured
+  double plain_seconds = 0;       ///< median time of the plain step
+  double calibrated_seconds = 0;  ///< median time of the calibrated step
+  std::int64_t plain_peak = 0;    ///< the most bytes that tensors on the device held, above those held when the step began
   std::int64_t calibrated_peak = 0;
   std::int64_t plain_waits = 0;  ///< how often the host waited for the device in a step
   std::int64_t calibrated_waits = 0;
-  c10::Device device = c10::Device(c10::DeviceType::CPU);
+  c10::Device device = c10::Device(c10::DeviceType::CPU);  ///< where the steps ran
 
-  /// Peaks and waits that could not be measured have this value; on the CPU there is nothing to wait for.
+  /// The value of peaks and waits that could not be measured; on the CPU waits always have it, as there is nothing to wait for.
   static constexpr std::int64_t not_measured = detail::not_measured;
 
-  /// calibrated_peak / plain_peak; NaN where one was not measured or nothing was allocated.
+  /// calibrated_peak / plain_peak; NaN where one was not measured, or the plain step allocated nothing.
   double peak_ratio() const {
     const bool known = plain_peak > 0 && calibrated_peak >= 0;
     return known ? static_cast<double>(calibrated_peak) / static_cast<double>(plain_peak) : std::nan("");
@@ -60,18 +61,18 @@ struct Overhead {
 ///     fuller::Overhead overhead = fuller::measure_overhead([&] { plain_step(); }, [&] { calibrated_step(); });
 ///     std::cout << overhead;
 ///
-/// Each callable is one whole step as one trains: zero_grad, forward, backward, optimizer.step(). They may share a model (both
-/// train it) or have one each.
+/// Each callable takes one whole training step: zero_grad, forward, backward, optimizer.step(). They may share a model, which
+/// both then train, or have separate ones.
 ///
-/// Method. After the warm-up, memory is measured in one step of each (the CPU's allocator is exchanged meanwhile for one that
-/// counts; on other devices the caching allocator's statistics are read), then host waits, then time: `pairs` times both steps
-/// one right after the other, the order turned round each time, the device waited for before each reading of the clock. The
-/// ratio is the median of the paired ratios; the interval is distribution-free, from their order statistics (see
-/// median_interval).
+/// Method. After the warm-up, memory is measured in one step of each kind (on the CPU the allocator is replaced meanwhile by one
+/// that counts; on other devices the caching allocator's statistics are read), then host waits, then time. For time, both steps
+/// are taken `pairs` times, one right after the other, in alternating order, and the device is waited for before each reading of
+/// the clock. The ratio is the median of the paired ratios; its interval comes from their order statistics and assumes no
+/// distribution (see median_interval).
 ///
-/// Runs at most 2 (warm_up + pairs + 3) steps in all, on the calling thread.
-/// @throws Error for options that make no sense (at least six pairs for 95 %; Clock::thread on a device other than the CPU), and
-/// what the steps throw.
+/// Takes at most 2 (warm_up + pairs + 3) steps in all, on the calling thread.
+/// @throws Error for options that make no sense (too few pairs: at least six for 95 %; Clock::thread on a device other than the
+///         CPU), and what the steps throw
 template <class Plain, class Calibrated>
 Overhead measure_overhead(Plain&& plain, Calibrated&& calibrated, const OverheadOptions& options = {}) {
   if (options.warm_up < 0 || options.pairs < 1) {
@@ -126,7 +127,7 @@ Overhead measure_overhead(Plain&& plain, Calibrated&& calibrated, const Overhead
   return result;
 }
 
-/// Four lines for people, and a fifth where the interval is so wide that the ratio tells little.
+/// Writes four lines of text, and a fifth where the interval is so wide that the ratio tells little.
 inline std::ostream& operator<<(std::ostream& out, const Overhead& overhead) {
   std::ostringstream text;
   text << std::fixed << std::setprecision(3);

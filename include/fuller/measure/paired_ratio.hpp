@@ -15,7 +15,7 @@
 namespace fuller {
 inline namespace v0_1 {
 
-/// A ratio with its interval.
+/// A ratio with its confidence interval, low <= ratio <= high.
 struct RatioInterval {
   double ratio = 0;
   double low = 0;
@@ -55,8 +55,8 @@ inline int fewest_values(double confidence) {
 
 }  // namespace detail
 
-/// The median of values, which are rearranged; the mean of the two in the middle where their number is even.
-/// @throws Error for none.
+/// The median of the values; where their number is even, the mean of the two in the middle.
+/// @throws Error for an empty list
 inline double median(std::vector<double> values) {
   if (values.empty()) {
     detail::fail("there is no median of no values");
@@ -66,11 +66,11 @@ inline double median(std::vector<double> values) {
   return values.size() % 2 == 1 ? *middle : (*middle + *std::max_element(values.begin(), middle)) / 2;
 }
 
-/// The median of values with a distribution-free interval: order statistics of the sample, by the sign test.
+/// The median of values with an interval by the sign test: two order statistics of the sample.
 ///
-/// Nothing is assumed but that the values are independent; no random numbers are drawn. Six values are the fewest for 95 %.
-/// @param confidence  in (0, 1); the interval covers the median with at least this probability
-/// @throws Error for a confidence outside (0, 1), a value that is not finite, or too few values for it.
+/// Assumes only that the values are independent, and no distribution; draws no random numbers. 95 % needs at least six values.
+/// @param confidence  in (0, 1); the interval covers the median of the distribution with at least this probability
+/// @throws Error for a confidence outside (0, 1), a value that is not finite, or too few values for the confidence
 inline RatioInterval median_interval(std::vector<double> values, double confidence = 0.95) {
   if (!(confidence > 0 && confidence < 1)) {
     detail::fail("a confidence of ", confidence, " is not between 0 and 1");
@@ -96,8 +96,9 @@ inline RatioInterval median_interval(std::vector<double> values, double confiden
   return interval;
 }
 
-/// median_interval() of numerators[k] / denominators[k], measured side by side: what disturbs both cancels.
-/// @throws Error also for lists of different lengths.
+/// median_interval() of numerators[k] / denominators[k], of which each pair was measured one right after the other, so that what
+/// disturbs both cancels.
+/// @throws Error as median_interval(), and for lists of different lengths
 inline RatioInterval paired_ratio(const std::vector<double>& numerators, const std::vector<double>& denominators,
                                   double confidence = 0.95) {
   if (numerators.size() != denominators.size()) {
