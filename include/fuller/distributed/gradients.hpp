@@ -20,14 +20,17 @@
 namespace fuller {
 inline namespace v0_1 {
 
+/// How average_gradients() sends gradients.
 struct BucketOptions {
-  /// Gradients travel together up to so many bytes: fewer reductions, and the first under way while the next is laid together.
+  /// Gradients are sent together in buckets of up to this many bytes, >= 1. Larger buckets mean fewer reductions; with smaller
+  /// ones the first is under way sooner, while the next is filled.
   std::int64_t bytes = 25 * 1024 * 1024;
 };
 
 namespace detail {
 
-/// Which of the parameters have a gradient on any rank, by a reduction of one number each.
+/// Which of the parameters have a gradient on any rank, by a reduction of one number for each parameter.
+/// @throws Error for a gradient that is not dense
 template <class Average>
 std::vector<bool> with_gradients(const std::vector<at::Tensor>& parameters, const Average& average) {
   std::vector<at::Tensor> here{at::zeros({static_cast<std::int64_t>(parameters.size())}, at::kFloat)};
@@ -50,7 +53,7 @@ std::vector<bool> with_gradients(const std::vector<at::Tensor>& parameters, cons
   return with;
 }
 
-/// Parameters that travel together: one type and device, up to so many bytes.
+/// Parameters whose gradients are sent together: of one type and device, up to so many bytes.
 inline std::vector<std::vector<at::Tensor>> buckets_of(const std::vector<at::Tensor>& parameters, std::int64_t bytes) {
   std::vector<std::vector<at::Tensor>> buckets;
   std::vector<std::int64_t> filled;
@@ -77,7 +80,7 @@ inline std::vector<std::vector<at::Tensor>> buckets_of(const std::vector<at::Ten
   return buckets;
 }
 
-/// Lays the gradients of a bucket together, zeros where there is none.
+/// The gradients of a bucket's parameters, undefined where there is none.
 inline std::vector<at::Tensor> gradients_in(const std::vector<at::Tensor>& bucket) {
   std::vector<at::Tensor> gradients;
   for (const at::Tensor& parameter : bucket) {
@@ -86,7 +89,7 @@ inline std::vector<at::Tensor> gradients_in(const std::vector<at::Tensor>& bucke
   return gradients;
 }
 
-/// Writes a bucket's means into `.grad`, in place where there is one.
+/// Writes a bucket's means into `.grad`, in place where it is defined.
 inline void put_gradients(const std::vector<at::Tensor>& bucket, const FlatLists& layout, const std::vector<at::Tensor>& flat) {
   for (std::size_t k = 0; k < bucket.size(); ++k) {
     at::Tensor& gradient = bucket[k].mutable_grad();
@@ -115,12 +118,15 @@ inline void expect_bucket_size(const BucketOptions& options) {
 
 }  // namespace detail
 
-/// Replaces the gradients of all parameters by their means over the ranks of a group: what a data-parallel trainer does between
-/// backward() and step(), once heads are weighted.
+/// Replaces the gradients of all parameters by their means over the ranks of a group. Call it between backward() and the
+/// optimiser's step, on every rank in each step (also on one that idles), with the same parameters in the same order.
 ///
-/// A parameter without a gradient counts as zeros where another rank has one, and stays without where none has. Every rank calls
-/// it in each step, also one that idles, with the same parameters in the same order.
-/// @param group  a pointer to what has allreduce(tensors), and getSize(); the trainer's, not the calibration's
+/// A parameter without a gradient counts as zeros if another rank has one, and stays without a gradient if none has. Halves are
+/// averaged in float. Allocates flat buffers, as large as all gradients together, and waits for the group and, on a device, for
+/// one number for each parameter.
+/// @param group       a pointer to whatever has allreduce(tensors) and getSize(); the trainer's, not the calibration's
+/// @param parameters  on any devices, of any floating-point types
+/// @throws Error for a gradient that is not dense, and for BucketOptions::bytes < 1; and what the group throws
 template <class Group>
 void average_gradients(const Group& group, const std::vector<at::Tensor>& parameters, const BucketOptions& options = {}) {
   detail::expect_bucket_size(options);
@@ -160,7 +166,7 @@ void average_gradients(const Group& group, const std::vector<at::Tensor>& parame
   }
 }
 
-/// The same by whatever averages over ranks: a store, a function of the trainer's.
+/// The same by Ranks::average, which may use a store, or be a function of the trainer. Does nothing where there is a single rank.
 inline void average_gradients(const Ranks& ranks, const std::vector<at::Tensor>& parameters, const BucketOptions& options = {}) {
   detail::expect_bucket_size(options);
   if (!ranks.average) {

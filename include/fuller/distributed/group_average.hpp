@@ -23,7 +23,7 @@ namespace fuller {
 inline namespace v0_1 {
 namespace detail {
 
-/// Ranks of these numbers; of one, nothing is averaged.
+/// Ranks of this rank and size, with this average(); of a single rank, none.
 template <class Average>
 Ranks ranks_by(Average average, int rank, int size) {
   Ranks ranks;

@@ -21,24 +21,27 @@
 namespace fuller {
 inline namespace v0_1 {
 
-/// How ranks meet.
+/// How ranks reach each other.
 struct RanksOptions {
-  /// How long a rank waits for another in one reduction over a store, and before it names those that a failed group has lost. A
-  /// group's own timeout is what it was made with.
+  /// Over a store: how long a rank waits for another in one reduction. With a group and a store: how long, after the group has
+  /// failed, a rank waits before it names those that are lost. The timeout of the group itself is what it was made with.
   std::chrono::milliseconds timeout = std::chrono::minutes(5);
-  /// What the keys in a store begin with: another name for each calibration or scaler that uses the store.
+  /// The beginning of the keys in a store: a different name for each calibration or scaler that uses the store.
   std::string name = "fuller";
-  /// Where a group takes tensors, if not wherever they are: at::kCUDA for NCCL, which takes no numbers of the host.
+  /// The device on which a group takes tensors, if it does not take them where they are: at::kCUDA for NCCL, which cannot reduce
+  /// tensors on the CPU.
   std::optional<at::Device> device{};
 };
 
-/// Ranks that average by a process group of LibTorch's: c10d::ProcessGroup, or a c10d::Backend of 2.x, of any transport.
+/// Ranks that average by a process group of LibTorch's: a c10d::ProcessGroup, or a c10d::Backend of 2.x, of any transport.
 ///
-///     auto group = c10::make_intrusive<c10d::ProcessGroupGloo>(c10::make_intrusive<c10d::PrefixStore>("fuller", store), rank,
-///     size, how); options.ranks = fuller::ranks_of(group);
+///     auto store_of_calibration = c10::make_intrusive<c10d::PrefixStore>("fuller", store);
+///     auto group = c10::make_intrusive<c10d::ProcessGroupGloo>(store_of_calibration, rank, size, how);
+///     options.ranks = fuller::ranks_of(group);
 ///
-/// The group is to be fuller's alone, on a prefix of the store, so that its reductions meet none of the trainer's. One reduction
-/// for each type and device: sums, then divides, halves in float. A group of NCCL's reduces in the current stream.
+/// Let nothing else use the group, so that its reductions do not mix with the trainer's. Each average is one reduction for each
+/// type and device, a sum and a division, halves in float. It allocates flat buffers, and waits for the group as the group's
+/// work->wait() does: NCCL's reduces in the current stream. What the group throws ends the step with an Error.
 /// @param group  a pointer to whatever has allreduce(tensors), getRank() and getSize()
 template <class Group>
 Ranks ranks_of(Group group, const RanksOptions& options = {}) {
@@ -47,8 +50,9 @@ Ranks ranks_of(Group group, const RanksOptions& options = {}) {
   return detail::ranks_by(detail::GroupAverage<Group>(std::move(group), size, options.device), rank, size);
 }
 
-/// The same, and where a reduction fails the ranks tell each other through the store that they are there: those that do not are
+/// The same, and where a reduction fails, the ranks tell each other through the store that they are there. Those that do not are
 /// named in the message.
+/// @param store  a pointer to whatever has set() and wait()
 template <class Group, class Store>
 Ranks ranks_of(Group group, Store store, const RanksOptions& options = {}) {
   Ranks ranks = ranks_of(std::move(group), options);
@@ -58,11 +62,13 @@ Ranks ranks_of(Group group, Store store, const RanksOptions& options = {}) {
   return ranks;
 }
 
-/// Ranks that average through a c10d::Store alone: FileStore, TCPStore, HashStore. Works with every LibTorch, and needs no
-/// transport; each rank reads what all others have, so it is for tests, and for T x T numbers or a layer.
+/// Ranks that average through a c10d::Store alone: FileStore, TCPStore, HashStore. It works with every LibTorch and needs no
+/// process group. Each rank reads what all others have, so it is for tests, and for T x T numbers or a layer.
 ///
-/// Keys are deleted once all ranks have read them. Rank order fixes the order of additions: all have the same bits.
+/// Additions go in the order of the ranks, so all ranks get the same bits. A rank waits for each of the others, `timeout` at
+/// most; one that does not come ends the step with an Error that names it. Keys are deleted once all ranks have read them.
 /// @param store  a pointer to whatever has set(), get(), wait(), check(), add() and deleteKey(); one for each rank
+/// @throws Error unless 0 <= rank < size
 template <class Store>
 Ranks ranks_over(Store store, int rank, int size, const RanksOptions& options = {}) {
   if (size < 1 || rank < 0 || rank >= size) {
@@ -72,8 +78,9 @@ Ranks ranks_over(Store store, int rank, int size, const RanksOptions& options = 
   return detail::ranks_by([average](std::vector<at::Tensor>& tensors) { (*average)(tensors); }, rank, size);
 }
 
-/// The last that a rank does with a store that one of them serves, as rank 0 does a TCPStore: that rank waits until the others
-/// have done it too, and so does not leave, with the store, while they still read.
+/// The last call that each rank makes before it lets go of a store that rank 0 serves, such as a TCPStore. Rank 0 waits until the
+/// others have called it too, `timeout` at most for each, so that the store does not end while they still read. Throws what the
+/// store throws, also when a rank does not come in time.
 template <class Store>
 void leave(Store store, int rank, int size, const RanksOptions& options = {}) {
   const auto key = [&](int of) { return options.name + "/left/" + std::to_string(of); };

@@ -85,13 +85,13 @@ class RollCall {
   std::chrono::milliseconds timeout_;
 };
 
-/// Means over ranks by what each writes into a store, and reads of the others.
+/// Means over ranks, formed from what each writes into a store and reads of the others.
 template <class Store>
 class StoreAverage {
  public:
   StoreAverage(Store store, std::string name, int rank, int size, std::chrono::milliseconds timeout)
       : store_(std::move(store)), name_(std::move(name)), rank_(rank), size_(size), timeout_(timeout) {}
-  /// Deletes the keys of the last reduction, if this rank is the last to go: all have then read them.
+  /// Deletes the keys of the last reduction if this rank is the last one to end: all have then read them.
   ~StoreAverage() {
     if (broken_ || size_ == 1 || reductions_ == 0) {
       return;
@@ -122,7 +122,7 @@ class StoreAverage {
     for (int r = 0; r < size_; ++r) {
       add(r == rank_ ? mine : of_rank(r), r, tensors, sums);
     }
-    // Whoever has written for this reduction is through with the one before.
+    // All have written for this reduction, so all are through with the one before.
     if (reductions_ > 1) {
       reach([&] { store_->deleteKey(key(reductions_ - 1, rank_)); });
     }
@@ -133,7 +133,7 @@ class StoreAverage {
   }
 
  private:
-  /// What a tensor is written with: its type, how many elements.
+  /// What is written before a tensor: its type and number of elements.
   struct Head {
     std::int64_t type;
     std::int64_t elements;

@@ -21,28 +21,32 @@
 namespace fuller {
 inline namespace v0_1 {
 
-/// What lets the ranks of a data-parallel trainer find the weights of the one big batch, the same on all of them.
+/// How the ranks of a data-parallel trainer find the weights of the one big batch, the same on all of them.
 ///
 ///     options.ranks = fuller::ranks_of(group);  // fuller/distributed/ranks.hpp; or written by hand
 ///
-/// Task gradients (not their Gram matrix), losses and fusion gradients are averaged over the ranks before a rule sees them; at
-/// Surface::representation, where ranks hold different samples, the Gram matrices add up. The trainer averages `.grad` as ever.
-/// Every rank takes part in every step. One that has no batch calls Calibration::idle_step(), where `rank` is known; where it is
-/// not, each rank must have a task, and with gates a branch, in each step. At Surface::all_shared the first step needs all tasks
-/// on every rank, which tells the parameters to compare (unless those are named).
+/// Task gradients (not their Gram matrix), losses and fusion gradients are averaged over the ranks before a rule sees them. At
+/// Surface::representation, where ranks hold different samples, the Gram matrices are added up. The trainer averages `.grad`
+/// itself, as without fuller.
+///
+/// Every rank takes part in every step. One that has no batch calls Calibration::idle_step(), for which `rank` must be known.
+/// Where it is not known, each rank must have a task, and with gates a branch, in each step. At Surface::all_shared the first
+/// step needs all tasks on every rank, since it shows which parameters to compare (unless those are named).
 struct Ranks {
-  /// Replaces each tensor by its mean over all ranks, in place; called inside backward, by every rank in the same order with
-  /// the same shapes (a group of its own keeps it apart from the trainer's reductions). Not given: one rank.
+  /// Replaces each tensor by its mean over all ranks, in place. Tensors are floating point, of any shape, on the CPU or on the
+  /// device where gradients are. It is called inside the backward, by every rank in the same order with the same shapes; let it
+  /// use another group than the trainer's reductions do. What it throws ends the step with an Error that says which reduction
+  /// failed. Not given: one rank.
   std::function<void(std::vector<at::Tensor>& tensors)> average{};
   /// How many ranks there are: more than one with average(), else 1.
   int count = 1;
-  /// Which of them this is, from 0 on. Where it is known, ranks tell each other before they reduce anything what they are about
-  /// to do: a rank may idle, and what cannot be reduced together is refused on all of them, in words. -1: not known.
+  /// Which of them this is, from 0 on; -1: not known. Where it is known, ranks tell each other before they reduce anything what
+  /// they are about to do. Then a rank may idle, and what cannot be reduced together is refused on all of them, in words.
   int rank = -1;
-  /// Promises that every rank has the same tasks and modalities in every step, and none idles. Then ranks tell each other
-  /// nothing, and a step on a device waits for nothing: the trainer answers for it that no rank is left waiting.
+  /// Promises that every rank has the same tasks and modalities in every step, and that none idles. Then ranks tell each other
+  /// nothing, and a step on a device waits for nothing. If the promise is broken, a rank may wait for ever.
   bool alike = false;
-  /// Asked after average() has thrown: which ranks have not come, in words; empty where that cannot be told.
+  /// Called after average() has thrown: says in words which ranks have not come; empty where that is not known.
   std::function<std::string()> missing{};
 };
 
@@ -54,7 +58,7 @@ struct Reduction {
   std::int64_t step;
 };
 
-/// average() with the words that a hang, or a rank that died, leaves one without.
+/// average(), and where it throws, an Error with rank, step and reduction.
 inline void average(const Ranks& ranks, std::vector<at::Tensor>& tensors, const Reduction& which) {
   const at::NoGradGuard no_grad;
   try {
@@ -87,11 +91,11 @@ inline void agree_on_presence(const Ranks& ranks, std::vector<std::uint8_t>& pre
   }
 }
 
-/// The type in which tensors of `type` travel: halves as floats, since sums over ranks would round them once more each.
+/// The type in which tensors of `type` are sent: halves as floats, since each sum over ranks would round them once more.
 inline at::ScalarType travelling(at::ScalarType type) { return type == at::kHalf || type == at::kBFloat16 ? at::kFloat : type; }
 
-/// How lists of tensors lie in flat buffers, one for each type and device: all elements of one list that go into a buffer lie
-/// next to each other there.
+/// How lists of tensors lie in flat buffers, one for each type and device: the elements of one list that go into the same buffer
+/// lie next to each other there.
 class FlatLists {
  public:
   /// @param like  what one list is like: undefined tensors have no place
