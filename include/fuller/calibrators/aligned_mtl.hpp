@@ -13,15 +13,16 @@
 namespace fuller {
 inline namespace v0_1 {
 
+/// Options of AlignedMTL.
 struct AlignedMTLOptions {
-  /// Which of the principal components' squared lengths all of them get.
+  /// Which of the principal components' squared lengths all components get.
   enum class Scale {
     min,     ///< the smallest, as published: no component becomes longer
     median,  ///< the median; of an even number, the lower of the two in the middle
     mean,    ///< the mean ("rmse" in the authors' code)
   };
   Scale scale = Scale::min;
-  /// What the preferences, which are alike, add up to: the number of tasks as in the authors' code, or 1.
+  /// What the preferences, which are equal, add up to: the number of tasks as in the authors' code, or 1.
   WeightSum sum = WeightSum::tasks;
 };
 
@@ -32,11 +33,11 @@ struct AlignedMTLOptions {
 /// B = sqrt(sigma) V diag(lambda^-1/2) V^T with sigma the smallest lambda kept, and the weights are B p for preferences p.
 /// T = 2 with equal norms n and cosine c: lambda = n^2 (1 +- c).
 ///
-/// Rounding. A lambda = |sum_a v_a g_a|^2 within 1e-12 of 0, relative to the sum of the v_a^2 |g_a|^2, is 0: its gradients are
-/// dependent as far as products that are right to 1e-12 tell, and a component that is mere rounding would shrink the step to
-/// nothing. Measured so, and by Jacobi's method, a gradient 1e8 times shorter than another is still a component of its own; as
-/// published it then rules the length of the step. A weight within 1e-12 of 0 is 0, as for opposite gradients, whose sum has no
-/// component. Scale: a common factor changes nothing. From three tasks on weights can be negative: a head's is then 0.
+/// Rounding. A lambda = |sum_a v_a g_a|^2 within 1e-12 of 0, relative to the sum of the v_a^2 |g_a|^2, is 0: products that are
+/// exact to 1e-12 cannot tell its gradients from dependent ones, and a component that is only rounding would shrink the step to
+/// nothing. With this measure, and Jacobi's method, a gradient 1e8 times shorter than another still counts as a component; as
+/// published it then determines the length of the step. A weight within 1e-12 of 0 is 0, as for opposite gradients, whose sum has
+/// no component. Scale: a common factor changes nothing. With three tasks or more weights can be negative: a head's is then 0.
 ///
 /// Needs the Gram matrix. No state.
 struct AlignedMTL {

@@ -10,12 +10,13 @@
 namespace fuller {
 inline namespace v0_1 {
 
+/// Options of Balancer; initialise() refuses those out of range.
 struct BalancerOptions {
-  /// T shares > 0 of the update that each task is to have; only their ratios matter. Empty: all alike.
+  /// T shares > 0 of the update that the tasks are to have; only their ratios matter. Empty: equal shares.
   TaskVector shares;
-  /// R > 0: how long the update would be if all gradients were parallel and as long as usual.
+  /// R > 0: how long the update would be if all gradients were parallel and as long as their means.
   double total_norm = 1;
-  /// Forgetting of the norms, in [0, 1).
+  /// Decay of the mean norms, in [0, 1).
   double decay = 0.999;
 };
 
@@ -23,11 +24,11 @@ struct BalancerOptions {
 /// gradient at one tensor, the model's output, is divided by the moving mean of its norm and gets a fixed share of the update:
 /// w_i = R lambda_i / sum_k lambda_k / <n_i>. The share of a loss is then what its weight says, whatever its unit.
 ///
-/// <n_i> = sum_k decay^k n_i / sum_k decay^k over the steps that showed the task. With data-parallel ranks, and at the
-/// representation, the norms are those of the one big batch. The authors add 1e-12 to the norm; a gradient that is 0 is left out
-/// here before.
+/// <n_i> = sum_k decay^k n_i / sum_k decay^k over the steps that had the task. With data-parallel ranks, and at the
+/// representation, the norms are those of the one big batch. The authors add 1e-12 to the norm; here a gradient that is 0 is left
+/// out before.
 ///
-/// Scale: gradients times s have weights divided by s, once the mean has followed; a loss scale is taken out first. Rounding:
+/// Scale: gradients times s have weights divided by s, once the mean has followed; a loss scale is divided out first. Rounding:
 /// nothing is compared.
 ///
 /// Needs the Gram matrix (its diagonal). State per task: sum of norms, sum of their factors.
@@ -55,7 +56,7 @@ struct Balancer {
     }
   }
 
-  /// @throws Error for numbers that no step can have left in the state.
+  /// @throws Error for numbers that no step leaves in the state.
   void check_state(int tasks, const double* state) const {
     for (int k = 0; k < 2 * tasks; ++k) {
       detail::require_saved(name, k < tasks ? "sum of norms" : "sum of factors", k % tasks, state[k],

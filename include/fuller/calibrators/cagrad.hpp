@@ -12,9 +12,10 @@
 namespace fuller {
 inline namespace v0_1 {
 
+/// Options of CAGrad; initialise() refuses those out of range.
 struct CAGradOptions {
-  /// How far the update may be from the mean gradient g_0, as a share of |g_0|, in [0, 100]: 0 is the mean, 1 and more can end
-  /// where no loss falls. 0.4 as in the authors' code.
+  /// How far the update may be from the mean gradient g_0, as a share of |g_0|, in [0, 100]. 0 gives the mean; 1 or more can give
+  /// an update by which no loss falls. 0.4 as in the authors' code.
   double c = 0.4;
   /// What the update is divided by: the authors' code divides by 1 + c^2.
   enum class Rescale { one, one_plus_c_squared };
@@ -24,19 +25,20 @@ struct CAGradOptions {
 /// CAGrad, "Conflict-averse gradient descent for multi-task learning" (Liu, Liu, Jin, Stone and Liu, NeurIPS 2021), Eq. 3: the d
 /// with |d - g_0| <= c |g_0| whose smallest gain min_i <g_i, d> is largest, g_0 the mean gradient.
 ///
-/// The paper's dual, min_w <g_w, g_0> + c |g_0| |g_w| over the simplex, is no quadratic programme. But d is also the nearest
-/// point to g_0 with <g_i, d> >= mu for all i, for the largest mu at which that is not too far; and that is one for each mu. On
-/// unit gradients, d = g_0 + sum_j x_j u_j: the smallest of x^T C x / 2 + q^T x over x >= 0, q_j = (<g_j, g_0> - mu) / n_j
-/// (`NonnegativeQp`). The distance is convex in mu, and its derivative sum_j x_j / n_j over the distance, so Newton's method
-/// within a bracket finds mu to 1e-12 in some eight programmes. mu is at least the smallest <g_i, g_0>, where d = g_0. Weights
-/// are 1 / T + x_j / n_j, all over the rescaling.
+/// The paper's dual, min_w <g_w, g_0> + c |g_0| |g_w| over the simplex, is no quadratic programme. But d is also the point
+/// nearest to g_0 with <g_i, d> >= mu for all i, for the largest mu at which that point is near enough; and for a given mu this
+/// is a quadratic programme. On unit gradients, d = g_0 + sum_j x_j u_j: the smallest of x^T C x / 2 + q^T x over x >= 0, q_j =
+/// (<g_j, g_0> - mu) / n_j (`NonnegativeQp`). The distance is convex in mu, and its derivative is sum_j x_j / n_j over the
+/// distance, so Newton's method within a bracket finds mu to 1e-12 in some eight programmes. mu is at least the smallest
+/// <g_i, g_0>, where d = g_0. Weights are 1 / T + x_j / n_j, all over the rescaling.
 ///
-/// Where gradients can cancel no mu > 0 can be had; for c >= 1 the end is then mu = 0, the mean's projection onto the dual cone.
+/// Where gradients can cancel no mu > 0 exists; for c >= 1 the result is then mu = 0, the mean's projection onto the dual cone.
 ///
-/// Dependent gradients: the update is unique, the weights are not. Scale: a common factor changes nothing; the longest gradient
-/// rules the mean, as published, so norms far apart leave the short ones' gains to rounding. Rounding: as `NonnegativeQp`.
+/// Dependent gradients: the update is unique, the weights are not. Scale: a common factor changes nothing. As published, the
+/// longest gradient dominates the mean, so with norms far apart the gains of the short ones are lost in rounding. Rounding: as
+/// `NonnegativeQp`.
 ///
-/// Needs the Gram matrix over all shared parameters; heads get their own gradients. No state.
+/// Needs the Gram matrix over all shared parameters; heads get plain gradients. No state.
 struct CAGrad {
   static constexpr const char* name = "CAGrad";
   static constexpr Needs needs{true, false};

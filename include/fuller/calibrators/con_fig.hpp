@@ -19,12 +19,12 @@ inline namespace v0_1 {
 ///
 /// Derivation. [u_i]^-T 1 = sum_i beta_i u_i with beta = C^-1 1, C_ij = <u_i, u_j>: IMTL-G's direction. With s = 1^T beta its
 /// length is sqrt(s), its projection on each u_i is 1, so g = (sum_k n_k / s) sum_i beta_i u_i and
-/// w_i = (beta_i / n_i) (sum_k n_k) / s. s > 0 always, so ConFIG does not turn the step round where IMTL-G to the letter does.
+/// w_i = (beta_i / n_i) (sum_k n_k) / s. s > 0 always, so ConFIG does not reverse the step where IMTL-G's `paper` form does.
 /// T = 2: w_i = (n_1 + n_2) / (2 n_i), whatever the angle.
 ///
-/// Rounding and singular C as for IMTL_G, of which this is the solver: opposite gradients get the weights that cancel them, a
-/// beta within 1e-12 of 0 is 0. Scale: a common factor changes nothing; a factor on one gradient changes the length alone. From
-/// three tasks on weights can be negative: a head's is then 0.
+/// Rounding and singular C as for IMTL_G, whose solver this uses: opposite gradients get the weights that cancel them, and a
+/// beta within 1e-12 of 0 is 0. Scale: a common factor changes nothing; a factor on one gradient changes only the length of the
+/// update. With three tasks or more weights can be negative: a head's is then 0.
 ///
 /// Needs the Gram matrix. No state.
 struct ConFIG {

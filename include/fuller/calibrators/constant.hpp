@@ -7,8 +7,9 @@
 namespace fuller {
 inline namespace v0_1 {
 
+/// Options of Constant; initialise() refuses those out of range.
 struct ConstantOptions {
-  /// T weights, finite and >= 0. Required.
+  /// T weights, finite and >= 0. Must be given.
   TaskVector weights;
 };
 

@@ -10,10 +10,11 @@
 namespace fuller {
 inline namespace v0_1 {
 
+/// Options of DBMTL; initialise() refuses those out of range.
 struct DBMTLOptions {
-  /// Forgetting of the gradients' lengths, in [0, 1): 0 looks at this step alone.
+  /// Decay of the mean lengths of the gradients, in [0, 1): 0 looks at this step alone.
   double beta = 0.9;
-  /// In a task's k-th step beta / k^sigma is forgotten; >= 0.
+  /// In a task's k-th step the decay is beta / k^sigma; in [0, 100].
   double sigma = 0;
 };
 
@@ -21,16 +22,16 @@ struct DBMTLOptions {
 /// are balanced by their logarithm, gradients by making each as long as the longest. With h_i = grad log(L_i + 1e-8) the update
 /// is sum_i alpha_i h_i, alpha_i = max_j |h_j| / |h_i|.
 ///
-/// In terms of the evidence: |h_i| = n_i / (L_i + 1e-8), and the weight of g_i is alpha_i / (L_i + 1e-8). Without forgetting that
+/// In terms of the evidence: |h_i| = n_i / (L_i + 1e-8), and the weight of g_i is alpha_i / (L_i + 1e-8). For beta = 0 that
 /// is w_i = max_j |h_j| / n_i: the direction of sum u_i, as long as the longest h makes it.
 ///
-/// Reading. The paper forgets gradients: h^_i <- h_i + (beta / k^sigma)(h^_i - h_i), T copies of all shared parameters. Here
-/// their lengths are forgotten likewise, T numbers: for beta = 0 it is the paper's update; otherwise alpha comes from mean
-/// lengths instead of lengths of means, and multiplies this step's gradient instead of the mean. A task's first length is taken
-/// whole. A loss below 0 has no logarithm and counts as 0.
+/// Reading. The paper keeps moving means of gradients: h^_i <- h_i + (beta / k^sigma)(h^_i - h_i), T copies of all shared
+/// parameters. Here moving means of their lengths are kept in the same way, T numbers. For beta = 0 this is the paper's update;
+/// otherwise alpha comes from means of lengths instead of lengths of means, and multiplies this step's gradient instead of the
+/// mean one. A task's mean begins with its first length. A loss below 0 has no logarithm and counts as 0.
 ///
-/// Rounding: nothing is compared but lengths for their largest. Scale: a common factor on gradients changes nothing; one on a
-/// loss with its gradient divides that weight by it, as the logarithm asks.
+/// Rounding: lengths are compared only to find the largest. Scale: a common factor on gradients changes nothing; a factor on a
+/// loss and its gradient divides that task's weight, as it does with a logarithm.
 ///
 /// Needs Gram matrix (its diagonal) and losses. State per task: mean length, steps.
 struct DBMTL {
@@ -56,7 +57,7 @@ struct DBMTL {
     }
   }
 
-  /// @throws Error for numbers that no step can have left in the state.
+  /// @throws Error for numbers that no step leaves in the state.
   void check_state(int tasks, const double* state) const {
     for (int k = 0; k < 2 * tasks; ++k) {
       detail::require_saved(name, k < tasks ? "mean length" : "count of steps", k % tasks, state[k],
@@ -89,7 +90,7 @@ struct DBMTL {
   }
 
  private:
-  /// What the derivative of the logarithm divides by.
+  /// The divisor in the derivative of the logarithm.
   FULLER_HD static double of_logarithm(double loss) { return detail::larger(loss, 0) + 1e-8; }
 };
 

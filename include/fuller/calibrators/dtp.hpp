@@ -13,11 +13,12 @@
 namespace fuller {
 inline namespace v0_1 {
 
+/// Options of DTP; initialise() refuses those out of range.
 struct DTPOptions {
-  /// The focusing exponent, >= 0; 0 is uniform. The paper: 2 (BEVFormer), 4 (CelebA, 40 tasks), 1 (CIFAR-100, 20 tasks).
+  /// The focusing exponent, in [0, 1000]; 0 is uniform. The paper: 2 (BEVFormer), 4 (CelebA, 40 tasks), 1 (CIFAR-100, 20 tasks).
   double gamma = 2;
   /// The constant factors s_i > 0 that bring the losses to one magnitude. Empty: measured, s_i = 1 / (mean loss of the task's
-  /// first epoch). Note that measured factors make the second epoch uniform too: every s_i Lbar_i is then 1.
+  /// first epoch). With measured factors the second epoch is uniform too, since every s_i Lbar_i is then 1.
   TaskVector scales;
 };
 
@@ -25,8 +26,9 @@ struct DTPOptions {
 /// of the epoch before; uniform in the first epoch. A task that does badly is likely to keep its gradient.
 ///
 /// "Loss over the previous epoch" is read as the mean of the raw losses, times a factor that is constant over time (section 4).
-/// Powers are taken as logarithms, which cannot overflow. Losses have to be positive: s_i Lbar_i below 1e-12 of the largest
-/// counts as that. A task that an epoch did not show keeps its last mean; one never shown before has the mean of the others.
+/// Powers are computed by logarithms, which cannot overflow. Losses should be positive: an s_i Lbar_i below 1e-12 of the largest
+/// counts as 1e-12 of it. A task that was absent for a whole epoch keeps its last mean; one that was never there has the mean of
+/// the others.
 ///
 /// Needs the losses. State: epoch means and measured factors.
 struct DTP {
@@ -49,7 +51,7 @@ struct DTP {
     }
   }
 
-  /// @throws Error for numbers that no step can have left in the state.
+  /// @throws Error for numbers that no step leaves in the state.
   void check_state(int tasks, const double* state) const {
     const int k = detail::EpochMeans::damaged(tasks, state);
     detail::require_saved(name, "epoch means", k, k < 0 ? 0 : state[k], k < 0);

@@ -9,8 +9,9 @@
 namespace fuller {
 inline namespace v0_1 {
 
+/// Options of DualProj.
 struct DualProjOptions {
-  /// Weights without any conflict: 1 / T each, the mean; or 1 each, the sum.
+  /// The weights where there is no conflict: 1 / T each, the mean; or 1 each, the sum.
   WeightSum sum = WeightSum::one;
 };
 
@@ -23,7 +24,7 @@ struct DualProjOptions {
 ///
 /// Dependent gradients, scale and rounding: as for UPGrad, which projects before it takes the mean.
 ///
-/// Needs the Gram matrix over all shared parameters; heads get their own gradients. No state.
+/// Needs the Gram matrix over all shared parameters; heads get plain gradients. No state.
 struct DualProj {
   static constexpr const char* name = "DualProj";
   static constexpr Needs needs{true, false};

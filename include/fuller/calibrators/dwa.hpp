@@ -11,6 +11,7 @@
 namespace fuller {
 inline namespace v0_1 {
 
+/// Options of DWA; initialise() refuses those out of range.
 struct DWAOptions {
   /// tau > 0: the larger, the closer to equal weights.
   double temperature = 2;
@@ -20,12 +21,12 @@ struct DWAOptions {
 /// lambda_i(t) = T exp(r_i / tau) / sum_k exp(r_k / tau), r_i = Lbar_i(t-1) / Lbar_i(t-2), with Lbar_i the mean loss of an epoch;
 /// lambda = 1 in the first two epochs.
 ///
-/// A task without two ended epochs, or whose ratio is not finite (a mean of 0) or is one to rounding noise (a mean that is 1e-13
-/// of the largest in that epoch: 0 by mathematics), has r_i = 1: neither faster nor slower. A task that an epoch does not show
-/// carries its mean on. Weights of the tasks in a step add up to their number. The exponents are
-/// shifted by the largest, so none overflows.
+/// r_i is 1, neither faster nor slower, for a task that has not ended two epochs yet, whose ratio is not finite (a mean of 0), or
+/// whose ratio is one to rounding noise (a mean of no more than 1e-13 of the largest in that epoch, which is 0 in exact
+/// arithmetic). A task that is absent for a whole epoch keeps its mean. Weights of the tasks in a step add up to their number.
+/// The exponents are shifted by the largest, so none overflows.
 ///
-/// Needs the losses (any finite values); needs no gradient at all. State: running and last epoch means.
+/// Needs the losses (any finite values), and no gradient. State: running and last epoch means.
 struct DWA {
   static constexpr const char* name = "DWA";
   static constexpr Needs needs{false, true};
@@ -46,7 +47,7 @@ struct DWA {
     detail::EpochMeans::initialise(tasks, state);
   }
 
-  /// @throws Error for numbers that no step can have left in the state.
+  /// @throws Error for numbers that no step leaves in the state.
   void check_state(int tasks, const double* state) const {
     const int k = detail::EpochMeans::damaged(tasks, state);
     detail::require_saved(name, "epoch means", k, k < 0 ? 0 : state[k], k < 0);

@@ -11,7 +11,7 @@ namespace fuller {
 inline namespace v0_1 {
 namespace detail {
 
-/// Writes C_ab + (diagonal - 1) [a = b] for a <= b: the cosines of the present tasks, whose norms are n.
+/// Writes C_ab + (diagonal - 1) [a = b] for a <= b, with C the cosines of the present tasks, whose norms are n.
 template <class Lanes, int Tasks>
 FULLER_HD void cosines(Lanes lanes, const Evidence<Tasks>& evidence, const std::uint8_t* index, int K, const double* n, double* C,
                        double diagonal) {
@@ -26,8 +26,8 @@ FULLER_HD void cosines(Lanes lanes, const Evidence<Tasks>& evidence, const std::
 /// The weights beta of unit gradients whose sum has the same projection on each: writes beta ~ C^-1 1 and returns
 /// s = 1^T beta > 0, both up to one positive factor. C, the matrix of cosines, is work space of K x K doubles.
 ///
-/// Two tasks, or no Gram matrix to nine digits: beta = (1, 1, ..), the guess that can do no harm. More: Cholesky; where C is
-/// singular, C + 1e-9 I. s is a sum of squares over pivots, and so never has the sign of a rounding error.
+/// For two tasks beta = (1, 1), and so it is for more where C is no matrix of cosines even to nine digits. Otherwise, Cholesky;
+/// where C is singular, of C + 1e-9 I. s is a sum of squares over pivots, so its sign is never that of a rounding error.
 template <class Lanes, int Tasks>
 FULLER_HD double equal_projections(Lanes lanes, const Evidence<Tasks>& evidence, const std::uint8_t* index, int K,
                                    const double* n, double* beta, double* C) {

@@ -9,9 +9,10 @@
 namespace fuller {
 inline namespace v0_1 {
 
+/// Options of FairGrad; initialise() refuses those out of range.
 struct FairGradOptions {
-  /// Fairness, in [0.1, 10]: towards 0 the plain sum (that is Uniform), 1 proportional fairness (NashMTL), towards infinity the
-  /// largest smallest gain.
+  /// Fairness, in [0.1, 10]: towards 0 it is the plain sum (Uniform), at 1 proportional fairness (NashMTL), and towards infinity
+  /// the smallest gain becomes as large as possible.
   double alpha = 1;
   /// Added to the diagonal of the cosines, in [1e-12, 1e-2]: bounds the weights where gradients can cancel, by about
   /// sqrt(T / ridge) / n_i.
@@ -24,16 +25,17 @@ struct FairGradOptions {
 /// sum_i <g_i, d>^(1 - alpha) / (1 - alpha) largest in a ball; its optimality conditions are G w = w^(-1/alpha), w > 0.
 ///
 /// In terms of the Gram matrix: one strictly convex problem, solved by Newton's method with a T x T Cholesky factorisation, in
-/// doubles and on unit gradients, so that norms 1e8 apart cost no digit up to alpha = 3 (for larger ones, where some weights are
-/// all but 0, norms 10 apart); `FairWeights` has the derivation. One gradient:
+/// doubles and on unit gradients, so that norms 1e8 apart cost no digit up to alpha = 3 (for a larger alpha, where some weights
+/// are almost 0, norms 10 apart); `FairWeights` has the derivation. One gradient:
 /// w = n^(-2 alpha / (1 + alpha)). Two, alpha = 1: w_i = 1 / (n_i sqrt(1 + c)).
 ///
-/// Pareto-stationary points (gradients that can cancel) have no solution; the ridge gives one that is long, and that cancels.
+/// At Pareto-stationary points (gradients that can cancel) there is no solution; the ridge gives one with large weights, under
+/// which the gradients cancel.
 ///
 /// Rounding: the solution is unique and depends smoothly on the products; no sign decides. Scale: gradients times s change the
-/// weights by s^(-2 alpha / (1 + alpha)), in the paper as here, and the direction not at all; a loss scale is taken out first.
+/// weights by s^(-2 alpha / (1 + alpha)), as in the paper, and leave the direction; a loss scale is divided out first.
 ///
-/// Needs the Gram matrix. No state. Heads get their own gradients, as in the authors' code.
+/// Needs the Gram matrix. No state. Heads get plain gradients, as in the authors' code.
 struct FairGrad {
   static constexpr const char* name = "FairGrad";
   static constexpr Needs needs{true, false};

@@ -14,24 +14,24 @@ namespace fuller {
 inline namespace v0_1 {
 namespace detail {
 
-/// Solves G a = a^(-1/alpha), a > 0: the weights of alpha-fair and, for alpha = 1, Nash bargaining rules.
+/// Solves G a = a^(-1/alpha), a > 0: the weights of alpha-fair rules and, for alpha = 1, of Nash bargaining.
 ///
 /// With a_i = kappa b_i / n_i, C the cosines and kappa = n_max^((1 - alpha) / (1 + alpha)) it reads C b = p,
 /// p_i = e_i b_i^(-1/alpha), e_i = (n_i / n_max)^((1 - alpha) / alpha): where the strictly convex
 /// phi(b) = b^T C b / 2 - sum_i e_i int b_i^(-1/alpha) has its minimum. Damped Newton in relative changes delta = db / b, with
 /// Hessian b C b + diag(b p) / alpha, whose smallest pivot for alpha = 1 is 1; before each step b is scaled to the minimum along
-/// its ray, which has a closed form. A step goes along b (1 + t delta) where delta > 0, and b / (1 - t delta) where it is
+/// its ray, which has a closed form. A step goes along b (1 + t delta) where delta > 0, and b / (1 - t delta) where delta is
 /// negative, so that b stays positive and can fall by any factor; t is halved until phi no longer rises steeply at its end.
 ///
-/// Gradients that can cancel have no finite solution: C + ridge I bounds b by about sqrt(T / ridge) for alpha = 1, and errors of
-/// rounding by 1e-16 / ridge.
+/// For gradients that can cancel there is no finite solution: C + ridge I bounds b by about sqrt(T / ridge) for alpha = 1, and
+/// rounding errors by 1e-16 / ridge.
 struct FairWeights {
   double alpha;
   double ridge;
 
   FULLER_HD static int scratch_size(int tasks) { return 2 * tasks * tasks + 9 * tasks + doubles_for_bytes(tasks); }
 
-  /// Writes a, for gradients without the loss scale, and 0 for absent tasks; gives |sum_i a_i g_i|.
+  /// Writes a, for gradients without the loss scale, and 0 for absent tasks; returns |sum_i a_i g_i|.
   template <class Lanes, int Tasks>
   FULLER_NOINLINE FULLER_HD double operator()(Lanes lanes, const Evidence<Tasks>& evidence, double* weights,
                                               double* scratch) const {
@@ -137,7 +137,7 @@ struct FairWeights {
     lanes.sync();
   }
 
-  /// One damped step, by which `at` and `tried` change places; gives the largest relative change that Newton asks for.
+  /// One damped step, by which `at` and `tried` change places; returns the largest relative change that Newton asks for.
   template <class Lanes>
   FULLER_NOINLINE FULLER_HD double newton(Lanes lanes, int K, const double* C, const double* e, double* H, Iterate& at,
                                           Iterate& tried, double* delta) const {

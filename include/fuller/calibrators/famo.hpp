@@ -11,29 +11,30 @@
 namespace fuller {
 inline namespace v0_1 {
 
+/// Options of FAMO; initialise() refuses those out of range.
 struct FAMOOptions {
-  /// Of Adam on the logits, > 0.
+  /// The learning rate of Adam on the logits xi, > 0.
   double learning_rate = 0.025;
   /// Decay of the logits towards 0, >= 0: gamma in the paper.
   double gamma = 1e-3;
-  /// The smallest value of each loss, subtracted before the logarithm. Empty: 0.
+  /// T smallest values b_i >= 0 of the losses, subtracted before the logarithm. Empty: 0.
   TaskVector least;
 };
 
-/// FAMO, "FAMO: fast adaptive multitask optimization" (Liu, Feng, Stone and Liu, NeurIPS 2023), Algorithm 1: all losses are to
-/// fall at one rate. With z = softmax(xi) the step descends sum_i z_i log(L_i - b_i), normalised: the weight of L_i is c z_i /
-/// (L_i - b_i + 1e-8) with c such that they add up to 1. Then xi follows delta = J^T (log before - log after), J the softmax's
+/// FAMO, "FAMO: fast adaptive multitask optimization" (Liu, Feng, Stone and Liu, NeurIPS 2023), Algorithm 1: all losses should
+/// fall at the same rate. With z = softmax(xi) the step descends sum_i z_i log(L_i - b_i), normalised: the weight of L_i is c z_i
+/// / (L_i - b_i + 1e-8) with c such that they add up to 1. Then xi follows delta = J^T (log before - log after), J the softmax's
 /// derivative: z_i (d_i - sum_k z_k d_k), by Adam with decay gamma.
 ///
-/// Reading. The paper's losses "after" are those of the same batch after the step: a second forward. Here, as its code offers
-/// too, they are those that the next step shows, before its weights are chosen; so xi is one step late, and on other samples. A
-/// task's d is known if the task was in the step before as well; the others' logits rest, and softmax runs over the tasks of the
-/// step. A loss at or below b counts as b.
+/// Reading. The paper's losses "after" are those of the same batch after the step, which takes a second forward. Here, as an
+/// option in its code, they are the losses of the next step, before its weights are chosen; so xi is one step late, and follows
+/// other samples. A task's d is known if the task was present in the step before as well; the logits of the others stay, and
+/// softmax runs over the tasks of the step. A loss at or below b counts as b.
 ///
-/// Scale: a common factor, or one on a loss, cancels in every difference of logarithms, and divides its weight. Rounding: nothing
-/// is compared; Adam's epsilon keeps a difference that is 0 from a full step.
+/// Scale: a factor on all losses or on one cancels in every difference of logarithms, and divides the weights of these losses.
+/// Rounding: nothing is compared; thanks to Adam's epsilon a difference that is only rounding makes no full step.
 ///
-/// Needs the losses. State per task: xi, Adam's moments, the last logarithm and its step.
+/// Needs the losses. State per task: xi, Adam's moments, the last logarithm and the step it is of.
 struct FAMO {
   static constexpr const char* name = "FAMO";
   static constexpr Needs needs{false, true};
@@ -58,7 +59,7 @@ struct FAMO {
     }
   }
 
-  /// @throws Error for numbers that no step can have left in the state.
+  /// @throws Error for numbers that no step leaves in the state.
   void check_state(int tasks, const double* state) const {
     for (int i = 0; i < tasks; ++i) {
       detail::require_saved(name, "logit", i, state[i], detail::is_finite(state[i]));

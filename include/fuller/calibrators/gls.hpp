@@ -15,11 +15,11 @@ inline namespace v0_1 {
 /// GLS, "MultiNet++: multi-stream feature aggregation and geometric loss strategy for multi-task learning" (Chennupati et al.,
 /// CVPR workshops 2019): the geometric mean (prod_i L_i)^(1/T). The weight of L_i is its derivative, GLS / (T L_i).
 ///
-/// The mean is taken of logarithms, which no product of losses can overflow. Losses have to be positive: one below 1e-12 of the
-/// largest counts as that, and where none is positive all weigh 1 / T.
+/// The mean is formed from logarithms, since a product of losses can overflow. Losses should be positive: one below 1e-12 of the
+/// largest counts as 1e-12 of it, and where none is positive all weights are 1 / T.
 ///
-/// Scale: a common factor on all losses changes nothing; one on a single loss changes all weights by its T-th root, and that
-/// one's by the inverse besides. Rounding: nothing else is compared.
+/// Scale: a common factor on all losses changes nothing. A factor on a single loss multiplies all weights by its T-th root, and
+/// also divides the weight of that loss by it. Rounding: nothing else is compared.
 ///
 /// Needs the losses. No state.
 struct GLS {

@@ -13,10 +13,11 @@
 namespace fuller {
 inline namespace v0_1 {
 
+/// Options of GO4Align; initialise() refuses those out of range.
 struct GO4AlignOptions {
-  /// How many groups the tasks form, 2 to 64; tasks no more than groups are a group each.
+  /// How many groups the tasks form, 2 to 64. If there are no more tasks than groups, each task is a group.
   int groups = 2;
-  /// How fast a task whose loss stays large loses influence, >= 0, in units of 1 / loss.
+  /// How fast a task whose loss stays large loses influence, >= 0. Its unit is 1 / loss.
   double eta = 1e-4;
 };
 
@@ -24,14 +25,14 @@ struct GO4AlignOptions {
 /// 2024): risk-guided weights w_i = q_i sum_k L_k / L_i with q_i ~ q_i e^(-eta L_i), which bring the losses to one scale, are
 /// grouped by K-means, and each task gets the mean of its group.
 ///
-/// Reading. The authors' K-means starts from a seed and can end in a poor grouping; on T numbers in a row the best one is exact
-/// by a dynamic programme over the sorted numbers, O(T^2 K), and deterministic. Their default of one group would make all weights
-/// alike; how many the paper used for each data set is not published, so two is no more than the smallest that means something. q
-/// is kept as a logarithm, and shared among the tasks of the step.
+/// Reading. The authors' K-means starts from a seed and can end in a poor grouping. For T numbers on a line a dynamic programme
+/// over the sorted numbers, O(T^2 K), finds the best grouping exactly, and is deterministic. The authors' default of one group
+/// would make all weights equal. How many groups the paper used for each data set is not published; the default here, two, is the
+/// smallest number that has an effect. q is kept as a logarithm, and normalised over the tasks of the step.
 ///
-/// Rounding. Of groupings whose squared distances agree to 1e-12 of those of one group, the one with the lower groups smaller is
-/// taken. Losses have to be positive: one below 1e-12 of the largest counts as that. Scale: a common factor on the losses changes
-/// only how fast q moves.
+/// Rounding. Of groupings whose squared distances agree to 1e-12 of those of one group, the one whose lower groups are smaller is
+/// taken. Losses should be positive: one below 1e-12 of the largest counts as 1e-12 of it. Scale: a common factor on the losses
+/// changes only how fast q moves.
 ///
 /// Needs the losses. State per task: log q_i.
 struct GO4Align {
@@ -61,7 +62,7 @@ struct GO4Align {
     }
   }
 
-  /// @throws Error for numbers that no step can have left in the state.
+  /// @throws Error for numbers that no step leaves in the state.
   void check_state(int tasks, const double* state) const {
     for (int i = 0; i < tasks; ++i) {
       detail::require_saved(name, "log q", i, state[i], detail::is_finite(state[i]));
@@ -132,7 +133,7 @@ struct GO4Align {
     lanes.sync();
   }
 
-  /// Replaces each of the K rising numbers by the mean of its group, of the grouping with the smallest sum of squared distances.
+  /// Replaces each of the K rising numbers by the mean of its group, in the grouping with the smallest sum of squared distances.
   template <class Lanes>
   FULLER_HD void to_group_means(Lanes lanes, int K, double* sorted, detail::Scratch work) const {
     double* const apart = work.doubles(K * K);  // of one group from i to j

@@ -10,45 +10,47 @@
 namespace fuller {
 inline namespace v0_1 {
 
+/// Options of GradNorm; initialise() refuses those out of range.
 struct GradNormOptions {
+  /// What moves the weights w.
   enum class Optimizer { sgd, adam };
 
-  /// Strength of the pull to equal training rates; 0 asks for equal gradient norms. >= 0.
+  /// Strength of the pull to equal training rates, in [0, 100]; 0 asks for equal gradient norms.
   double alpha = 1.5;
   Optimizer optimizer = Optimizer::sgd;
+  /// Of the optimiser of w, finite and > 0.
   double learning_rate = 0.025;
   /// Decay of Adam's first and second moment, in [0, 1).
   double beta_1 = 0.9;
   double beta_2 = 0.999;
-  /// L_i(0), > 0: such as log(number of classes). Empty: the loss of the first step that shows the task with a positive loss.
+  /// L_i(0), > 0, such as log(number of classes). Empty: a task's first positive loss.
   TaskVector initial_losses;
-  /// No weight falls below this share of the mean weight 1; in (0, 1).
+  /// The smallest weight, as a share of the mean weight 1; in (0, 1).
   double floor = 1e-3;
-  /// Which weights the step that is observed gets. The paper differentiates the loss with w(t) while it forms w(t+1)
-  /// (`before_update`); here w(t+1) is known before the shared parameters' gradient is formed, and need not come late
-  /// (`updated`).
+  /// Which weights a step trains with. The paper differentiates the loss with w(t) while it forms w(t+1) (`before_update`). Here
+  /// w(t+1) is known before the shared parameters' gradient is formed, so the step may have it already (`updated`).
   enum class Use { before_update, updated };
   Use use = Use::before_update;
 };
 
 /// GradNorm, "GradNorm: gradient normalization for adaptive loss balancing in deep multitask networks" (Chen et al., ICML 2018):
-/// weights w, learnt so that G_i = w_i n_i approaches Gbar r_i^alpha, where Gbar is the mean of the G_i,
-/// r_i = Ltilde_i / mean Ltilde and Ltilde_i = L_i / L_i(0) is the inverse training rate: a task that lags gets more.
+/// weights w, learnt so that G_i = w_i n_i approaches Gbar r_i^alpha. Gbar is the mean of the G_i, r_i = Ltilde_i / mean Ltilde,
+/// and Ltilde_i = L_i / L_i(0) is the inverse training rate: a task that lags gets more weight.
 ///
 /// The objective sum_i |G_i - Gbar r_i^alpha|, with the target held constant, has the closed gradient
 /// sign(G_i - Gbar r_i^alpha) n_i in w_i: no second derivative is taken. After the optimiser's step the weights are scaled to add
 /// up to T (in the paper's order, so the optimiser's moments see the scaled weights' gradients only).
 ///
 /// n_i is the norm of the unscaled gradient (evidence norm / loss scale), so a power-of-two loss scale changes no bit. Adam runs
-/// without epsilon: its step then has no unit; with SGD the step is proportional to n_i, as published.
-/// Ltilde_i is 1 while no L_i(0) is known, and 0 for a negative loss; if all are 0, r_i = 1. A task absent from a step is out of
-/// both means and keeps weight, moments and L_i(0); the others share what it leaves of T. A weight never falls below `floor`:
-/// those that would are set to it and the others scaled to the rest.
+/// without epsilon, so its change of w has no unit; with SGD the change is proportional to n_i, as published.
+/// Ltilde_i is 1 while no L_i(0) is known, and 0 for a negative loss; if all are 0, r_i = 1. A task absent from a step is left
+/// out of both means and keeps weight, moments and L_i(0); the others share the rest of T. A weight that would fall below `floor`
+/// is set to it, and the others are scaled to the rest.
 ///
-/// Rounding. The sign of G_i - Gbar r_i^alpha decides a step of fixed length (with Adam the whole learning rate), and the
-/// difference is 0 by mathematics for a task alone in a step, for equal tasks and at the fixed point: fused or differently
-/// ordered products leave an error of a few 1e-16 there. A difference within 1e-12 of its two terms, which is what norms are
-/// right to, has no sign: that task's gradient is 0. Stepped weights that all vanish to 1e-12 are all alike.
+/// Rounding. The sign of G_i - Gbar r_i^alpha decides a change of fixed size (with Adam the whole learning rate). In exact
+/// arithmetic the difference is 0 for a task alone in a step, for equal tasks and at the fixed point, where fused or differently
+/// ordered products leave an error of a few 1e-16. So a difference within 1e-12 of its two terms, which is how exact norms are,
+/// has no sign: that task's gradient is 0. If all updated weights vanish to 1e-12, they are set to one value.
 ///
 /// Needs Gram matrix (its diagonal) and losses. State per task: w, L(0), two moments, the optimiser's step count.
 struct GradNorm {
@@ -56,8 +58,8 @@ struct GradNorm {
   static constexpr Needs needs{true, true};
   static constexpr Surface default_surface = Surface::last_shared;
   static constexpr ApplyTo default_apply_to = ApplyTo::all;
-  /// The weights of all T tasks, absent ones included, add up to T; under `Missing::renormalise` those present are scaled to do
-  /// so.
+  /// The weights of all T tasks, absent ones included, add up to T; under `Missing::renormalise` the weights of the K present
+  /// tasks are scaled to add up to K.
   static constexpr bool weights_sum_to_tasks = true;
 
   GradNormOptions options;
@@ -83,7 +85,7 @@ struct GradNorm {
     }
   }
 
-  /// @throws Error for numbers that no step can have left in the state.
+  /// @throws Error for numbers that no step leaves in the state.
   void check_state(int tasks, const double* state) const {
     for (int i = 0; i < tasks; ++i) {
       const auto finite = [&](int part) { return detail::is_finite(state[part * tasks + i]); };
@@ -157,7 +159,7 @@ struct GradNorm {
     }
   }
 
-  /// What the optimiser takes off w_i.
+  /// What the optimiser subtracts from w_i.
   FULLER_HD double step(int T, int i, double gradient, double* moments) const {
     if (options.optimizer == GradNormOptions::Optimizer::sgd) {
       return options.learning_rate * gradient;

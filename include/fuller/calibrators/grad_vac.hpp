@@ -13,10 +13,12 @@
 namespace fuller {
 inline namespace v0_1 {
 
+/// Options of GradVac; initialise() refuses those out of range.
 struct GradVacOptions {
-  /// How much of a step's cosine the target takes on, in [0, 1]: 0.5 as in TorchJD and LibMTL; 0 never leaves 0, which is PCGrad.
+  /// How far a step moves the target towards its cosine, in [0, 1]: 0.5 as in TorchJD and LibMTL; with 0 targets stay 0, which is
+  /// PCGrad.
   double beta = 0.5;
-  /// Key of the random orders; the same on every rank.
+  /// Key of the random orders; must be the same on every rank.
   std::uint64_t seed = 0;
 };
 
@@ -26,17 +28,17 @@ struct GradVacOptions {
 /// where phi_ij < phi^_ij, p_i += |p_i| (phi^_ij sqrt(1 - phi_ij^2) - phi_ij sqrt(1 - phi^_ij^2)) / (|g_j| sqrt(1 - phi^_ij^2))
 /// g_j; then phi^_ij += beta (phi_ij - phi^_ij), from 0. The update is the sum of the p_i. The first step is PCGrad's.
 ///
-/// Reading. The target moves in every step, as Algorithm 1 has it (one public code moves it only where p_i is turned), by the
+/// Reading. The target moves in every step, as in Algorithm 1 (one public code moves it only where p_i is turned), by the
 /// cosine that was measured before the turn. All shared parameters are one group.
 ///
-/// In terms of the Gram matrix as PCGrad: coefficients c_i with m_ik = <p_i, g_k> and q_i = |p_i|^2, all three updated by each
+/// In terms of the Gram matrix, as PCGrad: coefficients c_i with m_ik = <p_i, g_k> and q_i = |p_i|^2, all three updated by each
 /// turn. Weights are >= 0.
 ///
-/// Rounding. At phi = phi^ the turn is 0, so the sign of a rounding error decides nothing. A target is read as at most 1 - 1e-6:
-/// gradients of one direction for a while would otherwise ask for an infinite turn. A p_i with |p_i|^2 <= 1e-12 |g_i|^2 has no
-/// direction: it is not turned and moves no target. Scale: a common factor changes nothing.
+/// Rounding. At phi = phi^ the turn is 0, so the sign of a rounding error decides nothing. A target counts as at most 1 - 1e-6:
+/// otherwise gradients that keep one direction for some steps would ask for an infinite turn. A p_i with |p_i|^2 <= 1e-12 |g_i|^2
+/// has no direction: it is not turned and moves no target. Scale: a common factor changes nothing.
 ///
-/// Needs the Gram matrix over all shared parameters; heads get their own gradients. State: T x T targets.
+/// Needs the Gram matrix over all shared parameters; heads get plain gradients. State: T x T targets.
 struct GradVac {
   static constexpr const char* name = "GradVac";
   static constexpr Needs needs{true, false};
@@ -59,7 +61,7 @@ struct GradVac {
     }
   }
 
-  /// @throws Error for numbers that no step can have left in the state.
+  /// @throws Error for numbers that no step leaves in the state.
   void check_state(int tasks, const double* state) const {
     for (int k = 0; k < tasks * tasks; ++k) {
       detail::require_saved(name, "target cosine", k, state[k], state[k] >= -1.001 && state[k] <= 1.001);

@@ -12,20 +12,21 @@
 namespace fuller {
 inline namespace v0_1 {
 
+/// Options of IMTL_G.
 struct IMTL_G_Options {
-  /// What becomes of negative weights, which can arise from three tasks on.
+  /// What is done with negative weights, which can occur with three tasks or more.
   enum class Negative {
-    /// Shared parameters get the equal-projection weights, signs and all, over a normaliser that is always positive; a head
+    /// Shared parameters get the equal-projection weights with their signs, over a normaliser that is always positive; a head
     /// whose weight is negative gets 0. Nothing is trained uphill.
     signed_shared,
-    /// Negative weights become 0 for shared parameters and heads alike, and the rest is normalised: projections are no longer
+    /// Negative weights become 0 for shared parameters and heads, and the rest is normalised. Projections are then no longer
     /// equal, and may be negative.
     clamp,
-    /// To the letter: the weights add up to the sum asked for even where that turns the step round, and heads get them too.
+    /// As the paper says: weights add up to the sum asked for even where that reverses the step, and heads get them too.
     paper,
   };
   Negative negative = Negative::signed_shared;
-  /// 1 as in the paper; `tasks` keeps the step as long as that of the summed loss when the gradients are equal.
+  /// 1 as in the paper. With `tasks`, equal gradients give a step as long as the summed loss does.
   WeightSum sum = WeightSum::one;
 };
 
@@ -34,28 +35,31 @@ struct IMTL_G_Options {
 ///
 /// Derivation. Equal projections mean G alpha = lambda n for the Gram matrix G = N C N, with N = diag(n) and C_ij = <u_i, u_j>.
 /// Put beta = C^-1 1; then alpha_i = (beta_i / n_i) / Z with Z = sum_k beta_k / n_k, and the projection is lambda = 1 / Z. The
-/// paper's form, a (T-1) x (T-1) inverse of U D^T, is the same number; but here only the matrix of cosines is solved with, so
-/// norms that differ by 1e8 cost no digit, and nothing has a unit.
+/// paper's form, a (T-1) x (T-1) inverse of U D^T, gives the same numbers. Here the system has only cosines, so norms that differ
+/// by 1e8 cost no digit, and nothing has a unit.
 /// T = 2: beta ~ (1, 1), alpha = (n_2, n_1) / (n_1 + n_2), whatever the angle. T >= 3: Cholesky.
 ///
 /// Sign. s = sum beta = 1^T C^-1 1 > 0, but Z <= 0 is possible where weights are negative (T >= 3); dividing by it would turn the
-/// step uphill for every task. `signed_shared` divides by max(Z, s / n_max) where a beta is negative: then |g| =
-/// sqrt(s) / Z <= n_max / sqrt(s) <= n_max, so the step is never longer than the longest gradient, projections are positive and
-/// equal, weights depend continuously on the norms, and wherever the paper's step is no longer than that bound (always for equal
-/// norms, and for beta >= 0) the weights are the paper's. A negative shared weight there is no ascent: every loss falls.
+/// step uphill for every task. `signed_shared` divides by max(Z, s / n_max) where a beta is negative. Then |g| =
+/// sqrt(s) / Z <= n_max / sqrt(s) <= n_max, so the step is never longer than the longest gradient. Projections are positive and
+/// equal, and weights depend continuously on the norms. Where the paper's step is no longer than that bound (always for equal
+/// norms, and for beta >= 0) the weights are the paper's. A negative shared weight here is no ascent: every loss falls.
 ///
-/// Rounding. No sign of a rounding error decides: s is formed as 1^T C^-1 1, a sum of squares over pivots, which is positive
-/// by construction; a beta within 1e-12 of 0, relative to the largest, is 0 (its task's share of the step is below what the
-/// cosines are right to, while the sign would tell whether `Missing::hold` remembers its weight); in `paper`, a Z within 1e-12
-/// of 0, relative to its terms, is 0. Cholesky and not an explicit inverse also for T = 3: it is backward stable, so that
-/// projections are right to 1e-16 |beta| however nearly opposite the gradients are; products of differences of cosines are not.
+/// Rounding. No sign of a rounding error decides:
+/// - s is formed as 1^T C^-1 1, a sum of squares over pivots, which is positive by construction;
+/// - a beta within 1e-12 of 0, relative to the largest, is 0: the cosines are not exact enough to tell its task's share of the
+///   step, while its sign would decide whether `Missing::hold` remembers the weight;
+/// - in `paper`, a Z within 1e-12 of 0, relative to its terms, is 0.
+///
+/// Cholesky is used in place of an explicit inverse even for T = 3: it is backward stable, so projections are right to 1e-16
+/// |beta| however nearly opposite the gradients are; products of differences of cosines are not.
 ///
 /// Accuracy. An error e in the cosines (1e-12 as fuller's reductions promise, 1e-16 from rounding here) is an error e / d in
 /// d = 1 - |cos| ~ angle^2 / 2, and about that in the weights for T >= 3: at angles of 1e-4, e / 5e-9, that is 2e-4 for
 /// e = 1e-12 and 1e-7 for exactly rounded dot products. T = 2 needs no cosine.
-/// Singular C (parallel, opposite or dependent gradients: a pivot <= 2e-15 T of its diagonal, the largest chosen first): C + 1e-9
-/// I is solved with, the minimum-norm solution to about 1e-6; duplicates of one task share its weight equally, and gradients that
-/// can cancel get the weights that cancel them.
+/// Where C is singular (parallel, opposite or dependent gradients: a pivot <= 2e-15 T of its diagonal, the largest chosen first)
+/// the system is solved with C + 1e-9 I, which gives the minimum-norm solution to about 1e-6. Duplicates of one task share its
+/// weight equally, and gradients that can cancel get the weights that cancel them.
 ///
 /// Needs the Gram matrix; no state. Surface and reach as in FULLER (ICCV 2023), Algorithm 1.
 struct IMTL_G {
@@ -110,7 +114,7 @@ struct IMTL_G {
     return options.negative == IMTL_G_Options::Negative::clamp ? detail::larger(beta, 0) : beta;
   }
 
-  /// Z; every lane forms it alone, in one order.
+  /// Z. Every lane forms all of it, in the same order.
   FULLER_HD double normaliser(int K, const double* n, const double* beta, double noise, double s) const {
     double Z = 0;
     double terms = 0;
@@ -127,7 +131,7 @@ struct IMTL_G {
     if (options.negative == IMTL_G_Options::Negative::signed_shared && any_negative) {
       return detail::larger(Z, shortest);
     }
-    // To the letter, Z = 0 is a division by zero; a finite step is kept instead.
+    // In the paper's form Z = 0 divides by zero; here the step stays finite.
     return std::fabs(Z) <= detail::rounding_noise * terms ? shortest : Z;
   }
 };

@@ -8,8 +8,9 @@
 namespace fuller {
 inline namespace v0_1 {
 
+/// Options of IMTL_L; initialise() refuses those out of range.
 struct IMTL_L_Options {
-  /// Of Adam on the log scales, > 0. Published code trains them with the network, by its optimiser.
+  /// The learning rate of Adam on the log scales, > 0. Published code trains them with the network, by its optimiser.
   double learning_rate = 1e-2;
   /// The log scales s_i to start from, each in [-30, 30]. Empty: 0.
   TaskVector initial;
@@ -17,11 +18,11 @@ struct IMTL_L_Options {
 
 /// IMTL-L, "Towards impartial multi-task learning" (Liu et al., ICLR 2021), Eq. 9: the sum of e^(s_i) L_i - s_i with learnt log
 /// scales s_i, which makes all scaled losses 1. The weight of L_i is e^(s_i); s_i follows the gradient e^(s_i) L_i - 1 by Adam.
-/// It is twice `UW` with -s_i; what it tends to is weights of 1 / L_i, the gradients of log L_i.
+/// It is twice `UW` with -s_i. Weights tend to 1 / L_i, which gives the gradients of log L_i.
 ///
 /// State, bounds and order as for UW.
 ///
-/// Scale: a factor on a loss is divided out in time; gradients are not looked at. Rounding: nothing is compared.
+/// Scale: a factor on a loss is divided out in time; gradients are not used. Rounding: nothing is compared.
 ///
 /// Needs the losses. State per task: s_i and Adam's moments.
 struct IMTL_L {
@@ -44,7 +45,7 @@ struct IMTL_L {
     detail::LearntScales::initialise("IMTL_L: option initial", options.initial, tasks, state);
   }
 
-  /// @throws Error for numbers that no step can have left in the state.
+  /// @throws Error for numbers that no step leaves in the state.
   void check_state(int tasks, const double* state) const { detail::LearntScales::check_saved(name, tasks, state); }
 
   template <class Lanes, int Tasks>

@@ -13,8 +13,9 @@
 namespace fuller {
 inline namespace v0_1 {
 
+/// Options of LDC; initialise() refuses those out of range.
 struct LDCOptions {
-  /// What the losses l_i are that are compared.
+  /// How the losses l_i that are compared follow from the losses L_i.
   enum class Normalise {
     none,         ///< l_i = L_i
     initial,      ///< l_i = L_i min_j L_j(0) / L_i(0)
@@ -23,25 +24,26 @@ struct LDCOptions {
   Normalise normalise = Normalise::initial;
   /// Weight of the discrepancies, >= 0: 0.01 to 0.1 in the authors' code.
   double lambda = 0.05;
-  /// Of Adam on the router's parameters, > 0. The authors train them with the network.
+  /// The learning rate of Adam on the router's parameters, > 0. The authors train them with the network.
   double learning_rate = 1e-3;
 };
 
 /// LDC-MTL, "LDC-MTL: balancing multi-task learning through scalable loss discrepancy control" (Xiao, Dong, Zou and Ji, 2025), in
-/// the form of its released code whose router is one bare parameter s_i a task: with sigma_i = sigmoid(s_i) and normalised losses
-/// l_i the network and s descend
+/// the form of its released code whose router is one parameter s_i for each task. With sigma_i = sigmoid(s_i) and normalised
+/// losses l_i the network and s descend
 ///
 ///     sum_i sigma_i l_i / sum_i sigma_i + lambda sum_i |sigma_i l_i - sigma_(i+1) l_(i+1)|.
 ///
-/// What that is, plainly: the paper's two levels are one penalised objective in its code. The first term alone draws sigma to the
-/// smallest loss; the penalty looks at neighbours, so it depends on the order in which tasks are named; a weight can become
-/// negative, where lambda is large (a head's is then 0). Routers that are a network on features are a part of the model.
+/// Note that the two levels of the paper are one penalised objective in its code. The first term alone draws sigma to the
+/// smallest loss. The penalty compares neighbours, so it depends on the order in which tasks are named. Where lambda is large a
+/// weight can become negative (a head's is then 0). Routers that are a network on features would be a part of the model, and are
+/// not here.
 ///
-/// The weight of L_i is the derivative: (sigma_i / sum sigma + lambda sigma_i (+-1 +-1)) dl_i / dL_i. L_i(0) is the first loss
-/// that a task shows; neighbours are those of the step. A loss below 0 counts as 0, and L_i(0) as at least 1e-8.
+/// The weight of L_i is the derivative: (sigma_i / sum sigma + lambda sigma_i (+-1 +-1)) dl_i / dL_i. L_i(0) is a task's first
+/// loss; neighbours are those among the tasks of the step. A loss below 0 counts as 0, and L_i(0) as at least 1e-8.
 ///
-/// Rounding. Two scaled losses within 1e-12 of each other have no difference, and its sign is 0. Scale: with `initial` a factor
-/// on one loss divides its weight, up to a common one.
+/// Rounding. Two scaled losses within 1e-12 of each other count as equal: the sign of their difference is 0. Scale: with
+/// `initial` a factor on one loss divides its weight, up to a factor on all weights.
 ///
 /// Needs the losses. State per task: s_i, Adam's moments, L_i(0).
 struct LDC {
@@ -67,7 +69,7 @@ struct LDC {
     }
   }
 
-  /// @throws Error for numbers that no step can have left in the state.
+  /// @throws Error for numbers that no step leaves in the state.
   void check_state(int tasks, const double* state) const {
     for (int i = 0; i < tasks; ++i) {
       detail::require_saved(name, "parameter", i, state[i], state[i] >= -bound && state[i] <= bound);

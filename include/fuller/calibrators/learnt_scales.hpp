@@ -14,8 +14,8 @@ namespace fuller {
 inline namespace v0_1 {
 namespace detail {
 
-/// Weights factor e^(sign s_i) with s_i learnt so that the sum of factor (e^(sign s_i) L_i - sign s_i) falls: the state of UW and
-/// IMTL-L.
+/// The weights factor e^(sign s_i), with s_i learnt so that the sum of factor (e^(sign s_i) L_i - sign s_i) falls: what UW and
+/// IMTL-L have in common.
 struct LearntScales {
   double learning_rate;
   double sign;

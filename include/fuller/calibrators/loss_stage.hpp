@@ -10,9 +10,8 @@
 namespace fuller {
 inline namespace v0_1 {
 
-/// What becomes of each loss before a rule, any rule, sees it and its gradient: the same as if the trainer had transformed the
-/// losses by hand, with what is divided by taken as a constant. (Peers add 1e-8 to a loss before its logarithm; here it is
-/// exact.)
+/// What is done to each loss before a rule, any rule, sees it and its gradient. It is the same as if the trainer transformed the
+/// losses by hand, and took divisors as constants. (Other libraries add 1e-8 to a loss before its logarithm; here it is exact.)
 enum class LossStage {
   none,
   log,        ///< log L_i: only relative changes count, so units do not; losses must be > 0
@@ -27,9 +26,9 @@ namespace detail {
 FULLER_HD constexpr bool reads_losses(LossStage stage) { return stage != LossStage::none && stage != LossStage::l2; }
 FULLER_HD constexpr bool reads_norms(LossStage stage) { return stage == LossStage::l2 || stage == LossStage::loss_plus; }
 
-/// What the gradient of task i is multiplied with: the derivative of its loss after the stage by its loss. Not a finite number >
-/// 0 where the loss, or what follows from it, is none.
-/// @param kept  that of the step before; 0: there was none
+/// What the gradient of task i is multiplied with: the derivative of its loss after the stage by its loss. It is no finite number
+/// > 0 where the loss is none and the stage divides by it.
+/// @param kept  the factor of the step before; 0 if there was none
 template <int Tasks>
 FULLER_HD double stage_factor(const Evidence<Tasks>& evidence, LossStage stage, int i, double kept) {
   if (stage == LossStage::initial) {
@@ -40,11 +39,11 @@ FULLER_HD double stage_factor(const Evidence<Tasks>& evidence, LossStage stage, 
     return by_loss;
   }
   const double norm = evidence.norm(i);
-  // A gradient of 0, or NaN, is the policies' business.
+  // Policies decide what is done about a gradient of 0 or NaN.
   return norm > 0 && is_finite(norm) ? by_loss * (evidence.loss_scale / norm) : kept > 0 ? kept : 1;
 }
 
-/// The loss after the stage. What is divided by itself is 1 exactly: rules look at differences of losses.
+/// The loss after the stage. A loss divided by itself is exactly 1, since rules take differences of losses.
 template <int Tasks>
 FULLER_HD double staged_loss(const Evidence<Tasks>& evidence, LossStage stage, int i, double kept, double factor) {
   const double loss = evidence.losses[i];
@@ -55,8 +54,8 @@ FULLER_HD double staged_loss(const Evidence<Tasks>& evidence, LossStage stage, i
   return by_itself && factor > 0 && is_finite(factor) ? 1 : loss * factor;
 }
 
-/// The losses after the stage, where `losses` is not null, and the factors of their gradients; 1 for absent tasks. All lanes of a
-/// group call it together. Not inlined: it is the same for all rules, and kernels hold them all.
+/// Writes the losses after the stage, if `losses` is not null, and the factors of their gradients; 1 for absent tasks. All lanes
+/// of a group call it together. Not inlined: it is the same for all rules, and each kernel holds many of them.
 template <class Lanes, int Tasks>
 __attribute__((noinline)) FULLER_HD void apply_stage(Lanes lanes, const Evidence<Tasks>& evidence, LossStage stage,
                                                      const double* kept, double* factors, double* losses) {

@@ -11,20 +11,20 @@ namespace fuller {
 inline namespace v0_1 {
 
 /// MGDA, "Multi-task learning as multi-objective optimization" (Sener and Koltun, NeurIPS 2018), Eq. 3: the shortest vector of
-/// the convex hull of the gradients, sum_i w_i g_i with w >= 0 and sum w = 1. All gradients have at least its own square as
-/// projection on it: (G w)_i >= w^T G w, with equality where w_i > 0.
+/// the convex hull of the gradients, g = sum_i w_i g_i with w >= 0 and sum w = 1. Every gradient's product with it is at least
+/// |g|^2: (G w)_i >= w^T G w, with equality where w_i > 0.
 ///
 /// Derivation. With A = C + tau tau^T, tau_i = n_min / n_i, the smallest of x^T A x / 2 - tau^T x over x >= 0 (`NonnegativeQp`)
 /// has A x >= tau, equality where x_i > 0: C x >= (1 - tau^T x) tau. That is the condition above for w_i ~ tau_i x_i. T = 2: w_1
-/// = (G_22 - G_12) / (G_11 + G_22 - 2 G_12), within [0, 1]. Public code searches by Frank-Wolfe to 1e-3 or fails for long
+/// = (G_22 - G_12) / (G_11 + G_22 - 2 G_12), within [0, 1]. Public code searches by Frank-Wolfe to 1e-3, or fails for long
 /// gradients; this is exact.
 ///
-/// What follows from the problem and not from its solution: the shortest gradient rules the step, a task whose gradient is longer
-/// and agrees gets the weight 0, and its head too if weights multiply whole losses. At the
-/// representation it is the paper's MGDA-UB.
+/// These properties are the problem's, however it is solved: the shortest gradient dominates the step, and a task whose gradient
+/// is longer and agrees with it gets the weight 0 (and so does its head, if weights multiply whole losses). At
+/// Surface::representation this is the paper's MGDA-UB.
 ///
-/// Dependent gradients: the update is unique, the weights are not; the ones found have few that are not 0. Scale: a common factor
-/// changes nothing. Rounding: as `NonnegativeQp`.
+/// Dependent gradients: the update is unique, the weights are not; those that are found have few that are not 0. Scale: a common
+/// factor changes nothing. Rounding: as `NonnegativeQp`.
 ///
 /// Needs the Gram matrix. No state. Weights multiply whole losses, as published.
 struct MGDA {

@@ -9,9 +9,10 @@
 namespace fuller {
 inline namespace v0_1 {
 
+/// Options of NashMTL; initialise() refuses those out of range.
 struct NashMTLOptions {
-  /// The update sum_i w_i g_i is made no longer than this, >= 0: 1 as in the authors' code; 0: as the bargaining leaves it,
-  /// sqrt(T) long.
+  /// The greatest length of the update sum_i w_i g_i, >= 0: 1 as in the authors' code. 0: no limit; the update is then sqrt(T)
+  /// long.
   double max_norm = 1;
   /// Added to the diagonal of the cosines, in [1e-12, 1e-2]: bounds the weights where gradients can cancel.
   double ridge = 1e-9;
@@ -20,13 +21,14 @@ struct NashMTLOptions {
 /// Nash-MTL, "Multi-task learning as a bargaining game" (Navon et al., ICML 2022), Claim 3.1: the weights alpha > 0 with
 /// G alpha = 1 / alpha, by which the update maximises the product of the tasks' gains.
 ///
-/// The authors solve it by a sequence of convex programs and at most 20 of them; it is the minimum of one strictly convex
-/// function (FairGrad's at alpha = 1), found here by Newton's method, to the last digits: `FairWeights` has the derivation. |g|^2
-/// = alpha^T G alpha = T always, so that with `max_norm` = 1 each update is 1 long, whatever the gradients. T = 2: alpha_i = 1 /
+/// The authors solve it by a sequence of at most 20 convex programmes. But it is the minimum of one strictly convex
+/// function (FairGrad's at alpha = 1), which Newton's method finds here to the last digits: `FairWeights` has the derivation.
+/// |g|^2 = alpha^T G alpha = T always, so with `max_norm` = 1 each update is 1 long, whatever the gradients. T = 2: alpha_i = 1 /
 /// (n_i sqrt(1 + c)), the direction of u_1 + u_2.
 ///
-/// Pareto-stationary points, rounding: as FairGrad. Scale: gradients times s have weights divided by s, so that the update knows
-/// no unit; a loss scale is taken out first. The authors recompute the weights in every step, or every few.
+/// Pareto-stationary points, rounding: as FairGrad. Scale: gradients times s have weights divided by s, so the update has no
+/// unit; a loss scale is divided out first. The authors recompute the weights in every step or every few steps; here it is every
+/// step.
 ///
 /// Needs the Gram matrix. No state. Weights multiply the whole loss, as published.
 struct NashMTL {

@@ -23,7 +23,7 @@ inline void require(const char* option, double value, bool holds, const char* ra
   }
 }
 
-/// Throws Error unless `holds`, which says whether a step can have left the value in a saved state.
+/// Throws Error unless `holds`, which says whether a step can leave this value in a saved state.
 inline void require_saved(const char* rule, const char* what, int i, double value, bool holds) {
   if (!holds) {
     fail("in the saved state of ", rule, " the ", what, " of number ", i, " is ", value,

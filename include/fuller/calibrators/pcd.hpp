@@ -13,30 +13,31 @@
 namespace fuller {
 inline namespace v0_1 {
 
+/// Options of PCD; initialise() refuses those out of range.
 struct PCDOptions {
-  /// The number of the primary task.
+  /// The number of the primary task, from 0.
   int primary = 0;
-  /// Every other task gains at least this share of what its own normalised gradient would give it, in [0, 1].
+  /// Every other task gains at least this share of what a step along its normalised gradient would give it, in [0, 1].
   double tau = 0.02;
-  /// Forgetting of the squared norms, in [0, 1).
+  /// Decay of the mean squared norms, in [0, 1).
   double beta = 0.999;
-  /// Added to the mean squares, > 0, in their unit.
+  /// Added to the mean squared norms, > 0, and in the same unit.
   double epsilon = 1e-8;
 };
 
 /// PCD, "Priority-constrained descent" (TMLR 2026): a primary task is trained, and the others are kept from getting worse. With
-/// normalised gradients g~_i = s_i g_i, s_i = 1 / sqrt(v_i + epsilon), v_i the mean of n_i^2 over steps (forgetting beta,
-/// corrected for its start), the update is the nearest d to g~_1 with <g~_j, d> >= tau |g~_j|^2 for all others j, as long as g_1.
+/// normalised gradients g~_i = s_i g_i, s_i = 1 / sqrt(v_i + epsilon), v_i the moving mean of n_i^2 (decay beta, corrected for
+/// its start), the update is the d nearest to g~_1 with <g~_j, d> >= tau |g~_j|^2 for all other tasks j, made as long as g_1.
 ///
 /// In terms of the Gram matrix: d = g~_1 + sum_j x_j u_j with u_j = g_j / n_j and x the smallest of x^T C x / 2 + q^T x over x >=
 /// 0, q_j = <u_j, g~_1> - tau |g~_j| (`NonnegativeQp`); the weights are (s_1, x_j / n_j) |g_1| / |d|. T = 2: x_2 = max(0, -q_2).
 ///
-/// Where no d meets all constraints (gradients that can cancel), the step is the primary task's alone. A step without the primary
-/// task is the sum of the others, which then have nobody to make way for.
+/// Where no d meets all constraints (gradients that can cancel), the step is along the primary task's gradient alone. In a step
+/// without the primary task the update is the sum of the other gradients.
 ///
-/// Scale: epsilon has the unit of a squared gradient; a loss scale is taken out first. Rounding: as `NonnegativeQp`.
+/// Scale: epsilon has the unit of a squared gradient; a loss scale is divided out first. Rounding: as `NonnegativeQp`.
 ///
-/// Needs the Gram matrix over all shared parameters; heads get their own gradients. State per task: mean square, steps.
+/// Needs the Gram matrix over all shared parameters; heads get plain gradients. State per task: mean square, steps.
 struct PCD {
   static constexpr const char* name = "PCD";
   static constexpr Needs needs{true, false};
@@ -66,7 +67,7 @@ struct PCD {
     }
   }
 
-  /// @throws Error for numbers that no step can have left in the state.
+  /// @throws Error for numbers that no step leaves in the state.
   void check_state(int tasks, const double* state) const {
     for (int k = 0; k < 2 * tasks; ++k) {
       detail::require_saved(name, k < tasks ? "mean square" : "count of steps", k % tasks, state[k],

@@ -10,24 +10,25 @@
 namespace fuller {
 inline namespace v0_1 {
 
+/// Options of PCGrad.
 struct PCGradOptions {
-  /// Key of the random orders; the same on every rank.
+  /// Key of the random orders; must be the same on every rank.
   std::uint64_t seed = 0;
 };
 
-/// PCGrad, "Gradient surgery for multi-task learning" (Yu et al., NeurIPS 2020), Algorithm 1: each g_i is projected, for the
-/// other tasks j in a random order of its own, off every raw g_j it then conflicts with: p <- p - (<p, g_j> / |g_j|^2) g_j where
-/// <p, g_j> < 0; the update is the sum of the p_i.
+/// PCGrad, "Gradient surgery for multi-task learning" (Yu et al., NeurIPS 2020), Algorithm 1. Each p_i starts as g_i and goes
+/// through the other tasks j in a random order, drawn for each i. Where it conflicts with the raw g_j, the component along that
+/// is removed: p <- p - (<p, g_j> / |g_j|^2) g_j where <p, g_j> < 0. The update is the sum of the p_i.
 ///
 /// In terms of the Gram matrix G alone: p_i = sum_k c_ik g_k starts at c_i = e_i with products m_ik = <p_i, g_k> = G_ik. A
 /// projection is c_ij -= m_ij / G_jj and m_i -= (m_ij / G_jj) G_j. The weight of task j is the column sum of c: every weight is
-/// >= 1. T = 2 in conflict: (1 - G_12 / G_11, 1 - G_12 / G_22), no chance involved.
+/// >= 1. T = 2 in conflict: (1 - G_12 / G_11, 1 - G_12 / G_22), which does not depend on chance.
 ///
-/// No epsilon: each quotient is at most |p_i| / |g_j|, finite whenever the ratio of norms is, and a conflict that is mere
-/// rounding moves p by rounding, whichever way its sign falls. The order of task i is Philox(seed, step, i): the same on all
-/// ranks, none of it state. A task in conflict with nobody keeps its gradient in every order, so none is drawn for it.
+/// There is no epsilon: each quotient is at most |p_i| / |g_j|, finite whenever the ratio of norms is, and a conflict that is
+/// only rounding moves p by rounding, whatever its sign. The order of task i is Philox(seed, step, i): the same on all ranks, and
+/// no state. A task without any conflict keeps its gradient in every order, so no order is drawn for it.
 ///
-/// Needs the Gram matrix over all shared parameters; heads get their own gradients.
+/// Needs the Gram matrix over all shared parameters; heads get plain gradients.
 struct PCGrad {
   static constexpr const char* name = "PCGrad";
   static constexpr Needs needs{true, false};

@@ -13,19 +13,20 @@
 namespace fuller {
 inline namespace v0_1 {
 
+/// Options of RLW.
 struct RLWOptions {
   /// 1 as in the paper, or the number of tasks in the step.
   WeightSum sum = WeightSum::one;
-  /// Key of the draws; the same on every rank.
+  /// Key of the draws; must be the same on every rank.
   std::uint64_t seed = 0;
 };
 
 /// RLW, "Reasonable effectiveness of random weighting: a litmus test for multi-task learning" (Lin, Ye, Zhang and Tsang, TMLR
-/// 2022): weights softmax(z) with z_i drawn anew from a normal distribution in each step. What a rule that looks at the tasks has
-/// to beat.
+/// 2022): weights softmax(z) with z_i drawn anew from a normal distribution in each step. A rule that uses evidence has to do
+/// better than this one.
 ///
 /// The draw of the a-th task in a step is Philox(seed, step, a): the same on all ranks and after a resume. Scale and
-/// rounding: nothing is looked at.
+/// rounding: no evidence is used.
 ///
 /// Needs nothing. No state.
 struct RLW {

@@ -10,26 +10,26 @@
 namespace fuller {
 inline namespace v0_1 {
 
-/// Where the task gradients that a rule compares are taken.
+/// Where task gradients are taken and compared.
 enum class Surface {
-  last_shared,     ///< parameters of the last shared layer: T weight gradients of one layer
-  representation,  ///< the shared representation z itself: no weight gradient at all
-  all_shared,      ///< every parameter that two or more losses reach: T passes through the trunk, whose weighted sum trains it
+  last_shared,     ///< the parameters of the last shared layer; costs T weight gradients of that layer
+  representation,  ///< the shared representation z itself; costs no weight gradient
+  all_shared,      ///< every parameter that two or more losses reach; costs T passes through the trunk, whose weighted sum trains
 };
 
 /// Which gradients the weights multiply.
 enum class ApplyTo {
-  all,          ///< shared parameters and heads, as FULLER's Algorithm 1 (the weighted loss is what is differentiated)
-  shared_only,  ///< shared parameters; each head gets the gradient of its own loss, as in IMTL, PCGrad and wPCGrad
+  all,          ///< those of shared parameters and heads, as in FULLER's Algorithm 1 (the weighted loss is differentiated)
+  shared_only,  ///< those of shared parameters; each head gets the plain gradient of its loss, as in IMTL, PCGrad and wPCGrad
 };
 
 /// What a rule must be shown.
 struct Needs {
-  bool gram = false;
-  bool losses = false;
+  bool gram = false;    ///< the Gram matrix of the task gradients
+  bool losses = false;  ///< the values of the losses
 };
 
-/// A rule: evidence in, weights out. This is the whole interface between the mathematics and everything else.
+/// A rule: evidence in, weights out. This is the whole interface between a rule's mathematics and everything else.
 ///
 ///     struct Rule {                                     // trivially copyable: it is an argument of kernels
 ///       static constexpr const char* name;              // the paper's acronym; saved with the state
@@ -44,10 +44,13 @@ struct Needs {
 ///                                 double* scratch) const;
 ///     };
 ///
-/// The call writes T weights (0 for absent tasks), allocates nothing, never waits, and depends on nothing but its arguments. It
-/// may assume that every present task's evidence is finite and, where it needs the Gram matrix, that its norm is positive:
-/// `Weighting` sees to that. At least one task is present. All lanes of a group call it together; on return every lane sees
-/// all of `state` and `weights`.
+/// The call writes T weights, 0 for absent tasks. It allocates nothing, never waits, and depends on nothing but its arguments, so
+/// it is deterministic, and the same on the host and on a device to rounding. A rule with state may also have
+/// `void check_state(int tasks, const double* state) const`, which throws Error for a saved state that no step leaves.
+///
+/// The call may assume that at least one task is present, that the evidence of each present task is finite and, where the rule
+/// needs the Gram matrix, that the task's norm is positive: `Weighting` sees to that. All lanes of a group make the call
+/// together; on return every lane sees all of `state` and `weights`.
 template <class Rule, class = void>
 struct is_rule : std::false_type {};
 

@@ -18,24 +18,26 @@ inline namespace v0_1 {
 struct Phase {
   /// Where it ends, as a fraction of training in (0, 1].
   double until = 1;
-  /// The number of the task that is favoured; -1: all alike.
+  /// The number of the favoured task, from 0; -1: none is favoured.
   int favoured = -1;
-  /// Probability with which the favoured task is drawn first, in (0, 1); the others share the rest alike.
+  /// The probability that the favoured task is drawn first, in (0, 1); the others share the rest equally.
   double probability = 0.95;
 };
 
+/// Options of PhaseSchedule; initialise() refuses those out of range.
 struct PhaseScheduleOptions {
   static constexpr int capacity = 16;
 
-  /// Epochs of the whole training, > 0. Required.
+  /// Epochs of the whole training, > 0. Must be given.
   std::int64_t epochs = 0;
   Phase phases[capacity] = {};
   int count = 0;
 };
 
 /// A task distribution for wPCGrad that is fixed beforehand: a table of phases. Epoch e (from 0) belongs to the phase in which
-/// its middle lies, (e + 1/2) / epochs < until; after the last phase, to the last. An end that falls on a middle but for rounding
-/// (0.07 of 50 epochs) falls on it: the epoch belongs to the next phase. Needs nothing; no state.
+/// its middle lies, (e + 1/2) / epochs < until; after the last phase, to the last. If the end of a phase and the middle of an
+/// epoch differ only by rounding (0.07 of 50 epochs), they count as equal: the epoch belongs to the next phase. Needs nothing; no
+/// state.
 struct PhaseSchedule {
   static constexpr const char* name = "phases";
   static constexpr bool needs_losses = false;
@@ -107,21 +109,21 @@ struct PhaseSchedule {
   }
 };
 
-/// The shape of the paper's two schedules (section 4): `first` is favoured until epoch 15 of 24, no task during the next three
-/// epochs, `second` to the end; given here as fractions of `epochs`, 15/24 and 18/24.
+/// The shape of the paper's two schedules (section 4): the task `first` is favoured until epoch 15 of 24, no task during the next
+/// three epochs, and `second` to the end; given here as fractions of `epochs`, 15/24 and 18/24.
 ///
-/// The paper resolves "almost every" conflict for the favoured task: it is drawn first with `probability`, so that any conflict
-/// it is in goes its way at least that often.
+/// The paper resolves "almost every" conflict for the favoured task. Here it is drawn first with `probability`, so that any of
+/// its conflicts is resolved for it at least that often.
 inline PhaseSchedule favour_in_turn(std::int64_t epochs, int first, int second, double probability = 0.95) {
   return PhaseSchedule(epochs, {{15.0 / 24, first, probability}, {18.0 / 24, -1, probability}, {1, second, probability}});
 }
 
-/// The paper's schedule Seg. -> Vel., for the numbers of these two tasks.
+/// The paper's schedule Seg. -> Vel.; `segmentation` and `velocity` are the numbers of these tasks, from 0.
 inline PhaseSchedule seg_to_vel(std::int64_t epochs, int segmentation, int velocity, double probability = 0.95) {
   return favour_in_turn(epochs, segmentation, velocity, probability);
 }
 
-/// The paper's schedule Vel. -> Seg., for the numbers of these two tasks.
+/// The paper's schedule Vel. -> Seg.; `segmentation` and `velocity` are the numbers of these tasks, from 0.
 inline PhaseSchedule vel_to_seg(std::int64_t epochs, int segmentation, int velocity, double probability = 0.95) {
   return favour_in_turn(epochs, velocity, segmentation, probability);
 }

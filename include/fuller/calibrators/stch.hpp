@@ -10,8 +10,9 @@
 namespace fuller {
 inline namespace v0_1 {
 
+/// Options of STCH; initialise() refuses those out of range.
 struct STCHOptions {
-  /// mu > 0: towards 0 the largest loss alone is trained.
+  /// mu > 0: the smaller, the more of the weight the largest loss gets.
   double mu = 1;
   /// T preferences lambda_i >= 0. Empty: all 1.
   TaskVector preference;
@@ -22,10 +23,11 @@ struct STCHOptions {
 /// STCH, "Smooth Tchebycheff scalarization for multi-objective optimization" (Lin et al., ICML 2024), Eq. 8: the smooth maximum
 /// mu log sum_i exp(lambda_i (L_i - z_i) / mu). The weight of L_i is its derivative, lambda_i softmax_i(lambda (L - z) / mu).
 ///
-/// Losses are compared by their values, so they have to be in one unit (one public code divides by a mean of warm-up epochs
+/// Losses are compared by their values, so they must be in the same unit (one public code divides by a mean of warm-up epochs
 /// and takes logarithms). Without preferences weights add up to 1.
 ///
-/// Scale: a factor on all losses is one on 1 / mu. Rounding: exponents are shifted by the largest; nothing else is compared.
+/// Scale: a factor on all losses acts as the same factor on 1 / mu. Rounding: exponents are shifted by the largest; nothing else
+/// is compared.
 ///
 /// Needs the losses. No state.
 struct STCH {

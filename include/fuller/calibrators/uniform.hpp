@@ -7,12 +7,13 @@
 namespace fuller {
 inline namespace v0_1 {
 
+/// Options of Uniform.
 struct UniformOptions {
-  /// `tasks`: weight 1 each, the plain sum of the losses. `one`: their mean.
+  /// `tasks`: weights of 1, the plain sum of the losses. `one`: their mean.
   WeightSum sum = WeightSum::tasks;
 };
 
-/// The same weight for every task: the summed (or mean) loss that everyone compares with. Needs nothing; no state.
+/// The same weight for every task: the summed (or mean) loss that other rules are compared with. Needs nothing; no state.
 struct Uniform {
   static constexpr const char* name = "Uniform";
   static constexpr Needs needs{false, false};

@@ -14,7 +14,7 @@ namespace fuller {
 inline namespace v0_1 {
 namespace detail {
 
-/// A rule's quadratic programme over the unit gradients of the present tasks: what the rules of this kind have in common.
+/// A rule's quadratic programme over the unit gradients of the present tasks: what UPGrad and rules like it have in common.
 struct UnitGradients {
   std::uint8_t* index;
   int K;
@@ -64,7 +64,8 @@ struct UnitGradients {
     return largest;
   }
 
-  /// The smallest of x^T C x / 2 + q^T x over x >= 0, for the q that is there.
+  /// Writes the x >= 0 with the smallest x^T C x / 2 + q^T x, for the q that was written before.
+  /// @return whether there is one
   template <class Lanes>
   FULLER_HD bool solve(Lanes lanes) const {
     return NonnegativeQp::solve(lanes, K, C, q, x, y, work);

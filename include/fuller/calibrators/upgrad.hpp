@@ -11,8 +11,9 @@
 namespace fuller {
 inline namespace v0_1 {
 
+/// Options of UPGrad.
 struct UPGradOptions {
-  /// Weights without any conflict: 1 / T each, the mean, as in the paper; or 1 each, the sum.
+  /// The weights where there is no conflict: 1 / T each, the mean, as in the paper; or 1 each, the sum.
   WeightSum sum = WeightSum::one;
 };
 
@@ -20,15 +21,15 @@ struct UPGradOptions {
 /// cone {d : <g_j, d> >= 0 for all j}, and the update is the mean of the projections: no loss rises, to first order.
 ///
 /// In terms of the Gram matrix: the projection of g_i is sum_j v_j g_j with v the smallest of v^T G v over v >= e_i. On unit
-/// gradients, v = e_i + x: the smallest of x^T C x / 2 + C_i^T x over x >= 0 (`NonnegativeQp`). A task in conflict with nobody
-/// keeps its gradient. T = 2: PCGrad's weights over 2. Weights are at least 1 / T.
+/// gradients, v = e_i + x: the smallest of x^T C x / 2 + C_i^T x over x >= 0 (`NonnegativeQp`). A task without any conflict keeps
+/// its gradient. T = 2: PCGrad's weights over 2. Weights are at least 1 / T.
 ///
 /// The problem is solved as it stands, without the 1e-4 that public code adds to the diagonal: <g_j, d> >= 0 to 1e-13 n_j |d|.
-/// Where gradients are dependent weights are not unique, and the one that is found has few non-zero x; the update is unique.
-/// Scale: a common factor changes nothing. Rounding: as `NonnegativeQp`. Each lane projects gradients of its own, so work space
+/// Where gradients are dependent the update is unique and the weights are not; those that are found have few non-zero x.
+/// Scale: a common factor changes nothing. Rounding: as `NonnegativeQp`. Lanes project different gradients at once, so work space
 /// is T^3 doubles.
 ///
-/// Needs the Gram matrix over all shared parameters; heads get their own gradients. No state.
+/// Needs the Gram matrix over all shared parameters; heads get plain gradients. No state.
 struct UPGrad {
   static constexpr const char* name = "UPGrad";
   static constexpr Needs needs{true, false};

@@ -8,8 +8,9 @@
 namespace fuller {
 inline namespace v0_1 {
 
+/// Options of UW; initialise() refuses those out of range.
 struct UWOptions {
-  /// Of Adam on the log variances, > 0. Published code trains them with the network, by its optimiser.
+  /// The learning rate of Adam on the log variances, > 0. Published code trains them with the network, by its optimiser.
   double learning_rate = 1e-2;
   /// The log variances s_i to start from, each in [-30, 30]. Empty: 0.
   TaskVector initial;
@@ -20,10 +21,10 @@ struct UWOptions {
 /// for every task. The weight of L_i is e^(-s_i) / 2; s_i follows the gradient (1 - e^(-s_i) L_i) / 2 by Adam, and L_i = e^(s_i)
 /// is its fixed point.
 ///
-/// Reading. s_i is the rule's state and no parameter of the network: no weight decay pulls it, and no second optimiser is needed.
-/// The step that is observed has the weights of before its update. s_i stays within [-30, 30], so that no weight overflows.
+/// Reading. s_i is state of the rule and no parameter of the network: no weight decay pulls it, and no second optimiser is
+/// needed. A step trains with the weights from before its update of s_i. s_i stays within [-30, 30], so that no weight overflows.
 ///
-/// Scale: a factor on a loss is divided out in time; gradients are not looked at. Rounding: nothing is compared.
+/// Scale: a factor on a loss is divided out in time; gradients are not used. Rounding: nothing is compared.
 ///
 /// Needs the losses. State per task: s_i and Adam's moments.
 struct UW {
@@ -46,7 +47,7 @@ struct UW {
     detail::LearntScales::initialise("UW: option initial", options.initial, tasks, state);
   }
 
-  /// @throws Error for numbers that no step can have left in the state.
+  /// @throws Error for numbers that no step leaves in the state.
   void check_state(int tasks, const double* state) const { detail::LearntScales::check_saved(name, tasks, state); }
 
   template <class Lanes, int Tasks>

@@ -11,38 +11,40 @@
 namespace fuller {
 inline namespace v0_1 {
 
+/// Options of WPCGrad.
 struct WPCGradOptions {
-  /// Key of the random orders; the same on every rank.
+  /// Key of the random orders; must be the same on every rank.
   std::uint64_t seed = 0;
-  /// Project along and divide by the raw g_i, as Algorithm 2 is printed, instead of the current p_i.
+  /// Whether to project along the raw g_i and divide by its square, as Algorithm 2 is printed, instead of the current p_i.
   bool literal_algorithm_2 = false;
 };
 
 /// wPCGrad, "Task weighting through gradient projection for multitask learning", Algorithm 2: tasks are drawn one after the other
-/// from a task distribution D; off every other task's gradient p_j that conflicts with the drawn task's p_i, the component along
-/// it is removed: p_j <- p_j - (<p_i, p_j> / |p_i|^2) p_i where <p_i, p_j> < 0. The update is the sum of the p_j.
+/// from a task distribution D. From every other task's gradient p_j that conflicts with the drawn task's p_i, the component along
+/// p_i is removed: p_j <- p_j - (<p_i, p_j> / |p_i|^2) p_i where <p_i, p_j> < 0. The update is the sum of the p_j.
 ///
 /// Reading. The printed update divides by |g_i|^2 and subtracts along g_i, while its comment speaks of the projection onto g_i^PC
 /// and the text of leaving the first task unchanged. With p_i throughout, the default here, both hold: the first task keeps its
-/// gradient, a task once drawn is orthogonal to or agrees with every later one, so only later ones need a look (T (T-1) / 2
-/// checks), and no pair of conflicting p is left. As printed, conflicts stay in nearly every draw with T >= 3;
+/// gradient, and a task once drawn is orthogonal to every later one or agrees with it. So only later tasks have to be checked
+/// (T (T-1) / 2 checks), and no pair of conflicting p is left. As printed, conflicts stay in nearly every draw with T >= 3;
 /// `literal_algorithm_2` is for comparison. At T = 2 both are the same.
 ///
-/// "T_i ~ D in random order" is read as a draw without replacement, renormalising (Plackett-Luce): Gumbel keys log p_i + Gamma_i
-/// sorted downwards, from Philox(seed, step, i): the same on all ranks. A step without any conflict keeps every gradient and
-/// draws nothing.
+/// "T_i ~ D in random order" is read as a draw without replacement with renormalised probabilities (Plackett-Luce): Gumbel keys
+/// log p_i + Gamma_i in falling order, from Philox(seed, step, i), the same on all ranks. A step without any conflict keeps every
+/// gradient and draws nothing.
 ///
 /// In terms of the Gram matrix: p_j = sum_k c_jk g_k and P_jk = <p_j, p_k> start at c = I, P = G. Drawing i with a_j = P_ij /
 /// P_ii for later j in conflict, else 0: c_j -= a_j c_i, and P_jk -= P_ij P_ik / P_ii wherever j or k is in conflict. The weight
 /// of task k is the column sum of c. A p_i with |p_i|^2 <= 1e-12 |g_i|^2 is rounding noise and nothing is projected along it.
 ///
-/// Rounding and range. A P_ij < 0 that is mere rounding moves p_j by rounding, since what is taken off is proportional to it; a
-/// sign of a rounding error therefore decides nothing else (random orders do not depend on it), and no threshold is needed. The
-/// quotients P_ij / P_ii are formed first and never a product of two P: gradients of 1e-150 and 1e150 are projected alike.
+/// Rounding and range. A P_ij < 0 that is only rounding moves p_j by rounding, since what is subtracted is proportional to it.
+/// The sign of a rounding error decides nothing else (random orders do not depend on it), so no threshold is needed. The
+/// quotients P_ij / P_ii are formed first, and never a product of two P, so gradients of 1e-150 and 1e150 are projected alike.
 ///
-/// `Distribution`: DTP, PhaseSchedule or a custom struct with their members (name, needs_losses, state_size, initialise,
-/// and a call operator that writes log p_i of the present tasks up to a constant, -infinity for "last"). Needs the Gram matrix
-/// over all shared parameters, and the losses if the distribution does; heads get their own gradients.
+/// `Distribution` is DTP, PhaseSchedule or a custom struct with the same members: name, needs_losses, state_size, initialise,
+/// and a call operator that writes log p_i of the present tasks up to a constant (-infinity for a task that is drawn last).
+///
+/// Needs the Gram matrix over all shared parameters, and the losses if the distribution does; heads get plain gradients.
 template <class Distribution = DTP>
 struct WPCGrad {
   static constexpr const char* name = "wPCGrad";
