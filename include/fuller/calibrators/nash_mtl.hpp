@@ -27,8 +27,8 @@ struct NashMTLOptions {
 /// (n_i sqrt(1 + c)), the direction of u_1 + u_2.
 ///
 /// Pareto-stationary points, rounding: as FairGrad. Scale: gradients times s have weights divided by s, so the update has no
-/// unit; a loss scale is divided out first. The authors recompute the weights in every step or every few steps; here it is every
-/// step.
+/// unit; a loss scale is divided out first. The authors recompute the weights in every step or every few steps: see
+/// CalibrationOptions::every.
 ///
 /// Needs the Gram matrix. No state. Weights multiply the whole loss, as published.
 struct NashMTL {
