@@ -18,7 +18,7 @@
 namespace fuller {
 inline namespace v0_1 {
 
-/// Evidence as Eigen sees it: maps, nothing is copied or owned. Rows, columns and losses of absent tasks are 0.
+/// Evidence as Eigen maps: copies nothing and owns nothing. Rows, columns and losses of absent tasks are 0.
 struct EigenEvidence {
   using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
   using Flags = Eigen::Matrix<std::uint8_t, Eigen::Dynamic, 1>;
@@ -109,12 +109,15 @@ constexpr ApplyTo apply_to_of() {
 ///     };
 ///     fuller::EigenRule rule{InverseNorms{}};
 ///
-/// The call operator writes T weights, which are NaN until it does; what it writes for absent tasks is overruled with 0. Every
-/// present task's evidence is finite, its norm positive. A rule with state has `int state_size(int tasks) const` and a third
-/// argument, `Eigen::Ref<Eigen::VectorXd> state`, which starts at 0 or as `void initialise(int tasks, Eigen::Ref<Eigen::VectorXd>
-/// state) const` says; it is saved and loaded with the rest. Optional members, as in a rule: `needs` (default: Gram matrix and
-/// losses), `name`, `default_surface` (last shared layer), `default_apply_to` (all), `heads_may_ascend()` (false). Nothing here
-/// allocates; what F does is its own affair. Host only.
+/// The call operator writes T weights. A weight that it does not write is NaN; what it writes for absent tasks is replaced by 0.
+/// The evidence of each present task is finite, and its norm positive.
+///
+/// A rule with state has `int state_size(int tasks) const`, and a third argument of the call, `Eigen::Ref<Eigen::VectorXd>
+/// state`. The state starts at 0, or as `void initialise(int tasks, Eigen::Ref<Eigen::VectorXd> state) const` writes it, and is
+/// saved and loaded with the rest.
+///
+/// Optional members, as in a rule: `needs` (default: Gram matrix and losses), `name`, `default_surface` (last shared layer),
+/// `default_apply_to` (all), `heads_may_ascend()` (false). Host only. Allocates nothing itself; `F` may.
 template <class F>
 class EigenRule {
   using Vector = Eigen::Map<Eigen::VectorXd>;
