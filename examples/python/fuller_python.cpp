@@ -15,9 +15,13 @@
 #include <variant>
 #include <vector>
 
+#include "rules.hpp"
+
 namespace py = pybind11;
 
 namespace {
+
+using fuller_python::choice;
 
 /// Where LibTorch's engine may run, Python's lock must not be held: nodes of Python's on other threads wait for it.
 using Unlocked = py::call_guard<py::gil_scoped_release>;
@@ -35,18 +39,6 @@ Kept kept(py::object object) {
             const py::gil_scoped_acquire lock;
             delete last;
           }};
-}
-
-template <class Choice>
-Choice choice(const char* option, const std::string& given, const std::vector<std::pair<std::string, Choice>>& choices) {
-  std::string all;
-  for (const auto& [name, value] : choices) {
-    if (name == given) {
-      return value;
-    }
-    all += (all.empty() ? "'" : ", '") + name + "'";
-  }
-  throw py::value_error("fuller: option " + std::string(option) + " is '" + given + "'; it is one of " + all);
 }
 
 /// A function of Python as a rule: called as rule(gram, losses, present), lists of numbers, and gives T weights.
@@ -93,8 +85,7 @@ struct PythonRule {
   }
 };
 
-using Rule = std::variant<fuller::IMTL_G, fuller::GradNorm, fuller::DWA, fuller::PCGrad, fuller::WPCGrad<fuller::DTP>,
-                          fuller::Uniform, fuller::Constant, PythonRule>;
+using Rule = fuller_python::Rules<PythonRule>;
 
 /// What a calibration keeps, as a dictionary of tensors: save() and load() ask no more of an archive.
 struct Dictionary {
@@ -145,8 +136,9 @@ Tensors undefined_where_none(const Optionals& given) {
 
 fuller::Calibration make(const Rule& rule, std::vector<std::string> tasks, const std::optional<std::string>& surface,
                          const std::optional<std::string>& apply_to, const std::string& missing, const std::string& non_finite,
-                         const std::vector<double>& before, const std::vector<double>& after, bool last_shared_bias,
-                         int measure_every, const py::object& ranks) {
+                         const std::string& stage, const std::vector<double>& before, const std::vector<double>& after,
+                         bool last_shared_bias, int every, double smoothing, int measure_every, double zero_below,
+                         const py::object& ranks) {
   fuller::CalibrationOptions options;
   if (surface) {
     options.surface = choice<fuller::Surface>("surface", *surface,
@@ -164,10 +156,20 @@ fuller::Calibration make(const Rule& rule, std::vector<std::string> tasks, const
                                                  {{"propagate", fuller::NonFinite::propagate},
                                                   {"skip", fuller::NonFinite::skip},
                                                   {"throw_error", fuller::NonFinite::throw_error}});
+  options.stage = choice<fuller::LossStage>("stage", stage,
+                                            {{"none", fuller::LossStage::none},
+                                             {"log", fuller::LossStage::log},
+                                             {"initial", fuller::LossStage::initial},
+                                             {"l2", fuller::LossStage::l2},
+                                             {"loss", fuller::LossStage::loss},
+                                             {"loss_plus", fuller::LossStage::loss_plus}});
   options.before = before;
   options.after = after;
   options.last_shared_bias = last_shared_bias;
+  options.every = every;
+  options.smoothing = smoothing;
   options.measure_every = measure_every;
+  options.zero_below = zero_below;
   if (!ranks.is_none()) {
     options.ranks = ranks_of(ranks);
   }
@@ -187,45 +189,16 @@ py::dict as_dict(const fuller::Diagnostics& d) {
   for (const fuller::Condition condition : d.conditions) {
     conditions.emplace_back(fuller::detail::name_of(condition));
   }
-  return py::dict("tasks"_a = d.tasks, "step"_a = d.step, "weights"_a = d.weights, "head_weights"_a = d.head_weights,
-                  "conditions"_a = conditions, "norms"_a = d.norms, "cosines"_a = d.cosines,
-                  "conflict_share"_a = d.conflict_share, "gamma_task"_a = d.gamma_task,
-                  "gamma_task_weighted"_a = d.gamma_task_weighted, "route"_a = fuller::detail::name_of(d.route),
-                  "compared"_a = fuller::detail::name_of(d.compared), "surface"_a = names(d.surface),
-                  "shared"_a = names(d.shared), "passes"_a = d.passes, "bytes_kept"_a = d.bytes_kept,
-                  "bytes_averaged"_a = d.bytes_averaged, "policy"_a = d.policy, "modalities"_a = d.modalities,
-                  "gates"_a = d.gates, "branch_norms"_a = d.branch_norms, "gamma_modal"_a = d.gamma_modal);
-}
-
-void bind_rules(py::module_& module) {
-  py::class_<fuller::IMTL_G>(module, "IMTL_G").def(py::init<>());
-  py::class_<fuller::Uniform>(module, "Uniform").def(py::init<>());
-  py::class_<fuller::Constant>(module, "Constant")
-      .def(py::init([](const std::vector<double>& weights) { return fuller::Constant(fuller::TaskVector(weights)); }),
-           py::arg("weights"));
-  py::class_<fuller::GradNorm>(module, "GradNorm")
-      .def(py::init([](double alpha, double learning_rate) {
-             fuller::GradNormOptions options;
-             options.alpha = alpha;
-             options.learning_rate = learning_rate;
-             return fuller::GradNorm(options);
-           }),
-           py::arg("alpha") = fuller::GradNormOptions().alpha,
-           py::arg("learning_rate") = fuller::GradNormOptions().learning_rate);
-  py::class_<fuller::DWA>(module, "DWA")
-      .def(py::init([](double temperature) { return fuller::DWA(fuller::DWAOptions{temperature}); }),
-           py::arg("temperature") = fuller::DWAOptions().temperature);
-  py::class_<fuller::PCGrad>(module, "PCGrad")
-      .def(py::init([](std::uint64_t seed) { return fuller::PCGrad(fuller::PCGradOptions{seed}); }), py::arg("seed") = 0);
-  py::class_<fuller::WPCGrad<fuller::DTP>>(module, "WPCGrad")
-      .def(py::init([](double gamma, std::uint64_t seed) {
-             fuller::DTPOptions options;
-             options.gamma = gamma;
-             return fuller::WPCGrad<fuller::DTP>(fuller::DTP(options), {seed});
-           }),
-           py::arg("gamma") = fuller::DTPOptions().gamma, py::arg("seed") = 0);
-  py::class_<PythonRule>(module, "Rule", "A function of Python as a rule: weights = function(gram, losses, present).")
-      .def(py::init([](py::function function) { return PythonRule{kept(std::move(function))}; }), py::arg("function"));
+  return py::dict(
+      "tasks"_a = d.tasks, "step"_a = d.step, "weights"_a = d.weights, "head_weights"_a = d.head_weights,
+      "stage_factors"_a = d.stage_factors, "held_for"_a = d.held_for, "conditions"_a = conditions, "norms"_a = d.norms,
+      "cosines"_a = d.cosines, "conflict_share"_a = d.conflict_share, "gamma_task"_a = d.gamma_task,
+      "gamma_task_weighted"_a = d.gamma_task_weighted, "weight_ratio"_a = d.weight_ratio, "step_length"_a = d.step_length,
+      "stalled"_a = d.stalled, "summed"_a = d.summed, "one_more"_a = d.one_more, "route"_a = fuller::detail::name_of(d.route),
+      "compared"_a = fuller::detail::name_of(d.compared), "surface"_a = names(d.surface), "shared"_a = names(d.shared),
+      "passes"_a = d.passes, "bytes_kept"_a = d.bytes_kept, "bytes_averaged"_a = d.bytes_averaged, "policy"_a = d.policy,
+      "modalities"_a = d.modalities, "gates"_a = d.gates, "branch_norms"_a = d.branch_norms, "branch_scores"_a = d.branch_scores,
+      "gamma_modal"_a = d.gamma_modal);
 }
 
 }  // namespace
@@ -233,14 +206,25 @@ void bind_rules(py::module_& module) {
 PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
   module.doc() = "Calibrates the gradients of several tasks, and of several modality branches, inside one loss.backward().";
   module.attr("__version__") = fuller::version;
-  bind_rules(module);
+  fuller_python::bind_first_rules(module);
+  fuller_python::bind_more_rules(module);
+  fuller_python::bind_gate_laws(module);
+  py::class_<PythonRule>(module, "Rule", "A function of Python as a rule: weights = function(gram, losses, present).")
+      .def(py::init([](py::function function) { return PythonRule{kept(std::move(function))}; }), py::arg("function"));
 
   using fuller::Calibration;
   py::class_<Calibration>(module, "Calibration")
       .def(py::init(&make), py::arg("rule"), py::arg("tasks"), py::kw_only(), py::arg("surface") = py::none(),
            py::arg("apply_to") = py::none(), py::arg("missing") = "hold", py::arg("non_finite") = "propagate",
-           py::arg("before") = std::vector<double>(), py::arg("after") = std::vector<double>(),
-           py::arg("last_shared_bias") = false, py::arg("measure_every") = 0, py::arg("ranks") = py::none())
+           py::arg("stage") = "none", py::arg("before") = std::vector<double>(), py::arg("after") = std::vector<double>(),
+           py::arg("last_shared_bias") = false, py::arg("every") = 1, py::arg("smoothing") = 0.0, py::arg("measure_every") = 0,
+           py::arg("zero_below") = fuller::CalibrationOptions().zero_below, py::arg("ranks") = py::none())
+      .def(
+          "modalities",
+          [](Calibration& self, const fuller_python::Laws& law, std::vector<std::string> names) {
+            std::visit([&](const auto& chosen) { self.modalities(chosen, std::move(names)); }, law);
+          },
+          py::arg("law"), py::arg("names"))
       .def(
           "modalities",
           [](Calibration& self, std::vector<std::string> names, double alpha, double momentum, double floor, bool on_updates) {
@@ -288,6 +272,12 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
             self.step(steps, branches);
           },
           py::arg("optimizer"), py::arg("branches"))
+      .def(
+          "scores", [](Calibration& self, const std::vector<double>& of_branches) { self.scores(of_branches); },
+          py::arg("of_branches"))
+      .def(
+          "scores", [](Calibration& self, const Optionals& of_branches) { self.scores(undefined_where_none(of_branches)); },
+          py::arg("of_branches"))
       .def("idle_step", &Calibration::idle_step, Unlocked())
       .def("end_epoch", &Calibration::end_epoch)
       .def("steps", &Calibration::steps)

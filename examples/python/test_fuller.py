@@ -133,6 +133,59 @@ class Values(unittest.TestCase):
         expected = [1 - gram[0, 1] / gram[0, 0], 1 - gram[0, 1] / gram[1, 1]]
         np.testing.assert_allclose(calibration.diagnostics()["weights"], expected, rtol=1e-12)
 
+    def test_every_rule_weighs_the_gradients_as_it_says(self):
+        names = [name for name in fuller.__all__ if name not in ("Calibration", "Constant", "Rule", "__version__")]
+        laws = ("AGM", "CGGM", "MLB", "ModalityGate", "OGM")
+        self.assertGreater(len(names), len(laws) + 20)
+        for name in names:
+            if name in laws:
+                continue
+            with self.subTest(name):
+                net, calibration = Network(), fuller.Calibration(getattr(fuller, name)(), ["a", "b"])
+                net.step(calibration)
+                seen = calibration.diagnostics()
+                self.assertTrue(np.isfinite(seen["weights"]).all())
+                self.assert_gradients(net, weighted(by_hand(net), seen["weights"], seen["head_weights"]), 1e-10)
+
+    def test_fair_grad_by_its_equation(self):
+        """Ban and Ji, Eq. 3: G w = w^(-1 / alpha), in each task's own unit."""
+        net = Network()
+        calibration = fuller.Calibration(fuller.FairGrad(alpha=2.0, ridge=1e-12, sum="tasks"), ["a", "b"], surface="last_shared")
+        net.step(calibration)
+        weights = np.array(calibration.diagnostics()["weights"]) / 2  # as the authors' code, T times the paper's
+        gram = gram_of(by_hand(net), ["last.weight"])
+        np.testing.assert_allclose(gram @ weights, weights ** (-1 / 2.0), rtol=1e-8)
+
+    def test_options_of_rules_are_their_headers(self):
+        with self.assertRaisesRegex(ValueError, "option negative is 'upwards'; it is one of 'signed_shared', 'clamp', 'paper'"):
+            fuller.IMTL_G(negative="upwards")
+        with self.assertRaisesRegex(ValueError, "beta"):
+            fuller.Calibration(fuller.DBMTL(beta=2.0), ["a", "b"])
+        with self.assertRaises(TypeError):
+            fuller.MGDA(alpha=1.0)
+
+    def test_weights_held_between_steps(self):
+        net, calibration = Network(), fuller.Calibration(fuller.IMTL_G(), ["a", "b"], every=3)
+        for step in range(4):
+            net.step(calibration)
+            seen = calibration.diagnostics()
+            self.assertEqual((seen["held_for"], len(seen["norms"])), (step % 3, 2 if step % 3 == 0 else 0))
+            tasks = by_hand(net)
+            if step % 3 == 0:
+                weights = imtl_g(gram_of(tasks, ["last.weight"]))
+            np.testing.assert_allclose(seen["weights"], weights, rtol=1e-10)
+            self.assert_gradients(net, weighted(tasks, weights, weights), 1e-10)
+            with torch.no_grad():
+                for parameter in net.parameters():
+                    parameter.sub_(parameter.grad, alpha=0.05)
+
+    def test_a_loss_stage(self):
+        net, calibration = Network(), fuller.Calibration(fuller.Uniform(), ["a", "b"], stage="log")
+        losses = [loss.item() for loss in net.losses(*[net.trunk(net.x)] * 2)]
+        net.step(calibration)
+        np.testing.assert_allclose(calibration.diagnostics()["stage_factors"], 1 / np.array(losses), rtol=1e-12)
+        self.assert_gradients(net, weighted(by_hand(net), 1 / np.array(losses), 1 / np.array(losses)), 1e-10)
+
     def test_a_rule_in_python(self):
         def inverse_norms(gram, losses, present):
             self.assertEqual((len(losses), present), (2, [True, True]))
@@ -153,6 +206,31 @@ class Values(unittest.TestCase):
         z_a, z_b = calibration.fork(net.trunk(net.x))
         calibration.sum([None, net.losses(z_a, z_b)[1]]).backward()
         self.assertEqual(calibration.diagnostics()["conditions"], ["absent", "used"])
+
+    def test_gate_laws_by_scores(self):
+        """OGM, Eq. 4 of Peng et al.: the branch that is ahead is multiplied with 1 - tanh(alpha ratio)."""
+        torch.manual_seed(1)
+        left, right, fuse = (nn.Linear(3, 2).double(), nn.Linear(3, 2).double(), nn.Linear(4, 2).double())
+        x = torch.randn(7, 3, dtype=torch.float64)
+
+        def gradients(calibration):
+            branches = [torch.tanh(left(x)), torch.tanh(right(x))]
+            if calibration is not None:
+                calibration.scores([0.8, 0.4])
+                branches = calibration.gate(branches, fuse.weight)
+            z = fuse(torch.cat(branches, 1))
+            for layer in (left, right, fuse):
+                layer.zero_grad()
+            (z.pow(2).mean() if calibration is None else calibration.sum([z.pow(2).mean()])).backward()
+            return [layer.weight.grad.clone() for layer in (left, right, fuse)]
+
+        calibration = fuller.Calibration(fuller.Uniform(), ["a"])
+        calibration.modalities(fuller.OGM(alpha=0.3), ["left", "right"])
+        plain, gated = gradients(None), gradients(calibration)
+        expected = [1 - np.tanh(0.3 * 0.8 / 0.4), 1, 1]
+        for before, after, factor in zip(plain, gated, expected):
+            torch.testing.assert_close(after, factor * before, rtol=1e-10, atol=0)
+        self.assertEqual(calibration.diagnostics()["branch_scores"], [0.8, 0.4])
 
     def test_gates(self):
         """FULLER's Eq. 5-8 on two branches, against a plain backward of the same weighted loss."""
