@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <map>
 #include <random>
@@ -93,16 +94,23 @@ inline std::size_t place_of(const std::vector<Variant>& variants, const std::str
   return static_cast<std::size_t>(place - variants.begin());
 }
 
+/// How steps are timed that other processes take part in.
+struct Together {
+  fuller::Clock clock = fuller::Clock::thread;                       ///< on the CPU
+  std::function<bool(bool)> agree = [](bool mine) { return mine; };  ///< whether all processes begin another round
+};
+
 /// Times all variants round by round, so that whatever the machine does meets all of them; each is compared with the plain step
 /// of its own round. The order is drawn anew for each round, since what ran before decides what the caches hold. The plain step
 /// and the floor, to which everything is compared, run three times a round and count with their median; variants with a trunk
 /// pass for each task join every fourth round. On the CPU in this thread's processor time; on a device in elapsed time, until it
 /// is done.
-inline void measure_time(Network& net, const std::vector<Variant>& variants, double for_seconds, std::vector<Measured>& results) {
+inline void measure_time(Network& net, const std::vector<Variant>& variants, double for_seconds, std::vector<Measured>& results,
+                         const Together& together = {}) {
   const at::Device device = net.last_weight.device();
   const auto now = [&] {
     fuller::detail::wait_for(device);
-    return fuller::seconds(device.is_cpu() ? fuller::Clock::thread : fuller::Clock::wall);
+    return fuller::seconds(device.is_cpu() ? together.clock : fuller::Clock::wall);
   };
   constexpr std::size_t fewest_rounds = 24;
   std::mt19937 generator(1);
@@ -110,7 +118,10 @@ inline void measure_time(Network& net, const std::vector<Variant>& variants, dou
   Lists seconds(variants.size()), ratios(variants.size());
   std::map<const Beyond*, Lists> more;
   const double begin = fuller::seconds(fuller::Clock::wall);
-  for (std::size_t round = 0; round < fewest_rounds || fuller::seconds(fuller::Clock::wall) - begin < for_seconds; ++round) {
+  const auto goes_on = [&](std::size_t round) {
+    return together.agree(round < fewest_rounds || fuller::seconds(fuller::Clock::wall) - begin < for_seconds);
+  };
+  for (std::size_t round = 0; goes_on(round); ++round) {
     std::vector<std::size_t> order{0, 0, 1, 1};
     for (std::size_t v = 0; v < variants.size(); ++v) {
       if (!variants[v].passes_trunk_per_task || round % 4 == 0) {
