@@ -221,7 +221,10 @@ class Values(unittest.TestCase):
             z = fuse(torch.cat(branches, 1))
             for layer in (left, right, fuse):
                 layer.zero_grad()
-            (z.pow(2).mean() if calibration is None else calibration.sum([z.pow(2).mean()])).backward()
+            if calibration is None:
+                z.pow(2).mean().backward()
+            else:
+                calibration.sum([calibration.fork(z)[0].pow(2).mean()]).backward()
             return [layer.weight.grad.clone() for layer in (left, right, fuse)]
 
         calibration = fuller.Calibration(fuller.Uniform(), ["a"])
