@@ -83,8 +83,8 @@ inline void write_number(std::ostream& out, double number) {
 
 }  // namespace detail
 
-/// What diagnostics() holds as a few lines for a human: route, surface, shared parameters and cost, then a row for each task and
-/// each modality. "-" stands for what was not measured.
+/// Diagnostics as a few lines of text: route, surface, shared parameters and cost, then a row for each task and each modality.
+/// "-" stands for what was not measured. Allocates; waits for nothing.
 inline std::string describe(const Diagnostics& diagnostics) {
   constexpr std::size_t shown = 12;
   std::ostringstream out;

@@ -11,44 +11,44 @@
 namespace fuller {
 inline namespace v0_1 {
 
-/// How a Calibration gathers evidence and applies weights. The defaults are those of the rule's paper.
+/// How a Calibration gathers evidence and applies weights. Surface and reach default to what the rule was published with.
 struct CalibrationOptions {
-  /// Where task gradients are compared; the surface the rule was published with unless given.
+  /// Where task gradients are compared. Not given: the surface the rule was published with.
   std::optional<Surface> surface{};
-  /// What the weights multiply; as the rule was published unless given.
+  /// What the weights multiply. Not given: as the rule was published.
   std::optional<ApplyTo> apply_to{};
-  /// What a task weighs that is alone in a step.
+  /// What a task weighs when it is alone in a step.
   Missing missing = Missing::hold;
-  /// What becomes of zero, NaN and infinite gradients and losses.
+  /// What is done about zero, NaN and infinite gradients and losses.
   NonFinite non_finite = NonFinite::propagate;
-  /// What becomes of the losses before anything else, for any rule: their logarithms, or what they are divided by.
+  /// What is done to the losses before anything else, for any rule: a logarithm, or a division.
   LossStage stage = LossStage::none;
   /// Static task weights multiplied into the losses before the rule sees them (FULLER's 1:1, 1:5, 1:10); one per task or none.
   TaskVector before{};
   /// Static task weights multiplied into the rule's weights; one per task or none.
   TaskVector after{};
-  /// Whether the bias of the last shared layer, where that was found and not named, counts among its parameters. FULLER compares
-  /// the weight alone. Of Surface::last_shared only.
+  /// Whether the bias of the last shared layer is compared too, where the layer is found and not named. FULLER compares the
+  /// weight alone. Only for Surface::last_shared.
   bool last_shared_bias = false;
-  /// Gathers the Gram matrix every so many steps also for a rule that does not ask for it (for the diagnostics); 0: never.
+  /// Forms the Gram matrix every so many steps even for a rule that does not need it, for the diagnostics; 0: never.
   int measure_every = 0;
-  /// The rule is asked, and task gradients are compared for it, in the first of every so many steps, which are counted over the
-  /// whole run; in the others the weights are held, and the backward costs what a plain one does. A task that is absent in a step
-  /// gets nothing in it, whichever it is; WeightingOptions::every says what the others get. Policies that look for NaN
-  /// (NonFinite::skip, throw_error) have task gradients compared in each step all the same.
+  /// How often the rule is asked: in the first of every so many steps, counted over the whole run, >= 1. In the others no task
+  /// gradients are compared, weights are held, and the backward costs what a plain one does. A task that is absent in a step has
+  /// weight 0 in it; WeightingOptions::every says what the others have. Policies that look for NaN (NonFinite::skip,
+  /// throw_error) compare task gradients in each step all the same.
   int every = 1;
   /// How much of the weights stays where the rule gives new ones, in [0, 1): w becomes smoothing w + (1 - smoothing) w'.
   double smoothing = 0;
   /// Data-parallel training.
   Ranks ranks{};
-  /// A task gradient no longer than this share of the longest counts as zero, in [0, 1): 1e-13, what rounding leaves in doubles
-  /// where the mathematics says 0; see WeightingOptions.
+  /// A task gradient no longer than this share of the longest counts as zero, in [0, 1). The default is what rounding leaves in
+  /// doubles where exact arithmetic gives 0; see WeightingOptions.
   double zero_below = WeightingOptions().zero_below;
 };
 
 namespace detail {
 
-/// Refuses options that mean nothing, or not what they seem to.
+/// Refuses options that mean nothing, or something else than they seem to.
 inline void expect_sense(const CalibrationOptions& options, Surface surface) {
   if (options.measure_every < 0) {
     fail("options.measure_every is ", options.measure_every, "; a number of steps, or 0 for never, is needed");

@@ -15,44 +15,46 @@
 namespace fuller {
 inline namespace v0_1 {
 
-/// What a task gets in a step without the others.
+/// What a task weighs in a step from which others are absent.
 enum class Missing {
-  /// A task alone in a step keeps the weight it last had: where gradients are 20 times apart, a weight of 1 would be a step 20
-  /// times too long. Two or more are weighted by the rule as if the others did not exist.
+  /// A task that is alone in a step keeps the weight it last had: where gradients are 20 times apart, a weight of 1 would make a
+  /// step 20 times too long. Two or more are weighted by the rule as if the others did not exist.
   hold,
-  /// The others do not exist: a task alone gets what the rule gives to one task, and rules whose weights add up to the number of
-  /// tasks
-  /// add up to the number present.
+  /// The others do not exist: a task that is alone gets what the rule gives to a single task. Where a rule's weights add up to
+  /// the number of tasks, those of the present tasks add up to the number of present tasks.
   renormalise,
 };
 
+/// Options of Weighting; initialise() refuses those out of range.
 struct WeightingOptions {
   Missing missing = Missing::hold;
   NonFinite non_finite = NonFinite::propagate;
-  /// What becomes of the losses first of all: the static weights before the rule multiply what it makes of them.
+  /// What is done to the losses first of all; static weights before the rule multiply the result.
   LossStage stage = LossStage::none;
   /// T static task weights that the rule sees as part of the loss: L_i becomes s_i L_i. FULLER's 1:1, 1:5, 1:10 go here, and
   /// IMTL-G cancels their ratio. Empty: all 1.
   TaskVector before;
-  /// T static task weights that multiply what the rule decides; what most users mean by a task weight. Empty: all 1.
+  /// T static task weights that multiply the rule's weights: what most users mean by a task weight. Empty: all 1.
   TaskVector after;
-  /// A gradient no longer than this share of the longest in the step counts as zero, in [0, 1). Where the mathematics says 0
-  /// (group norm of one element, a softmax over one class, a term that cancels) doubles leave up to a thousand rounding errors,
-  /// 1e-13, and a rule that divides by norms would give such a task all the weight. Losses in units 1e12 apart are not touched.
-  /// Gradients formed in float leave 1e-9 to 1e-3 there, which no share can tell from a task in small units: choose 1e-4 or so
-  /// where a task can be without a gradient and the others' units are alike, or leave its loss out of that step. 0: exact zeros
-  /// only.
+  /// A gradient no longer than this share of the longest in the step counts as zero, in [0, 1); with 0 only exact zeros do.
+  ///
+  /// Where exact arithmetic gives 0 (group norm of one element, a softmax over one class, a term that cancels), doubles leave up
+  /// to a thousand rounding errors, 1e-13, and a rule that divides by norms would give such a task all the weight. Losses in
+  /// units 1e12 apart are not affected. Gradients formed in float leave 1e-9 to 1e-3 there, which no share can tell from a task
+  /// in small units: choose 1e-4 or so if a task may be without a gradient and the others' units are similar, or leave its loss
+  /// out of that step.
   double zero_below = detail::zero_gradient;
-  /// The rule is asked in one of so many steps, >= 1. In the others, of which the caller says so by Evidence::held, each task
-  /// present has the weight that the rule gave it last (1 if it never did), times its static weights; those of rules that add up
-  /// to the number of tasks add up to the number present under Missing::renormalise, as when the rule is asked.
+  /// The rule is asked in one of so many steps, >= 1; the caller marks the other steps by Evidence::held. In these each present
+  /// task has the weight that the rule gave it last (1 if it never did), times its static weights. Where a rule's weights add up
+  /// to the number of tasks, they add up to the number of present tasks under Missing::renormalise, as when the rule is asked.
   int every = 1;
-  /// How much of a task's weight stays where the rule gives it a new one, in [0, 1): w becomes smoothing w + (1 - smoothing) w',
-  /// of the rule's own weights, before static ones. The first that a task gets counts in full. (CR-MOGM's lambda.)
+  /// How much of a task's weight stays when the rule gives it a new one, in [0, 1): w becomes smoothing w + (1 - smoothing) w'.
+  /// These are the rule's weights, before static ones multiply them. The first weight that a task gets counts in full. (CR-MOGM's
+  /// lambda.)
   double smoothing = 0;
 };
 
-/// Where a call writes.
+/// Where a call of Weighting writes.
 struct WeightsView {
   double* shared;         ///< T weights of the shared parameters' gradients
   double* heads;          ///< T weights of the heads' gradients, for `ApplyTo::all`
@@ -76,24 +78,30 @@ struct rule_weights_sum_to_tasks<Rule, std::void_t<decltype(Rule::weights_sum_to
 
 /// A rule under the policies that all rules share: static task weights, tasks missing from a step, zero and non-finite gradients.
 ///
-/// One call: (0) a loss stage gives each loss its form, L_i, and its gradient a factor d_i; without one they are the raw ones,
-/// and d_i = 1; (1) each task's condition is found; (2) the rule sees the `used` ones alone, with M_ij s_i d_i s_j d_j and s_i
-/// L_i for static weights s before it; (3) shared weights are the rule's times s_i d_i a_i, a the static weights after it: what
-/// multiplies the raw losses; 0 for every other task; (4) head weights are the shared ones, but at least 0 unless the rule says
-/// that heads may be trained uphill
-/// (`bool heads_may_ascend() const`). A task with a zero gradient may still have a head to train: it gets the weight it last had,
-/// or s_i a_i, times d_i (that of the last step with a gradient, where d_i is made of norms); where no task's gradient is other
-/// than zero, the surface says nothing of what lies downstream of it (its input may be zero), and shared parameters get that
-/// weight too. All choices are selections: nothing is ever multiplied by 0, and a NaN that is skipped reaches no other number.
+/// One call:
+/// 0. A loss stage gives each loss its form, L_i, and its gradient a factor d_i. Without a stage L_i is the raw loss, d_i = 1.
+/// 1. Each task's condition is found.
+/// 2. The rule sees the `used` tasks alone, with M_ij s_i d_i s_j d_j and s_i L_i for static weights s before it.
+/// 3. Shared weights, which multiply the raw losses, are the rule's times s_i d_i a_i, with a the static weights after it. Every
+///    other task gets 0.
+/// 4. Head weights are the shared ones, but at least 0 unless the rule says that heads may be trained uphill
+///    (`bool heads_may_ascend() const`).
 ///
-/// The weight a task "last had" is its last positive shared weight, of its loss after the stage: one that a rule made negative or
-/// 0 to settle a conflict means nothing when the others are absent. Tasks that are not used keep their state. Zero and NaN
-/// gradients show in the Gram matrix: under `skip` and `throw_error` it is looked at wherever it is given, under `propagate` only
-/// for a rule that needs it (a plain sum propagates by itself); NaN losses show to a rule, or a stage, that needs the losses, and
-/// to a stage so does a loss that it cannot take, for which log and quotients have no number > 0: it is `non_finite` too.
-/// Deterministic, no allocation, host and device. State: the rule's, then T last weights, then, with a stage, its T last factors
-/// d_i (0: none yet), then, where weights are held or smoothed, T of them, in how many steps each of the T was given, and how
-/// many steps have gone by since.
+/// A task with a zero gradient may still have a head to train. Its head gets the weight the task last had, or s_i a_i, times d_i
+/// (where d_i is made of norms, that of the last step with a gradient). Where all gradients are zero, the surface says nothing
+/// about the other shared parameters (its input may be zero), and these get that weight too. All choices are selections: nothing
+/// is ever multiplied by 0, and a NaN that is skipped reaches no other number.
+///
+/// The weight a task "last had" is its last positive shared weight, of its loss after the stage: a weight that a rule made
+/// negative or 0 to resolve a conflict means nothing when the others are absent. Tasks that are not used keep their state.
+///
+/// Zero and NaN gradients are found in the Gram matrix: under `skip` and `throw_error` wherever it is given, under `propagate`
+/// only for a rule that needs it (a plain sum propagates by itself). NaN losses are found for a rule, or a stage, that needs the
+/// losses. A loss that the stage cannot take, since its logarithm or quotient is no number > 0, is `non_finite` too.
+///
+/// Deterministic, no allocation, host and device. State: the rule's; then T last weights; with a stage, its T last factors d_i
+/// (0: none yet); and where weights are held or smoothed, T held weights, T numbers of steps in which each was given, and the
+/// number of steps since the rule was asked.
 template <class Rule>
 class Weighting {
  public:
@@ -129,7 +137,7 @@ class Weighting {
     }
   }
 
-  /// Refuses a state that no steps can have left, such as one from a damaged file.
+  /// Refuses a state that no step leaves, such as that of a damaged file.
   /// @throws Error for a last weight, factor or count that is negative or not finite, and for what the rule refuses in its part
   /// (`void check_state(int tasks, const double* state) const`, where it has one).
   void check_state(int tasks, const double* state) const {
@@ -154,11 +162,11 @@ class Weighting {
     }
   }
 
-  /// What the loss stage multiplied task i's gradient with last; 0 for none yet, and without a stage.
+  /// What the loss stage last multiplied task i's gradient with; 0 if it has not yet, and without a stage.
   FULLER_HD double last_factor(int tasks, const double* state, int i) const {
     return staged() ? state[rule_.state_size(tasks) + tasks + i] : 0;
   }
-  /// How many steps have gone by since the rule was asked; 0 where it is in each.
+  /// The number of steps since the rule was asked; 0 if it is asked in each.
   FULLER_HD double held_for(int tasks, const double* state) const {
     return keeps_weights() ? state[held_at(tasks) + 2 * tasks] : 0;
   }

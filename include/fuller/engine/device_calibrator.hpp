@@ -23,10 +23,10 @@
 namespace fuller {
 inline namespace v0_1 {
 
-/// A rule under its policies that lives on a device: evidence, weights and state stay there, in tensors that keep their
-/// addresses, so that a step made of weigh() and weighted_sum() has no wait and can be captured in a CUDA graph.
+/// A rule with its policies on a device: evidence, weights and state stay there, in tensors that keep their addresses, so that a
+/// step made of weigh() and weighted_sum() has no wait and can be captured in a CUDA graph.
 ///
-/// For a training step written by hand; a Calibration whose steps run on a device has one of its own.
+/// For a training step written by hand; a Calibration whose steps run on a device makes one for itself.
 class DeviceCalibrator {
  public:
   /// @throws Error for options that make no sense.
@@ -55,13 +55,15 @@ class DeviceCalibrator {
     number_ = cuda::rule_number<Rule>;
   }
 
-  /// Chooses this step's weights from the task gradients: gradients[i] is task i's list, undefined where it does not reach a
-  /// parameter, empty where it is absent. `losses`: [T] doubles on the device, for a rule that asks for them. `loss_scale`: one
-  /// double there, the factor of mixed precision, or undefined. Bit i of `present` says that task i takes part even if none of
-  /// its gradients is defined: they are zero then. With `held` the rule is not asked (WeightingOptions::every) and the gradients
-  /// tell the policies alone. One launch for each 90 or so tensors at T = 2 and each element type; no wait;
-  /// allocates when the lists have grown (and for tensors that have to be copied to be read).
-  /// @throws Error for gradients that do not belong together, or losses that are missing.
+  /// Chooses this step's weights from the task gradients. One launch for each 90 or so tensors at T = 2 and each element type; no
+  /// wait; allocates when the lists have grown, and for tensors that have to be copied to be read.
+  /// @param gradients   gradients[i] is task i's list; an entry is undefined where the task does not reach a parameter, and the
+  ///                    list is empty where the task is absent
+  /// @param losses      [T] doubles on the device, for a rule that needs them
+  /// @param loss_scale  one double on the device, the factor of mixed precision, or undefined
+  /// @param present     bit i says that task i takes part even if none of its gradients is defined: these are then zero
+  /// @param held        the rule is not asked (WeightingOptions::every), and only policies use the gradients
+  /// @throws Error for gradients that do not belong together, or losses that are missing
   void weigh(const DeviceKernels& kernels, const std::vector<std::vector<at::Tensor>>& gradients, const at::Tensor& losses = {},
              const at::Tensor& loss_scale = {}, std::uint64_t present = 0, bool held = false) {
     const c10::NoGradGuard no_grad;
@@ -88,7 +90,7 @@ class DeviceCalibrator {
     }
   }
 
-  /// The same by a Gram matrix that was formed elsewhere, [T, T] doubles on the device. One launch.
+  /// The same from a Gram matrix that was formed elsewhere, [T, T] doubles on the device. One launch.
   void weigh_by_gram(const DeviceKernels& kernels, const at::Tensor& gram, std::uint64_t present, const at::Tensor& losses = {},
                      const at::Tensor& loss_scale = {}, bool held = false) {
     const c10::NoGradGuard no_grad;

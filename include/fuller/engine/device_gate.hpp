@@ -22,7 +22,7 @@
 namespace fuller {
 inline namespace v0_1 {
 
-/// A gate law that lives on a device, as DeviceCalibrator does: no wait, tensors that keep their addresses, may be captured.
+/// A gate law on a device, as DeviceCalibrator is a rule: no wait, tensors that keep their addresses, may be captured.
 class DeviceGate {
  public:
   /// @throws Error for what the law refuses.
@@ -95,7 +95,7 @@ class DeviceGate {
   const at::Tensor& scales() const { return scales_; }                ///< what each branch's cotangent is multiplied with
   const at::Tensor& squared_norms() const { return squared_norms_; }  ///< of the slices
   const at::Tensor& state() const { return state_; }                  ///< what the law keeps: save these
-  /// Of a law that compares scores: write them here before each weigh(), NaN for a branch that has none. No step writes to it.
+  /// For a law that compares scores: write them here before each weigh(), NaN for a branch that has none. No step writes to it.
   const at::Tensor& scores() const { return scores_; }
 
  private:

@@ -19,9 +19,11 @@ class Engines {
   Engines& operator=(const Engines&) = delete;
   virtual ~Engines() = default;
 
-  /// @throws Error, in words, for a rule or an option that it cannot serve.
+  /// The engine that weighs the tasks of `plan`.
+  /// @throws Error for a rule or an option that it cannot run
   virtual std::shared_ptr<detail::TaskEngine> tasks(const std::shared_ptr<const detail::Plan>& plan) const = 0;
-  /// @throws Error, in words, for a gate law that it cannot serve.
+  /// The engine of gates by `law`.
+  /// @throws Error for a gate law that it cannot run
   virtual std::shared_ptr<detail::GateEngine> gates(const detail::GateLaw& law) const = 0;
 };
 

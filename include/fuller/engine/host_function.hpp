@@ -32,8 +32,8 @@
 namespace fuller {
 inline namespace v0_1 {
 
-/// Puts `function(argument)` into a stream: it is called, in a thread of the driver's, when all that was put there before is
-/// done, and what is put there later waits for it. In a captured stream it is called at each replay. False where that failed.
+/// Puts `function(argument)` into a stream. A thread of the driver calls it when all earlier work in the stream is done, and all
+/// later work waits for it. In a captured stream it is called at each replay. Returns false where that failed.
 using HostLauncher = std::function<bool(const c10::Stream& stream, void (*function)(void*), void* argument)>;
 
 namespace detail {
@@ -42,7 +42,7 @@ namespace detail {
 using LaunchHostFunction = int (*)(void* stream, void (*function)(void*), void* argument);
 
 /// The driver's cuLaunchHostFunc, from its library, which stays loaded.
-/// @throws Error where there is no such library, or no such function in it.
+/// @throws DeviceError where there is no such library, or no such function in it
 inline LaunchHostFunction find_host_launch(const char* library) {
   void* const driver = dlopen(library, RTLD_NOW | RTLD_LOCAL);
   if (driver == nullptr) {
@@ -148,7 +148,7 @@ class HostRoundTrip {
   const at::Tensor& numbers() const { return work_->numbers; }
 
   /// One round trip. Allocates only for a question that was not asked before.
-  /// @throws Error where the driver refuses.
+  /// @throws DeviceError where the driver refuses
   void go(const Question& question) {
     const at::Device device = numbers().device();
     stream_ = c10::impl::VirtualGuardImpl(device.type()).getStream(device);
@@ -207,7 +207,7 @@ class HostRoundTrip {
 
 }  // namespace detail
 
-/// Launches by NVIDIA's driver, whose library is looked for here: no CUDA toolkit is needed.
+/// A launcher by NVIDIA's driver, whose library this call looks for: no CUDA toolkit is needed.
 /// @throws DeviceError where there is no driver, or none with cuLaunchHostFunc.
 inline HostLauncher cuda_host_launcher(const char* library = "libcuda.so.1") {
   return [launch = detail::find_host_launch(library)](const c10::Stream& stream, void (*function)(void*), void* argument) {

@@ -13,7 +13,8 @@
 #include <fuller/engine/stream_gates.hpp>
 #include <fuller/engine/stream_tasks.hpp>
 
-// Steps on a device without kernels of ours: ATen forms the evidence there, the rule runs on the host in the order of the stream.
+// Steps on a device without fuller's kernels: ATen forms the evidence there, the rule runs on the host in the order of the
+// stream.
 
 namespace fuller {
 inline namespace v0_1 {
@@ -37,20 +38,21 @@ class StreamEngines final : public Engines {
 
 }  // namespace detail
 
-/// For Calibration::use(), with any rule and gate law, custom ones too, and no compiled kernels: ATen forms the evidence on
-/// `device`, and rule and law run in a thread of the host when the stream comes to them, by this launcher. Their numbers travel
-/// through pinned memory, there and back, and no step waits; it can be captured in a CUDA graph, whose replays call the rule.
+/// For Calibration::use(), with any rule and gate law, custom ones too, and without compiled kernels. ATen forms the evidence on
+/// `device`; rule and law run in a thread of the host when the stream comes to them, by this launcher. Their numbers are copied
+/// through pinned memory, there and back, and no step waits. A step can be captured in a CUDA graph, whose replays call the rule.
 ///
-/// The rule must not call LibTorch or CUDA. An exception that it throws is kept, as Error and in words, for the next fork(),
-/// sum(), diagnostics(), steps(), save(), load() or use(); the step that it was thrown in has weights of 0. What is captured is
-/// to be captured anew after another use() or modalities(), and replayed no longer than the calibration lives; of steps that are
-/// not, it may be destroyed while they run.
+/// The rule must not call LibTorch or CUDA. If it throws, its step has weights of 0, and the next fork(), sum(), diagnostics(),
+/// steps(), save(), load() or use() throws an Error with the same words.
+///
+/// A captured step must be captured anew after another use() or modalities(), and replayed no longer than the calibration lives.
+/// While steps run that are not replays, the calibration may be destroyed.
 inline std::shared_ptr<const Engines> host_rules_on(at::Device device, HostLauncher launcher) {
   return std::make_shared<detail::StreamEngines>(std::move(launcher), device);
 }
 
 /// The same by NVIDIA's driver: `calibration.use(fuller::host_rules_on(at::kCUDA))`.
-/// @throws Error where there is no driver.
+/// @throws DeviceError where there is no driver, or one without cuLaunchHostFunc
 inline std::shared_ptr<const Engines> host_rules_on(at::Device device) { return host_rules_on(device, cuda_host_launcher()); }
 
 }  // namespace v0_1

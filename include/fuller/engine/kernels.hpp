@@ -27,14 +27,14 @@
 namespace fuller {
 inline namespace v0_1 {
 
-/// Kernels, and the stream that they are put into.
+/// Kernels, and the stream in which they are launched. Owns neither.
 struct DeviceKernels {
   const cuda::KernelTable* table = nullptr;
   void* stream = nullptr;
 };
 
-/// The kernels to launch next, and the stream to put them into: asked for at each launch, since an ordinary backward runs in the
-/// stream of its forward, whichever that was.
+/// Gives the kernels to launch next, and their stream. It is called at each launch, since a backward runs in the stream of its
+/// forward, whichever that was.
 using KernelSource = std::function<DeviceKernels()>;
 
 #if defined(FULLER_DEVICE_KERNELS)
@@ -163,10 +163,11 @@ class GradientViews {
 
 }  // namespace detail
 
-/// sum_i weights[i] cotangents[i] with the weights on the device: [T] doubles. A tensor of its own, laid out as the first defined
-/// cotangent; undefined ones and those of weight 0 are left out by selection, a NaN weight propagates. Float sums for float and
-/// half types, double for double. One launch, no wait, deterministic; allocates the result. Undefined if all cotangents are.
-/// @throws Error when the cotangents differ in shape or dtype.
+/// sum_i weights[i] cotangents[i] with the weights on the device: [T] doubles. The result is a new tensor, laid out as the first
+/// defined cotangent, and undefined if all cotangents are. Undefined cotangents and those of weight 0 are left out by selection;
+/// a NaN weight propagates. Sums are float for float and half types, double for double. One launch, no wait, deterministic;
+/// allocates the result.
+/// @throws Error when the cotangents differ in shape or dtype
 inline at::Tensor weighted_sum(const DeviceKernels& kernels, at::TensorList cotangents, const at::Tensor& weights) {
   const c10::NoGradGuard no_grad;
   at::Tensor first;
@@ -245,8 +246,8 @@ inline void scale_in_place(const DeviceKernels& kernels, const at::Tensor& tenso
   detail::scale(kernels, tensor, tensor, scale);
 }
 
-/// The same into a tensor of its own, of any layout. One launch, after a copy where the tensor is not dense.
-/// @throws Error for a tensor that is not of a real floating type.
+/// The same into a new tensor; `tensor` may have any layout. One launch, after a copy where it is not dense.
+/// @throws Error for a tensor that is not of a real floating type
 inline at::Tensor scaled(const DeviceKernels& kernels, const at::Tensor& tensor, const double* scale) {
   const c10::NoGradGuard no_grad;
   at::Tensor in = detail::readable(tensor, tensor.scalar_type());

@@ -38,7 +38,7 @@ namespace fuller {
 inline namespace v0_1 {
 
 struct NvrtcOptions {
-  /// The folder that holds fuller/cuda/kernels.cuh; where this header was when the program was compiled, unless given.
+  /// The folder that holds fuller/cuda/kernels.cuh. By default that of this header when the program was compiled.
   std::string include_folder = std::string(__FILE__).substr(0, std::string(__FILE__).rfind("fuller/engine/nvrtc.hpp"));
   /// Libraries to try, by name or path.
   std::vector<std::string> libraries{"libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so"};
@@ -88,7 +88,7 @@ template <class... Parts> [[noreturn]] void fail(const Parts&...) { while (true)
 /// Functions of a shared library, by name.
 class Library {
  public:
-  /// @throws Error where none of these is there.
+  /// @throws DeviceError where none of these is there
   Library(const std::vector<std::string>& names, const char* what) {
     std::string said;
     for (const std::string& name : names) {
@@ -102,7 +102,7 @@ class Library {
   }
 
   /// Calls a function that returns 0 where it went well.
-  /// @throws Error where there is none of this name.
+  /// @throws DeviceError where there is none of this name, or it returns another number
   template <class... Arguments>
   int operator()(const char* name, Arguments... arguments) const {
     void* const found = dlsym(handle_, name);
@@ -181,7 +181,7 @@ struct CompiledKernels {
 };
 
 /// Compiles all kernels for an architecture, such as 90 for sm_90: half a minute. Needs no device.
-/// @throws Error with the compiler's words where it refuses.
+/// @throws DeviceError with NVRTC's message where it does not compile
 inline CompiledKernels compile_kernels(const Library& nvrtc, const std::string& include_folder, int architecture) {
   // Headers that the prelude stands for; a folder's own would come after them.
   const std::vector<const char*> replaced{"cmath",       "cstdint", "cstring", "initializer_list", "limits",
@@ -335,14 +335,14 @@ struct AtRunTime {
 
 }  // namespace detail
 
-/// Kernels for steps_on() and for custom steps, compiled here and now by NVRTC, for machines without a CUDA compiler:
+/// Kernels for steps_on() and for custom steps, which this call compiles by NVRTC: for machines without a CUDA compiler.
 ///
 ///     calibration.use(fuller::steps_on(at::kCUDA, fuller::kernels_by_nvrtc(at::kCUDA)));
 ///
-/// Takes half a minute, once a process for each architecture; they are loaded at the first launch on a device, which must not be
-/// in a capture. May be called by several threads. Before LibTorch 2.11 in the default stream only.
-/// @throws DeviceError where NVRTC, the driver, the headers or the device is not there, and with NVRTC's words where it does not
-/// compile; Error for other options than those of the first call.
+/// Takes half a minute, once in a process for each architecture. Kernels are loaded at the first launch on a device, which must
+/// not be in a capture. May be called by several threads. With LibTorch before 2.11 they run in the default stream only.
+/// @throws DeviceError where NVRTC, the driver, the headers or the device is missing, and with NVRTC's message where it does not
+///         compile; Error for other options than those of the first call
 inline KernelSource kernels_by_nvrtc(at::Device device, const NvrtcOptions& options = {}) {
   static std::mutex mutex;
   static NvrtcOptions first;

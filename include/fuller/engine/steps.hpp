@@ -45,16 +45,16 @@ class KernelEngines final : public Engines {
 
 }  // namespace detail
 
-/// For Calibration::use(): its steps run on `device`, by these kernels. A captured step holds addresses of what use() made: it is
-/// to be captured anew after another use() or modalities(), and to be replayed no longer than the calibration lives.
+/// For Calibration::use(): steps run on `device`, by these kernels, and wait for nothing. A captured step holds addresses of what
+/// use() made: it must be captured anew after another use() or modalities(), and replayed no longer than the calibration lives.
 inline std::shared_ptr<const Engines> steps_on(at::Device device, KernelSource kernels) {
   return std::make_shared<detail::KernelEngines>(std::move(kernels), device);
 }
 
 #if defined(FULLER_DEVICE_KERNELS)
-/// The same by the kernels linked into this program, in whichever stream is current:
+/// The same by the kernels that are linked into this program, in the current stream:
 /// `calibration.use(fuller::steps_on(at::kCUDA))`.
-/// @throws Error where fuller_add_cuda_kernels() was not called for this program or shared library.
+/// @throws Error where fuller_add_cuda_kernels() was not called for this program or shared library
 __attribute__((visibility("hidden"))) inline std::shared_ptr<const Engines> steps_on(at::Device device) {
   static_cast<void>(device_kernels());
   return steps_on(device, [] { return device_kernels(); });
