@@ -101,7 +101,8 @@ void add_model_fields(FieldList& list, ModelConfig& model) {
            "A BEV backbone for each task, downstream of shared branches and a shared fuser");
   list.add("model.lidar_backbone", &model.lidar_backbone, "Network of the points: voxel_net, pillars");
   list.add("model.image_backbone", &model.image_backbone, "Network of the pictures: swin, conv");
-  list.add("model.fuser", &model.fuser, "What joins the branches: concat, or direct, which leaves it to the BEV backbone");
+  list.add("model.fuser", &model.fuser,
+           "What joins the branches: concat; direct, which leaves it to the BEV backbone; cross_attention, joint_attention");
   list.add("model.bev_backbone", &model.bev_backbone, "Network of the fused map: second");
   list.add("model.detection_head", &model.detection_head, "Head of the boxes: fuller_det");
   list.add("model.segmentation_head", &model.segmentation_head, "Head of the masks: fuller_seg");

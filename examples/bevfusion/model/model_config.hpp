@@ -37,7 +37,8 @@ struct ModelConfig {
 
   std::string lidar_backbone = "voxel_net";  ///< or "pillars"
   std::string image_backbone = "swin";       ///< or "conv"
-  std::string fuser = "concat";              ///< or "direct": the BEV backbone reads the branches' channels itself
+  /// Or "direct": the BEV backbone reads the branches' channels itself; "cross_attention", "joint_attention": DMFuser's.
+  std::string fuser = "concat";
   std::string bev_backbone = "second";
   std::string detection_head = "fuller_det";
   std::string segmentation_head = "fuller_seg";  ///< of map and foreground masks

@@ -389,7 +389,8 @@ TEST_CASE("what makes no run is refused in words", "[bevfusion][config]") {
                        c.model.foreground_masks = 2;
                      }),
                 {"1, 3 or 10"}) == "");
-  CHECK(lacking(says("full", [](RunConfig& c) { c.model.fuser = "attention"; }), {"concat, direct"}) == "");
+  CHECK(lacking(says("full", [](RunConfig& c) { c.model.fuser = "attention"; }),
+                {"concat, cross_attention, direct, joint_attention"}) == "");
   CHECK(lacking(says("full", [](RunConfig& c) { c.model.map_classes = "pavement"; }), {"pavement"}) == "");
   CHECK(lacking(says("full", [](RunConfig& c) { c.model.lidar_backbone = "pillars", c.model.pillars.cell = 0.3; }),
                 {"model.pillars.cell"}) == "");

@@ -222,6 +222,51 @@ TEST_CASE("a fuser of cross attention is gated", "[bevfusion][training][fusers]"
   expect_gates(run, lidar, length_of(fuser->look_up->weight.grad()));
 }
 
+TEST_CASE("cross attention at several scales is gated at its entrances", "[bevfusion][training][fusers]") {
+  Run run("cross_attention");
+  {
+    const torch::NoGradGuard no_grad;
+    torch::manual_seed(22);
+    for (auto& weight : run.tower->named_modules()["fuser"]->named_parameters()) {
+      if (weight.key().find("out") != std::string::npos) {
+        weight.value().normal_(0, 0.05);  // they start at zero, where nothing that attention hears has a gradient
+      }
+    }
+  }
+  run.backward("none");
+  const auto readers = run.tower->branch_readers();
+  const double lidar = length_of(readers[0].weight.grad());
+  expect_gates(run, lidar, length_of(readers[1].weight.grad()));
+}
+
+TEST_CASE("joint attention is gated where the streams are mixed after it", "[bevfusion][training][fusers]") {
+  Run run("joint_attention");
+  run.backward("none");
+  const torch::Tensor gradient = run.tower->fusion_weight().grad();
+  const auto slices = run.tower->fusion_slices();
+  const double lidar = length_of(gradient.slice(1, 0, slices[0].count));
+  const double camera = length_of(gradient.slice(1, slices[1].first));
+  std::vector<std::vector<torch::Tensor>> ungated(2);
+  for (std::size_t m = 0; m < 2; ++m) {
+    for (const torch::Tensor& parameter : run.tower->branch_parameters(m)) {
+      ungated[m].push_back(parameter.grad().to(torch::kDouble).flatten());
+    }
+  }
+  const Seen seen(*run.backward("gradient"));
+  CHECK(seen.lidar == Approx(lidar).epsilon(1e-5));
+  CHECK(seen.camera == Approx(camera).epsilon(1e-5));
+  REQUIRE(std::abs(seen.lidar_gate - seen.camera_gate) > 0.01);
+  for (std::size_t m = 0; m < 2; ++m) {
+    // Of the branch as a whole: batch norm of the joined maps leaves single parameters gradients that are sums which cancel.
+    std::vector<torch::Tensor> gated;
+    for (const torch::Tensor& parameter : run.tower->branch_parameters(m)) {
+      gated.push_back(parameter.grad().to(torch::kDouble).flatten());
+    }
+    const torch::Tensor expected = torch::cat(ungated[m]) * (m == 0 ? seen.lidar_gate : seen.camera_gate);
+    CHECK(length_of(torch::cat(gated) - expected) < 1e-3 * length_of(expected));
+  }
+}
+
 TEST_CASE("gates on updates move each branch by its own gate, in whatever order it is read", "[bevfusion][training][fusers]") {
   Run run("camera_first");
   const auto moved = [&run](const std::string& gate, std::optional<Seen>& seen) {
