@@ -128,6 +128,7 @@ void add(fuller::cuda::GateList<Laws...> /*list*/) {
 int main(int argc, char** argv) {
   add(fuller::cuda::KnownRules());
   add(fuller::cuda::HostRules());
+  add(fuller::cuda::ElementRules());
   fuller::GradNormOptions adam;
   adam.optimizer = fuller::GradNormOptions::Optimizer::adam;
   add_mode("GradNorm_Adam", fuller::GradNorm(adam));

@@ -264,6 +264,20 @@ class Calibration {
   template <class Optimizer>
   void step(Optimizer& optimizer, const std::vector<Tensors>& branches);
 
+  /// Shows a rule that learns from it what the last step brought: the losses of the same batch, after optimizer.step(), by a
+  /// second forward (FAMO's exact form, which without this takes the losses of the next step for them).
+  ///
+  ///     loss.backward();
+  ///     optimizer.step();
+  ///     torch::NoGradGuard no_grad;
+  ///     auto z = trunk(x);
+  ///     calibration.losses_after({det_loss(z), seg_loss(z)});
+  /// Read at once: waits for a device, so not inside a capture. On several ranks all call it, and see their means. After a step
+  /// whose weights were held (options.every) the rule learns nothing from it.
+  /// @param losses  T scalars in the order of the tasks; undefined for one that was absent, or is to learn nothing
+  /// @throws Error for another rule, under a loss stage, and for a wrong number of losses or one that is no scalar
+  void losses_after(const Tensors& losses);
+
   /// The step of a rank that has no batch when others have one, in place of sum() and backward(). It adds zeros to all that the
   /// others reduce, counts among the ranks over which they average, and moves rule and gates as on every rank. Average `.grad`
   /// afterwards, as in any step. Waits for the other ranks.

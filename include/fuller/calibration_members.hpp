@@ -21,6 +21,7 @@
 #include <fuller/backward/describe_modalities.hpp>
 #include <fuller/backward/gate_context.hpp>
 #include <fuller/backward/idle_step.hpp>
+#include <fuller/backward/losses_after.hpp>
 #include <fuller/backward/modalities.hpp>
 #include <fuller/backward/saved_state.hpp>
 #include <fuller/backward/shown.hpp>
@@ -66,6 +67,11 @@ Calibration::Calibration(Rule rule, std::vector<std::string> tasks, CalibrationO
   const Surface surface = options.surface.value_or(Rule::default_surface);
   const ApplyTo apply_to = options.apply_to.value_or(Rule::default_apply_to);
   detail::expect_sense(options, surface);
+  if (detail::rule_drops_signs<Rule>::value && surface != Surface::representation) {
+    detail::fail(Rule::name,
+                 " drops signs element by element where the gradients of the tasks meet, at Surface::representation; ",
+                 "leave options.surface out, or choose a rule of weights for this one, as fuller::PCGrad() or fuller::IMTL_G()");
+  }
   detail::Plan plan{std::move(tasks), detail::TaskRule(std::move(rule), count, policies), std::move(options), surface, apply_to};
   state_ = std::make_shared<detail::State>(std::move(plan));
 }
@@ -173,6 +179,12 @@ void Calibration::step(Optimizer& optimizer, const std::vector<Tensors>& branche
   } else {
     optimizer.step();
   }
+}
+
+inline void Calibration::losses_after(const Tensors& losses) {
+  detail::Record known = record();
+  detail::learn_after(*state_->plan, losses, known.memory);
+  state_->engine->write(known);
 }
 
 inline void Calibration::idle_step() { detail::idle_step(*state_); }

@@ -7,6 +7,7 @@
 
 // Everything a trainer needs.
 
+#include <fuller/backward/unimodal_assist.hpp>
 #include <fuller/calibration.hpp>
 #include <fuller/calibrators/calibrators.hpp>
 #include <fuller/gates/gates.hpp>

@@ -21,6 +21,8 @@ std::vector<fuller::Calibration> every_rule_and_law() {
   std::vector<fuller::Calibration> all = every_one(fuller::cuda::KnownRules());
   std::vector<fuller::Calibration> others = every_one(fuller::cuda::HostRules());
   std::move(others.begin(), others.end(), std::back_inserter(all));
+  std::vector<fuller::Calibration> elementwise = every_one(fuller::cuda::ElementRules());
+  std::move(elementwise.begin(), elementwise.end(), std::back_inserter(all));
   every_one(fuller::cuda::KnownGates(), all.front());
   return all;
 }

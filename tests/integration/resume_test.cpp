@@ -96,6 +96,7 @@ TEST_CASE("Model, optimiser and calibration, saved and loaded mid-way, go on bit
       {"GO4Align", maker(fuller::GO4Align())},
       {"LDC-MTL", maker(fuller::LDC())},
       {"Balancer", maker(fuller::Balancer())},
+      {"GradDrop", maker(fuller::GradDrop())},
   };
   const std::string path = (std::filesystem::temp_directory_path() / "fuller_resume_test.pt").string();
   for (const auto& [name, make] : makers) {

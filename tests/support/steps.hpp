@@ -221,6 +221,7 @@ template <class Body>
 void for_every_rule(int tasks, const Body& body) {
   for_every_known_rule(tasks, body);
   for_every_known(cuda::HostRules(), tasks, body);
+  for_every_known(cuda::ElementRules(), tasks, body);
   for_first_modes(body);
   AlignedMTLOptions median;
   median.scale = AlignedMTLOptions::Scale::median;

@@ -164,6 +164,46 @@ TEST_CASE("FAMO is its algorithm, with the losses after a step from the next one
   }
 }
 
+TEST_CASE("FAMO with the losses after each step is its algorithm to the letter, and learns from each once") {
+  std::mt19937_64 random(7);
+  const int T = 3;
+  const double gamma = fuller::FAMOOptions().gamma;
+  const double rate = fuller::FAMOOptions().learning_rate;
+  Runner<fuller::FAMO> run(fuller::FAMO(), T);
+  VectorXd xi = VectorXd::Zero(T);
+  VectorXd first = VectorXd::Zero(T);
+  VectorXd second = VectorXd::Zero(T);
+  std::vector<double> scratch(std::size_t(3 * T));
+  const auto above = [&](const std::vector<double>& losses) -> VectorXd {
+    return (Eigen::Map<const VectorXd>(losses.data(), T).array() + 1e-8).matrix();
+  };
+  for (int k = 0; k < 30; ++k) {
+    const std::vector<double> losses = random_losses(T, random);
+    VectorXd w = xi.array().exp() / above(losses).array();
+    w /= w.sum();
+    check_near(run(with_losses(losses, k)), {w(0), w(1), w(2)}, 1e-9);
+    const Step after = with_losses(random_losses(T, random), k + 1);
+    fuller::FAMO().after_step(after.view<>(), run.state.data(), scratch.data());
+    const VectorXd z = xi.array().exp() / xi.array().exp().sum();
+    const Eigen::MatrixXd jacobian = Eigen::MatrixXd(z.asDiagonal()) - z * z.transpose();
+    const VectorXd gradient = jacobian * (above(losses).array().log() - above(after.losses).array().log()).matrix() + gamma * xi;
+    first = 0.9 * first + 0.1 * gradient;
+    second = 0.999 * second.array() + 0.001 * gradient.array().square();
+    xi.array() -=
+        rate * (first.array() / (1 - std::pow(0.9, k + 1))) / ((second.array() / (1 - std::pow(0.999, k + 1))).sqrt() + 1e-8);
+    check_near({run.state[0], run.state[1], run.state[2]}, {xi(0), xi(1), xi(2)}, 1e-9);
+  }
+  // A task that was not looked at again learns from the next step, as without.
+  Runner<fuller::FAMO> partly(fuller::FAMO(), T);
+  partly(with_losses({1, 1, 1}, 0));
+  Step one = with_losses({0.5, 0.7, 9}, 1);
+  one.present[2] = 0;
+  fuller::FAMO().after_step(one.view<>(), partly.state.data(), scratch.data());
+  CHECK(partly.state[2] == 0);
+  CHECK(partly.state[5 * T] == 0);
+  CHECK(partly.state[5 * T + 2] == 1);
+}
+
 TEST_CASE("FAMO learns nothing from a task that was not in the step before") {
   Runner<fuller::FAMO> run(fuller::FAMO(), 2);
   run(with_losses({1, 1}, 0));

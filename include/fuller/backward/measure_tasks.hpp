@@ -170,7 +170,7 @@ inline void train_by_sums(State& state, const Step& step, TaskTensors gradients)
     for (auto& of_task : gradients) {
       of_parameter.push_back(of_task.empty() ? at::Tensor() : std::move(of_task[k]));
     }
-    at::Tensor sum = state.engine->combined(of_parameter, step.pass.outcome);
+    at::Tensor sum = state.engine->combined(of_parameter, step.pass.outcome, k);
     if (sum.defined()) {
       sums->put_on_top(compared.parameters[k], compared.edges[k], std::move(sum));
     }

@@ -68,7 +68,7 @@ struct TaskFork : torch::autograd::Function<TaskFork> {
       for (std::size_t i = 0; i < tasks; ++i) {
         of_level.push_back(std::move(cotangents[i * levels + k]));
       }
-      combined[k] = is_plain ? weighted_sum(of_level, ones.data()) : state.engine->combined(of_level, step.pass.outcome);
+      combined[k] = is_plain ? weighted_sum(of_level, ones.data()) : state.engine->combined(of_level, step.pass.outcome, k);
     }
     return combined;
   }

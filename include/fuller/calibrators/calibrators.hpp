@@ -18,6 +18,7 @@
 #include <fuller/calibrators/famo.hpp>
 #include <fuller/calibrators/gls.hpp>
 #include <fuller/calibrators/go4_align.hpp>
+#include <fuller/calibrators/grad_drop.hpp>
 #include <fuller/calibrators/grad_norm.hpp>
 #include <fuller/calibrators/grad_vac.hpp>
 #include <fuller/calibrators/imtl_g.hpp>

@@ -26,15 +26,16 @@ struct FAMOOptions {
 /// / (L_i - b_i + 1e-8) with c such that they add up to 1. Then xi follows delta = J^T (log before - log after), J the softmax's
 /// derivative: z_i (d_i - sum_k z_k d_k), by Adam with decay gamma.
 ///
-/// Reading. The paper's losses "after" are those of the same batch after the step, which takes a second forward. Here, as an
-/// option in its code, they are the losses of the next step, before its weights are chosen; so xi is one step late, and follows
-/// other samples. A task's d is known if the task was present in the step before as well; the logits of the others stay, and
-/// softmax runs over the tasks of the step. A loss at or below b counts as b.
+/// Reading. The paper's losses "after" are those of the same batch after the step, which takes a second forward: its losses are
+/// handed in by Calibration::losses_after(). Without that call, as an option in its code, they are the losses of the next step,
+/// before its weights are chosen; so xi is one step late, and follows other samples. A task's d is known if the task was present
+/// in the step before as well, the last in which the rule was asked; the logits of the others stay, and softmax runs over the
+/// tasks of the step. A loss at or below b counts as b.
 ///
 /// Scale: a factor on all losses or on one cancels in every difference of logarithms, and divides the weights of these losses.
 /// Rounding: nothing is compared; thanks to Adam's epsilon a difference that is only rounding makes no full step.
 ///
-/// Needs the losses. State per task: xi, Adam's moments, the last logarithm and the step it is of.
+/// Needs the losses. State per task: xi, Adam's moments, the last logarithm, and whether it is of the last step.
 struct FAMO {
   static constexpr const char* name = "FAMO";
   static constexpr Needs needs{false, true};
@@ -55,7 +56,7 @@ struct FAMO {
     detail::require("FAMO: option gamma", options.gamma, options.gamma >= 0 && detail::is_finite(options.gamma), "[0, infinity)");
     detail::require_one_per_task("FAMO: option least", options.least, tasks, false);
     for (int k = 0; k < state_size(tasks); ++k) {
-      state[k] = k < 5 * tasks ? 0 : never;
+      state[k] = 0;
     }
   }
 
@@ -65,7 +66,19 @@ struct FAMO {
       detail::require_saved(name, "logit", i, state[i], detail::is_finite(state[i]));
       detail::require_saved(name, "first moment", i, state[tasks + i], detail::Adam::fits(state + tasks + i, tasks));
       detail::require_saved(name, "last logarithm", i, state[4 * tasks + i], detail::is_finite(state[4 * tasks + i]));
-      detail::require_saved(name, "last step", i, state[5 * tasks + i], state[5 * tasks + i] >= never);
+      const double seen = state[5 * tasks + i];
+      detail::require_saved(name, "mark of the last step", i, seen, seen == 0 || seen == 1);
+    }
+  }
+
+  /// Learns from the losses of the batch of the last step, after it; the next step then shows nothing of it. `scratch` holds 3 T
+  /// doubles. On the host.
+  void after_step(const Evidence<>& evidence, double* state, double* scratch) const {
+    const int T = evidence.tasks();
+    double* const learnt = scratch;
+    learn(Serial{}, evidence, state, learnt, scratch + T);
+    for (int i = 0; i < T; ++i) {
+      state[5 * T + i] = learnt[i] != 0 ? 0 : state[5 * T + i];
     }
   }
 
@@ -73,37 +86,16 @@ struct FAMO {
   FULLER_HD void operator()(Lanes lanes, const Evidence<Tasks>& evidence, double* state, double* weights, double* scratch) const {
     const int T = evidence.tasks();
     double* const xi = state;
-    double* const moments = state + T;
     double* const last = state + 4 * T;
-    double* const last_step = state + 5 * T;
+    double* const seen = state + 5 * T;
     double* const z = scratch;
-    double* const fallen = scratch + T;
-    const auto now = static_cast<double>(evidence.step);
-
-    // What the step before has brought, among the tasks that were in both.
-    for (int i = lanes.index(); i < T; i += Lanes::count) {
-      weights[i] = evidence.present[i] != 0 && last_step[i] == now - 1 ? 1 : 0;
-      fallen[i] = evidence.present[i] != 0 ? last[i] - logarithm(evidence, i) : 0;
-    }
-    lanes.sync();
-    softmax(lanes, T, xi, weights, z);
-    double mean = 0;
-    for (int i = 0; i < T; ++i) {
-      mean += weights[i] != 0 ? z[i] * fallen[i] : 0;
-    }
-    for (int i = lanes.index(); i < T; i += Lanes::count) {
-      if (weights[i] != 0) {
-        const double gradient = z[i] * (fallen[i] - mean) + options.gamma * xi[i];
-        xi[i] += detail::Adam{options.learning_rate}.step(gradient, moments + i, T);
-      }
-    }
-    lanes.sync();
+    learn(lanes, evidence, state, weights, scratch);
 
     for (int i = lanes.index(); i < T; i += Lanes::count) {
       weights[i] = evidence.present[i];
+      seen[i] = evidence.present[i] != 0 ? 1 : 0;
       if (evidence.present[i] != 0) {
         last[i] = logarithm(evidence, i);
-        last_step[i] = now;
       }
     }
     lanes.sync();
@@ -120,7 +112,34 @@ struct FAMO {
   }
 
  private:
-  static constexpr double never = -2;
+  /// What the step before has brought, among the tasks that were in both, whose flags go to `both`.
+  template <class Lanes, int Tasks>
+  FULLER_HD void learn(Lanes lanes, const Evidence<Tasks>& evidence, double* state, double* both, double* scratch) const {
+    const int T = evidence.tasks();
+    double* const xi = state;
+    double* const moments = state + T;
+    const double* const last = state + 4 * T;
+    const double* const seen = state + 5 * T;
+    double* const z = scratch;
+    double* const fallen = scratch + T;
+    for (int i = lanes.index(); i < T; i += Lanes::count) {
+      both[i] = evidence.present[i] != 0 ? seen[i] : 0;
+      fallen[i] = evidence.present[i] != 0 ? last[i] - logarithm(evidence, i) : 0;
+    }
+    lanes.sync();
+    softmax(lanes, T, xi, both, z);
+    double mean = 0;
+    for (int i = 0; i < T; ++i) {
+      mean += both[i] != 0 ? z[i] * fallen[i] : 0;
+    }
+    for (int i = lanes.index(); i < T; i += Lanes::count) {
+      if (both[i] != 0) {
+        const double gradient = z[i] * (fallen[i] - mean) + options.gamma * xi[i];
+        xi[i] += detail::Adam{options.learning_rate}.step(gradient, moments + i, T);
+      }
+    }
+    lanes.sync();
+  }
 
   template <int Tasks>
   FULLER_HD double above_least(const Evidence<Tasks>& evidence, int i) const {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 
 #include <fuller/calibrators/loss_stage.hpp>
 #include <fuller/calibrators/options.hpp>
@@ -73,6 +74,14 @@ struct rule_weights_sum_to_tasks : std::false_type {};
 template <class Rule>
 struct rule_weights_sum_to_tasks<Rule, std::void_t<decltype(Rule::weights_sum_to_tasks)>>
     : std::bool_constant<Rule::weights_sum_to_tasks> {};
+
+template <class Rule, class = void>
+struct rule_learns_after : std::false_type {};
+template <class Rule>
+struct rule_learns_after<Rule,
+                         std::void_t<decltype(std::declval<const Rule&>().after_step(
+                             std::declval<const Evidence<>&>(), static_cast<double*>(nullptr), static_cast<double*>(nullptr)))>>
+    : std::true_type {};
 
 }  // namespace detail
 
@@ -169,6 +178,30 @@ class Weighting {
   /// The number of steps since the rule was asked; 0 if it is asked in each.
   FULLER_HD double held_for(int tasks, const double* state) const {
     return keeps_weights() ? state[held_at(tasks) + 2 * tasks] : 0;
+  }
+
+  /// Shows a rule that learns from them the losses of the last step's batch, after it (`void after_step(const Evidence<>&
+  /// evidence, double* state, double* scratch) const`): with static weights before it as in a step. Tasks whose loss is not
+  /// finite are left out. `scratch` holds `scratch_size` doubles. On the host.
+  void after_step(const Evidence<>& evidence, double* state, double* scratch) const {
+    if constexpr (detail::rule_learns_after<Rule>::value) {
+      const int T = evidence.tasks();
+      detail::Scratch work(scratch);
+      double* const losses = work.doubles(T);
+      std::uint8_t* const used = work.bytes(T);
+      for (int i = 0; i < T; ++i) {
+        losses[i] = evidence.present[i] != 0 ? static_weight(options_.before, i) * evidence.losses[i] : 0;
+        used[i] = evidence.present[i] != 0 && detail::is_finite(losses[i]) ? 1 : 0;
+      }
+      Evidence<> seen = evidence;
+      seen.losses = losses;
+      seen.present = used;
+      rule_.after_step(seen, state, work.rest());
+    } else {
+      static_cast<void>(evidence);
+      static_cast<void>(state);
+      static_cast<void>(scratch);
+    }
   }
 
   /// All lanes of a group call it together; `state` and `scratch` hold `state_size` and `scratch_size` doubles.

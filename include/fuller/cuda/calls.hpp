@@ -32,10 +32,15 @@ using KnownRules = RuleList<Uniform, Constant, IMTL_G, GradNorm, DWA, PCGrad, WP
 /// are long functions, and would be half as much again for a device's assembler, in every program and for every architecture.
 using HostRules = RuleList<AlignedMTL, UPGrad, DualProj, MGDA, CAGrad, PCD>;
 
+/// The rules whose answer is no weights but a choice element by element, which LibTorch's operations make on a device; by kernels
+/// they are refused, in the order of the stream they run.
+using ElementRules = RuleList<GradDrop>;
+
 template <class... Laws>
 struct GateList {};
 
-/// The gate laws that the kernels can run. A custom law runs on the host.
+/// The gate laws that the kernels can run. A custom law runs on the host, and so does Pareto, which sees one branch alone: its
+/// two gradients, of UnimodalAssist.
 using KnownGates = GateList<ModalityGate, MLB, OGM, AGM, CGGM>;
 
 namespace detail {

@@ -24,6 +24,7 @@
 #include <fuller/tensor/ghost_gram.hpp>
 #include <fuller/tensor/ranks.hpp>
 #include <fuller/tensor/reductions.hpp>
+#include <fuller/tensor/sign_drop.hpp>
 
 namespace fuller {
 inline namespace v0_1 {
@@ -45,7 +46,11 @@ class HostTasks final : public TaskEngine {
   }
   void settle(Outcome& /*outcome*/) override {}
 
-  at::Tensor combined(at::TensorList cotangents, const Outcome& outcome) override {
+  at::Tensor combined(at::TensorList cotangents, const Outcome& outcome, std::size_t place) override {
+    if (const SignDrop* const rule = plan_->rule.sign_drop()) {
+      const std::int64_t step = record_.memory.steps - 1;  // the rule was asked
+      return sign_dropped(cotangents, outcome.verdict.shared.data(), *rule, {rule->seed, step, plan_->sequence_of(place)});
+    }
     return weighted_sum(cotangents, outcome.verdict.shared.data());
   }
 

@@ -46,7 +46,7 @@ class KernelTasks final : public DeviceTasks {
     failed_conditions_ = at::zeros({tasks}, doubles.dtype(at::kByte));
   }
 
-  at::Tensor combined(at::TensorList cotangents, const Outcome& /*outcome*/) override {
+  at::Tensor combined(at::TensorList cotangents, const Outcome& /*outcome*/, std::size_t /*place*/) override {
     const c10::DeviceGuard guard(*device());
     return weighted_sum(kernels_(), cotangents, calibrator_.shared_weights());
   }

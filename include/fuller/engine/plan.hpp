@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -23,6 +24,13 @@ struct Plan {
   CalibrationOptions options;
   Surface surface;
   ApplyTo apply_to;
+
+  /// The sequence of random numbers of one tensor in a step, from those of other places and ranks apart.
+  std::uint32_t sequence_of(std::size_t place) const {
+    const Ranks& ranks = options.ranks;
+    return static_cast<std::uint32_t>(place) * static_cast<std::uint32_t>(ranks.count) +
+           static_cast<std::uint32_t>(ranks.rank < 0 ? 0 : ranks.rank);
+  }
 
   HeadPolicy head_policy() const { return {apply_to, options.non_finite}; }
 

@@ -25,6 +25,7 @@
 #include <fuller/engine/failures.hpp>
 #include <fuller/engine/host_function.hpp>
 #include <fuller/engine/scaled_by_aten.hpp>
+#include <fuller/tensor/sign_drop.hpp>
 
 namespace fuller {
 inline namespace v0_1 {
@@ -130,8 +131,11 @@ class StreamTasks final : public DeviceTasks {
     numbers(at_.of_heads, tasks_).fill_(1);
   }
 
-  at::Tensor combined(at::TensorList cotangents, const Outcome& /*outcome*/) override {
+  at::Tensor combined(at::TensorList cotangents, const Outcome& /*outcome*/, std::size_t place) override {
     const c10::NoGradGuard no_grad;
+    if (const SignDrop* const rule = plan().rule.sign_drop()) {
+      return dropped(cotangents, *rule, plan().sequence_of(place));
+    }
     at::Tensor sum;
     at::ScalarType type{};
     for (std::size_t i = 0; i < cotangents.size(); ++i) {
@@ -203,6 +207,16 @@ class StreamTasks final : public DeviceTasks {
 
  private:
   at::Tensor numbers(std::int64_t from, std::int64_t count) const { return trip_.numbers().narrow(0, from, count); }
+  /// The steps are read on the device, where replays of a captured step count.
+  at::Tensor dropped(at::TensorList cotangents, const SignDrop& rule, std::uint32_t sequence) const {
+    const ToDropFrom from(cotangents, nullptr);
+    if (from.tensors.empty()) {
+      return {};
+    }
+    const at::Tensor step = numbers(at_.record.steps, 1).sub(1);  // the rule was asked
+    return sign_dropped_by_aten(from, rule, step, sequence,
+                                [&](std::size_t task, const at::Tensor& tensor) { return scaled_by_aten(tensor, weight(task)); });
+  }
   at::Tensor weight(std::size_t task) const { return trip_.numbers()[at_.record.shared + static_cast<std::int64_t>(task)]; }
 
   std::int64_t tasks_;

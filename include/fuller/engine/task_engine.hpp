@@ -87,8 +87,9 @@ class TaskEngine : public Placed {
   /// @throws NonFiniteError under NonFinite::throw_error.
   virtual void settle(Outcome& outcome) = 0;
 
-  /// sum_i w_i cotangents[i] with the weights that weigh() found last for shared parameters, a tensor of its own.
-  virtual at::Tensor combined(at::TensorList cotangents, const Outcome& outcome) = 0;
+  /// sum_i w_i cotangents[i] with the weights that weigh() found last for shared parameters, or what a rule that drops signs
+  /// makes of w_i cotangents[i]; a tensor of its own. `place` tells apart what is combined in one step.
+  virtual at::Tensor combined(at::TensorList cotangents, const Outcome& outcome, std::size_t place) = 0;
   /// `gradient` times what weigh() found for the head of `task`; in place where the gradient's memory is its own.
   virtual at::Tensor for_head(std::size_t task, const at::Tensor& gradient, const Outcome& outcome) = 0;
 

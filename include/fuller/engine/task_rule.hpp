@@ -4,13 +4,16 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <fuller/calibrators/grad_drop.hpp>
 #include <fuller/calibrators/rule.hpp>
 #include <fuller/calibrators/weighting.hpp>
 #include <fuller/core/evidence.hpp>
+#include <fuller/core/sign_drop.hpp>
 #include <fuller/engine/outcome.hpp>
 
 namespace fuller {
@@ -27,6 +30,8 @@ class TaskRule {
       : name_(Rule::name),
         tasks_(tasks),
         staged_(policies.stage != LossStage::none),
+        learns_after_(rule_learns_after<Rule>::value),
+        sign_drop_(sign_drop_of(rule)),
         call_(std::make_shared<Model<Rule>>(Weighting<Rule>(std::move(rule), policies))) {
     needs_ = call_->needs();
     call_->initialise(tasks, std::vector<double>(state_size()).data());
@@ -35,6 +40,8 @@ class TaskRule {
   /// What rule and loss stage must be shown.
   Needs needs() const { return needs_; }
   const std::string& name() const { return name_; }
+  /// How gradients become one where that is no weighted sum; null: it is one.
+  const SignDrop* sign_drop() const { return sign_drop_ ? &*sign_drop_ : nullptr; }
   std::size_t state_size() const { return static_cast<std::size_t>(call_->state_size(tasks_)); }
   std::size_t scratch_size() const { return static_cast<std::size_t>(call_->scratch_size(tasks_)); }
 
@@ -63,6 +70,13 @@ class TaskRule {
     call_->run(evidence, state, {verdict.shared.data(), verdict.heads.data(), verdict.conditions.data()}, scratch);
   }
 
+  /// Whether the rule learns from losses after a step.
+  bool learns_after() const { return learns_after_; }
+  /// Shows it those; see Weighting.
+  void after_step(const Evidence<>& evidence, double* state, double* scratch) const {
+    call_->after_step(evidence, state, scratch);
+  }
+
   /// @throws Error for a saved state that no steps can have left.
   void check_state(const std::vector<double>& saved) const { call_->check_state(tasks_, saved.data()); }
 
@@ -83,6 +97,7 @@ class TaskRule {
     virtual void check_state(int tasks, const double* state) const = 0;
     virtual double last_factor(int tasks, const double* state, int i) const = 0;
     virtual double held_for(int tasks, const double* state) const = 0;
+    virtual void after_step(const Evidence<>& evidence, double* state, double* scratch) const = 0;
     virtual void run(const Evidence<>& evidence, double* state, WeightsView out, double* scratch) const = 0;
   };
 
@@ -96,6 +111,9 @@ class TaskRule {
     void check_state(int tasks, const double* kept) const override { weighting_.check_state(tasks, kept); }
     double last_factor(int tasks, const double* kept, int i) const override { return weighting_.last_factor(tasks, kept, i); }
     double held_for(int tasks, const double* kept) const override { return weighting_.held_for(tasks, kept); }
+    void after_step(const Evidence<>& evidence, double* kept, double* scratch) const override {
+      weighting_.after_step(evidence, kept, scratch);
+    }
     void run(const Evidence<>& evidence, double* kept, WeightsView out, double* scratch) const override {
       weighting_(Serial{}, evidence, kept, out, scratch);
     }
@@ -103,10 +121,22 @@ class TaskRule {
     Weighting<Rule> weighting_;
   };
 
+  template <class Rule>
+  static std::optional<SignDrop> sign_drop_of(const Rule& rule) {
+    if constexpr (rule_drops_signs<Rule>::value) {
+      return rule.sign_drop();
+    } else {
+      static_cast<void>(rule);
+      return std::nullopt;
+    }
+  }
+
   Needs needs_{};
   std::string name_;
   int tasks_;
   bool staged_;
+  bool learns_after_;
+  std::optional<SignDrop> sign_drop_;
   std::shared_ptr<const Call> call_;
 };
 

@@ -13,5 +13,6 @@
 #include <fuller/gates/modality_gate.hpp>
 #include <fuller/gates/norms.hpp>
 #include <fuller/gates/ogm.hpp>
+#include <fuller/gates/pareto.hpp>
 
 #endif  // FULLER_STANDARD
