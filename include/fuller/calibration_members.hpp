@@ -66,7 +66,7 @@ Calibration::Calibration(Rule rule, std::vector<std::string> tasks, CalibrationO
   policies.smoothing = options.smoothing;
   const Surface surface = options.surface.value_or(Rule::default_surface);
   const ApplyTo apply_to = options.apply_to.value_or(Rule::default_apply_to);
-  detail::expect_sense(options, surface);
+  detail::expect_sense<Rule>(options, surface);
   if (detail::rule_drops_signs<Rule>::value && surface != Surface::representation) {
     detail::fail(Rule::name,
                  " drops signs element by element where the gradients of the tasks meet, at Surface::representation; ",

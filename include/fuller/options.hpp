@@ -49,7 +49,10 @@ struct CalibrationOptions {
 namespace detail {
 
 /// Refuses options that mean nothing, or something else than they seem to.
-inline void expect_sense(const CalibrationOptions& options, Surface surface) {
+template <class Rule>
+void expect_sense(const CalibrationOptions& options, Surface surface) {
+  constexpr Needs needs = Rule::needs;
+  const char* const rule = Rule::name;
   if (options.measure_every < 0) {
     fail("options.measure_every is ", options.measure_every, "; a number of steps, or 0 for never, is needed");
   }
@@ -59,26 +62,26 @@ inline void expect_sense(const CalibrationOptions& options, Surface surface) {
   if (!(options.smoothing >= 0 && options.smoothing < 1)) {
     fail("options.smoothing is ", options.smoothing, "; a share of the weights that stays, in [0, 1), is needed");
   }
-  const Ranks& ranks = options.ranks;
-  if (ranks.count < 1) {
-    fail("options.ranks.count is ", ranks.count, "; it is the number of ranks, 1 for a trainer that is alone");
-  }
-  if (ranks.count > 1 && !ranks.average) {
-    fail("options.ranks.count is ", ranks.count, ", but options.ranks.average is not given; give the function that replaces ",
-         "tensors by their mean over the ranks, or leave the count at 1");
-  }
-  if (ranks.count == 1 && ranks.average) {
-    fail("options.ranks.average is given, but options.ranks.count is 1; give the number of ranks that it averages over, or, for ",
-         "a single one, no function");
-  }
-  if (ranks.rank < -1 || ranks.rank >= ranks.count) {
-    fail("options.ranks.rank is ", ranks.rank, " of ", ranks.count, "; ranks count from 0, and -1 means that it is not known");
-  }
+  expect_sense(options.ranks, "options.ranks");
   if (options.last_shared_bias && surface != Surface::last_shared) {
     fail("options.last_shared_bias is set, but task gradients are compared at ",
          surface == Surface::representation ? "Surface::representation, which has no parameters"
                                             : "Surface::all_shared, where every shared bias counts anyway",
          "; leave it out, or set options.surface = fuller::Surface::last_shared");
+  }
+  if (options.last_shared_bias && !needs.gram && options.measure_every == 0 && options.non_finite == NonFinite::propagate &&
+      !reads_norms(options.stage)) {
+    fail("options.last_shared_bias is set, but '", rule, "' compares no task gradients; leave it out, or have them compared for ",
+         "the diagnostics, by options.measure_every");
+  }
+  if (options.stage == LossStage::log && rule_needs_positive_losses<Rule>::value) {
+    fail("options.stage is LossStage::log, and '", rule, "' is made for losses > 0, which logarithms are not; choose another ",
+         "stage, or none: this rule cares for the losses' units itself");
+  }
+  if (options.stage == LossStage::loss && needs.losses && !needs.gram) {
+    fail("options.stage is LossStage::loss, which divides each loss by itself, and '", rule,
+         "', which compares losses, would see 1 for each; choose another stage, a rule that compares gradients, or, for losses ",
+         "that are divided by themselves and nothing else, fuller::Uniform()");
   }
 }
 

@@ -93,7 +93,7 @@ TEST_CASE("Losses after a step are refused where nobody learns from them, and re
   Calibration other(fuller::DWA(), tasks);
   CHECK(contains(thrown_by([&] { other.losses_after({loss_of(1), loss_of(1)}); }), "'DWA' does not"));
   CalibrationOptions staged;
-  staged.stage = fuller::LossStage::log;
+  staged.stage = fuller::LossStage::initial;
   Calibration with_stage(FAMO(), tasks, staged);
   CHECK(contains(thrown_by([&] { with_stage.losses_after({loss_of(1), loss_of(1)}); }), "LossStage::none"));
   Calibration calibration(FAMO(), tasks);

@@ -46,6 +46,9 @@ inline at::Tensor summed_losses(const std::shared_ptr<State>& state, const std::
     if (losses[i].numel() != 1) {
       fail("the loss of '", state->tasks()[i], "' has shape ", losses[i].sizes(), "; a scalar is needed: its mean or sum");
     }
+    if (at::isComplexType(losses[i].scalar_type())) {
+      fail("the loss of '", state->tasks()[i], "' is complex; a real number is needed: torch::real() or abs() of it");
+    }
     if (at::GradMode::is_enabled() && losses[i].requires_grad()) {
       given.push_back(losses[i].dim() == 0 ? losses[i] : losses[i].reshape({}));
       given_tasks.push_back(i);

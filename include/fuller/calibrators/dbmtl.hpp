@@ -39,6 +39,7 @@ struct DBMTL {
   static constexpr Needs needs{true, true};
   static constexpr Surface default_surface = Surface::all_shared;
   static constexpr ApplyTo default_apply_to = ApplyTo::shared_only;
+  static constexpr bool positive_losses = true;
 
   DBMTLOptions options;
 

@@ -41,6 +41,7 @@ struct FAMO {
   static constexpr Needs needs{false, true};
   static constexpr Surface default_surface = Surface::last_shared;
   static constexpr ApplyTo default_apply_to = ApplyTo::all;
+  static constexpr bool positive_losses = true;
 
   FAMOOptions options;
 

@@ -27,6 +27,7 @@ struct GLS {
   static constexpr Needs needs{false, true};
   static constexpr Surface default_surface = Surface::last_shared;
   static constexpr ApplyTo default_apply_to = ApplyTo::all;
+  static constexpr bool positive_losses = true;
 
   FULLER_HD int state_size(int) const { return 0; }
   FULLER_HD int scratch_size(int tasks) const { return tasks; }

@@ -30,6 +30,7 @@ struct IMTL_L {
   static constexpr Needs needs{false, true};
   static constexpr Surface default_surface = Surface::last_shared;
   static constexpr ApplyTo default_apply_to = ApplyTo::all;
+  static constexpr bool positive_losses = true;
 
   IMTL_L_Options options;
 

@@ -62,6 +62,13 @@ struct is_rule<
 
 namespace detail {
 
+/// Whether losses <= 0 mean nothing to a rule (`static constexpr bool positive_losses = true`): logarithms are no losses to it.
+template <class Rule, class = void>
+struct rule_needs_positive_losses : std::false_type {};
+template <class Rule>
+struct rule_needs_positive_losses<Rule, std::void_t<decltype(Rule::positive_losses)>>
+    : std::bool_constant<Rule::positive_losses> {};
+
 /// Whether a rule, or a part of one, has `void check_state(int tasks, const double* state) const`.
 template <class Rule, class = void>
 struct rule_checks_state : std::false_type {};

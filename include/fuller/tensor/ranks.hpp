@@ -52,6 +52,25 @@ struct Ranks {
 
 namespace detail {
 
+/// Refuses ranks that mean nothing, in the words of the option that holds them.
+inline void expect_sense(const Ranks& ranks, const std::string& option) {
+  if (ranks.count < 1) {
+    fail(option, ".count is ", ranks.count, "; it is the number of ranks, 1 for a trainer that is alone");
+  }
+  if (ranks.count > 1 && !ranks.average) {
+    fail(option, ".count is ", ranks.count, ", but ", option,
+         ".average is not given; give the function that replaces tensors by ",
+         "their mean over the ranks, or leave the count at 1");
+  }
+  if (ranks.count == 1 && ranks.average) {
+    fail(option, ".average is given, but ", option, ".count is 1; give the number of ranks that it averages over, or, for a ",
+         "single one, no function");
+  }
+  if (ranks.rank < -1 || ranks.rank >= ranks.count) {
+    fail(option, ".rank is ", ranks.rank, " of ", ranks.count, "; ranks count from 0, and -1 means that it is not known");
+  }
+}
+
 /// Which reduction it is, for a message: "the average of the task gradients", in this step.
 struct Reduction {
   const char* of;
