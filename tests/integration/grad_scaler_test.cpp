@@ -149,6 +149,18 @@ TEST_CASE("ranks skip a step together, whichever of them has the gradient that i
   CHECK(scales == std::vector<double>{32768, 32768});
 }
 
+TEST_CASE("weights that two modules share are divided by the scale once", "[amp]") {
+  // LibTorch's parameters() lists them for each module, and its optimisers take the list as it is.
+  const Tensor tied = torch::ones({2}).requires_grad_();
+  const Tensor other = torch::ones({2}).requires_grad_();
+  torch::optim::SGD optimizer({tied, other, tied}, 0.1);
+  GradScaler scaler;
+  scaler.scale((tied.sum() * 3 + other.sum() * 5)).backward();
+  scaler.unscale_(optimizer);
+  CHECK(tied.grad().equal(torch::full({2}, 3.0)));
+  CHECK(other.grad().equal(torch::full({2}, 5.0)));
+}
+
 TEST_CASE("a scaler within bounds, one that is off, and one that is set", "[amp]") {
   const Tensor p = torch::ones({1}).requires_grad_();
   torch::optim::SGD optimizer({p}, 0.1);
@@ -212,11 +224,29 @@ TEST_CASE("a scaler in the wrong order, or with numbers that make no sense, is r
   wrong = {};
   wrong.largest = 2;
   CHECK(contains(thrown_by([&] { GradScaler refused(wrong); }), "GradScalerOptions::initial is 65536"));
-  std::stringstream zeros;
-  torch::serialize::OutputArchive archive;
-  archive.write("grad_scaler", torch::zeros({5}, torch::kDouble));
-  archive.save_to(zeros);
-  CHECK(contains(thrown_by([&] { torch::load(scaler, zeros); }), "can have left"));
+  // The scale is a float: 1e300 would be infinite there, and 1e-60 zero.
+  for (const double scale : {1e300, 1e-60}) {
+    wrong = {};
+    wrong.initial = scale;
+    CHECK(contains(thrown_by([&] { GradScaler refused(wrong); }), "the scale is a float"));
+    CHECK(contains(thrown_by([&] { scaler.update(scale); }), "the scale is a float"));
+  }
+  wrong = {};
+  wrong.ranks.count = 2;
+  CHECK(contains(thrown_by([&] { GradScaler refused(wrong); }), "GradScalerOptions::ranks.count is 2"));
+  wrong.ranks.count = 1;
+  wrong.ranks.average = [](std::vector<Tensor>&) {};
+  CHECK(contains(thrown_by([&] { GradScaler refused(wrong); }), "GradScalerOptions::ranks.average is given"));
+  const std::vector<std::vector<double>> damaged{{0, 0, 0, 0, 0},         {1e300, 0, 2, .5, 2000},  {1e-60, 0, 2, .5, 2000},
+                                                 {1024, 1e30, 2, .5, 10}, {1024, 1, 2, .5, 1e30},   {1024, -1, 2, .5, 10},
+                                                 {1024, 0, 2, .5, NAN},   {1024, NAN, 2, .5, 2000}, {NAN, 0, 2, .5, 2000}};
+  for (const std::vector<double>& numbers : damaged) {
+    std::stringstream file;
+    torch::serialize::OutputArchive archive;
+    archive.write("grad_scaler", torch::tensor(numbers, torch::kDouble));
+    archive.save_to(file);
+    CHECK(contains(thrown_by([&] { torch::load(scaler, file); }), "can have left"));
+  }
   CHECK(scaler.get_scale() == 65536);
 }
 

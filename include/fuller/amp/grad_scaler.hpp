@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <limits>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -63,6 +64,8 @@ class GradScaler {
       detail::fail("GradScalerOptions::initial is ", options_.initial, "; a positive number between smallest, ",
                    options_.smallest, ", and largest, ", options_.largest, ", is needed");
     }
+    expect_float("GradScalerOptions::initial is ", options_.initial);
+    detail::expect_sense(options_.ranks, "GradScalerOptions::ranks");
     expect_moves(options_.growth, options_.backoff, options_.growth_interval);
   }
 
@@ -99,8 +102,13 @@ class GradScaler {
     }
     const at::NoGradGuard no_grad;
     std::vector<at::Tensor> parameters;
+    std::unordered_set<const void*> listed;  // LibTorch lists tied weights once for each module that has them
     for (const auto& group : optimizer.param_groups()) {
-      parameters.insert(parameters.end(), group.params().begin(), group.params().end());
+      for (const at::Tensor& parameter : group.params()) {
+        if (listed.insert(parameter.unsafeGetTensorImpl()).second) {
+          parameters.push_back(parameter);
+        }
+      }
     }
     const detail::CheckedGradients checked(parameters, scale_);
     seen.any = checked.any();
@@ -178,6 +186,7 @@ class GradScaler {
     if (!(scale > 0) || !std::isfinite(scale)) {
       detail::fail("update() got the scale ", scale, "; a positive number is needed");
     }
+    expect_float("update() got the scale ", scale);
     first_scale_ = scale;
     if (scale_.defined()) {
       scale_.fill_(scale);
@@ -210,13 +219,14 @@ class GradScaler {
     at::Tensor saved;
     archive.read("grad_scaler", saved);
     if (!saved.defined() || saved.numel() != 5) {
-      detail::fail("the file holds no state of a gradient scaler");
+      detail::fail("the file holds no state of a gradient scaler; load what torch::save(scaler, path) wrote");
     }
     const at::Tensor here = saved.to(at::kCPU, at::kDouble).contiguous();
     const double* const numbers = here.data_ptr<double>();
-    if (!(numbers[0] > 0) || !std::isfinite(numbers[0]) || !(numbers[1] >= 0)) {
-      detail::fail("the saved scale ", numbers[0], " after ", numbers[1],
-                   " finite steps is none that a gradient scaler can have left");
+    constexpr double most = std::numeric_limits<int>::max();
+    if (!is_float(numbers[0]) || !(numbers[1] >= 0 && numbers[1] <= most) || !(numbers[4] >= 1 && numbers[4] < 1e18)) {
+      detail::fail("the saved scale ", numbers[0], " after ", numbers[1], " finite steps, of ", numbers[4],
+                   ", is none that a gradient scaler can have left; the file is damaged, load an earlier one");
     }
     expect_moves(numbers[2], numbers[3], static_cast<std::int64_t>(numbers[4]));
     options_.growth = numbers[2];
@@ -238,6 +248,17 @@ class GradScaler {
     bool any = false;  ///< whether any parameter had a gradient
     at::Tensor found;
   };
+
+  /// Whether the scale, a float on its device, can have this value.
+  static bool is_float(double scale) {
+    return scale >= std::numeric_limits<float>::min() && scale <= std::numeric_limits<float>::max();
+  }
+  static void expect_float(const char* what, double scale) {
+    if (!is_float(scale)) {
+      detail::fail(what, scale, "; the scale is a float, from ", std::numeric_limits<float>::min(), " to ",
+                   std::numeric_limits<float>::max());
+    }
+  }
 
   static void expect_moves(double growth, double backoff, std::int64_t interval) {
     if (!(growth > 1) || !std::isfinite(growth) || !(backoff > 0 && backoff < 1) || interval < 1) {
