@@ -249,7 +249,7 @@ class Calibration {
   /// The same from numbers on the host; NaN for a branch that has no score.
   void scores(const std::vector<double>& of_branches) { detail::note_scores(expect_modalities(of_branches), of_branches); }
   /// The same from a tensor [M].
-  void scores(const Tensor& of_branches) { scores(of_branches.unbind()); }
+  void scores(const Tensor& of_branches) { scores(detail::listed_scores(of_branches)); }
 
   /// Takes the optimiser's step. Where gates act on updates (GateTarget::update), each branch's parameters move only the share
   /// w_m of the way: p <- p + w_m (p' - p). An adaptive optimiser cannot cancel that, as it cancels a constant factor on

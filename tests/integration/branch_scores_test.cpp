@@ -183,6 +183,8 @@ TEST_CASE("Scores that are missing, too many, or no use to the law are refused i
   CHECK(run.calibration.diagnostics().gates == before);
   CHECK(contains(said([&] { run.calibration.scores({.5, .5}); }), "got 2 branches for 3 modalities"));
   CHECK(contains(said([&] { run.calibration.scores({.5, -1.0, .5}); }), "-1 for 'b'"));
+  CHECK(contains(said([&] { run.calibration.scores(Tensor()); }), "scores() got an undefined tensor"));
+  CHECK(contains(said([&] { run.calibration.scores(torch::tensor(0.5)); }), "a number for each branch, [M]"));
   const Tensor one = torch::tensor(0.5);
   CHECK(contains(said([&] { run.calibration.scores({one, one, torch::ones({2})}); }), "[2]"));
   run.calibration.scores({one, one, Tensor()});
@@ -201,6 +203,26 @@ TEST_CASE("Scores that are missing, too many, or no use to the law are refused i
   ScoredRun<fuller::AGM> logs{fuller::AGM()};
   logs.calibration.scores({-.5, -1.0, -2.0});
   CHECK(thrown_by([&] { logs.loss(true, 1).backward(); }).empty());
+}
+
+TEST_CASE("Scores are spent by the backward they were for, also where no gate moved in it") {
+  fuller::CalibrationOptions options;
+  options.non_finite = fuller::NonFinite::skip;
+  options.surface = fuller::Surface::all_shared;
+  ScoredRun<fuller::OGM> run{fuller::OGM()};
+  run.calibration = Calibration(fuller::IMTL_G(), {"one", "two"}, options);
+  run.calibration.modalities(run.law, branches);
+  const auto backward = [&](double factor) {
+    const Tensor z = run.net.shared(run.net.fuse(run.calibration.gate(run.net.features(), run.net.weights())));
+    run.calibration.sum({run.net.loss(0, z) * factor, run.net.loss(1, z) * factor}).backward();
+  };
+  run.calibration.scores({.75, .5, .25});
+  backward(NAN);  // every task is left out: nothing comes to the gates
+  CHECK(run.calibration.diagnostics().gates == std::vector<double>{1, 1, 1});
+  CHECK(contains(thrown_by([&] { backward(1); }), "none were handed in for this step"));
+  run.calibration.scores({.75, .5, .25});
+  backward(1);
+  CHECK(run.calibration.diagnostics().gates[0] < 1);
 }
 
 TEST_CASE("Several ranks gate by the mean of the scores of those that have one, also a rank without a batch") {

@@ -60,9 +60,16 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
   }
 
  private:
+  /// Scores are those of one backward: also where nothing came to compare, and where it threw.
+  struct SpentScores {
+    Modalities& modalities;
+    ~SpentScores() { modalities.scored.clear(); }
+  };
+
   static torch::autograd::variable_list gate(GatedPass& gated_pass, torch::autograd::variable_list cotangents) {
     GatedPass* const pass = &gated_pass;
     Modalities& modalities = *pass->modalities;
+    const SpentScores spent{modalities};
     pass->begin();
     const std::vector<PlainCotangents> plain = take_plain(*pass);
     expect_one_call(*pass);
@@ -256,7 +263,6 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
     Modalities& modalities = *pass.modalities;
     modalities.shown = pass.shown;
     modalities.engine->open(pass.norms.defined() ? pass.norms : modalities.engine->no_norms(), pass.shown);
-    modalities.scored.clear();
   }
 };
 

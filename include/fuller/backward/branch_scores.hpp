@@ -51,6 +51,19 @@ inline bool note_score(const Modalities& modalities, std::size_t m, const at::Te
   return true;
 }
 
+/// The M numbers of a tensor.
+inline std::vector<at::Tensor> listed_scores(const at::Tensor& of_branches) {
+  if (!of_branches.defined()) {
+    fail(
+        "scores() got an undefined tensor; give it a number for each branch, a tensor [M], or a list with undefined tensors for ",
+        "branches that have none");
+  }
+  if (of_branches.dim() != 1) {
+    fail("scores() got a tensor of shape ", of_branches.sizes(), "; give it a number for each branch, [M]");
+  }
+  return of_branches.unbind();
+}
+
 /// Puts the scores of the step to come where the gates are, M numbers or scalar tensors. Waits for nothing on a device whose
 /// gates are there. What throws leaves the step without scores.
 template <class Scores>
