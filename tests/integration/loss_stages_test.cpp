@@ -166,6 +166,10 @@ TEST_CASE("Under a loss stage a run that is saved and loaded goes on bit for bit
     // A calibration without the stage has fewer numbers to keep.
     Calibration other(fuller::GradNorm(), {"one", "two"});
     CHECK(contains(thrown_by([&] { other.load(saved); }), "made with the same rule and options"));
+    // One with another stage has as many, which mean something else there: 1 / L of a step is no 1 / L(0).
+    const LossStage another = stage == LossStage::initial ? LossStage::log : LossStage::initial;
+    Calibration differs(fuller::GradNorm(), {"one", "two"}, staged(another));
+    CHECK(contains(thrown_by([&] { differs.load(saved); }), "the loss stage of the saved calibration: '"));
   }
 }
 

@@ -16,6 +16,7 @@
 #include <ATen/ops/empty.h>
 
 #include <fuller/backward/modalities.hpp>
+#include <fuller/calibrators/loss_stage.hpp>
 #include <fuller/core/error.hpp>
 #include <fuller/engine/gate_engine.hpp>
 #include <fuller/engine/plan.hpp>
@@ -133,6 +134,24 @@ std::string law_in(const Read& read) {
   return to_text(name);
 }
 
+/// Refuses the factors of another loss stage: there are as many, and they mean something else.
+template <class Read>
+void expect_same_stage(const Read& read, LossStage mine) {
+  if (mine == LossStage::none) {
+    return;  // then the state has another length
+  }
+  at::Tensor name;
+  try {
+    name = read("loss_stage");
+  } catch (const std::exception&) {
+    return;
+  }
+  if (const std::string saved = to_text(name); saved != name_of(mine)) {
+    fail("the loss stage of the saved calibration: '", saved, "'; of this one: '", name_of(mine),
+         "'; load into a calibration made as the saved one was");
+  }
+}
+
 /// Writes all that a calibration keeps from step to step under plain names. `Archive` is torch::serialize::OutputArchive or
 /// anything with its write(name, tensor).
 template <class Archive>
@@ -148,6 +167,9 @@ void write_state(Archive& archive, const Plan& plan, const Memory& memory, const
   archive.write("gates", to_tensor(gates.scales));
   if (modalities != nullptr) {
     archive.write("gate_law", to_tensor(modalities->law.name()));
+  }
+  if (plan.options.stage != LossStage::none) {
+    archive.write("loss_stage", to_tensor(std::string(name_of(plan.options.stage))));
   }
 }
 
@@ -169,6 +191,7 @@ void read_state(Archive& archive, const Plan& plan, Memory& memory, Modalities* 
   expect_same(read("rule"), plan.rule.name(), "rule");
   expect_same(read("tasks"), joined(plan.tasks), "tasks");
   expect_same(read("modalities"), modalities == nullptr ? std::string() : joined(modalities->names), "modalities");
+  expect_same_stage(read, plan.options.stage);
   std::vector<double> rule_state(plan.rule.state_size());
   restore(read("state"), "state of the rule", rule_state);
   plan.rule.check_state(rule_state);

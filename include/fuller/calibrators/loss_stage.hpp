@@ -23,6 +23,23 @@ enum class LossStage {
 
 namespace detail {
 
+inline const char* name_of(LossStage stage) {
+  switch (stage) {
+    case LossStage::log:
+      return "log";
+    case LossStage::initial:
+      return "initial";
+    case LossStage::l2:
+      return "l2";
+    case LossStage::loss:
+      return "loss";
+    case LossStage::loss_plus:
+      return "loss_plus";
+    default:
+      return "none";
+  }
+}
+
 FULLER_HD constexpr bool reads_losses(LossStage stage) { return stage != LossStage::none && stage != LossStage::l2; }
 FULLER_HD constexpr bool reads_norms(LossStage stage) { return stage == LossStage::l2 || stage == LossStage::loss_plus; }
 
