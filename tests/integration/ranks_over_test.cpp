@@ -335,4 +335,24 @@ TEST_CASE("a reduction over a store takes any types and shapes, and keeps no key
   expect_words(apart[1], {"rank 0 reduces other tensors than rank 1"});
 }
 
+TEST_CASE("a name in a store is one user's at a time, on each rank", "[ranks]") {
+  const auto store = c10::make_intrusive<c10d::HashStore>();
+  {
+    const Ranks first = fuller::ranks_over(store, 0, 2, quick());
+    // Both would write "fuller/1/0" and read what the other's rank 1 wrote.
+    expect_words(fuller::testing::thrown_by([&] { fuller::ranks_over(store, 0, 2, quick()); }),
+                 {"'fuller' a second time on rank 0", "RanksOptions::name", "FileStore"});
+    RanksOptions other = quick();
+    other.name = "scaler";
+    CHECK(fuller::testing::thrown_by([&] { fuller::ranks_over(store, 0, 2, other); }).empty());
+    CHECK(fuller::testing::thrown_by([&] { fuller::ranks_over(store, 1, 2, quick()); }).empty());
+  }
+  CHECK(store->getNumKeys() == 0);
+  CHECK(fuller::testing::thrown_by([&] { fuller::ranks_over(store, 0, 2, quick()); }).empty());
+  // What a run that was killed has left in a file is not read as this run's.
+  store->add("fuller/user/0", 1);
+  store->set("fuller/1/1", std::vector<std::uint8_t>(3));
+  CHECK(contains(fuller::testing::thrown_by([&] { fuller::ranks_over(store, 0, 2, quick()); }), "was ended has left it there"));
+}
+
 }  // namespace ranks_over_test

@@ -90,13 +90,22 @@ template <class Store>
 class StoreAverage {
  public:
   StoreAverage(Store store, std::string name, int rank, int size, std::chrono::milliseconds timeout)
-      : store_(std::move(store)), name_(std::move(name)), rank_(rank), size_(size), timeout_(timeout) {}
-  /// Deletes the keys of the last reduction if this rank is the last one to end: all have then read them.
+      : store_(std::move(store)), name_(std::move(name)), rank_(rank), size_(size), timeout_(timeout) {
+    if (size_ > 1) {
+      take_name();
+    }
+  }
+  /// Gives the name back, and deletes the keys of the last reduction if this rank is the last one to end: all have then read
+  /// them.
   ~StoreAverage() {
-    if (broken_ || size_ == 1 || reductions_ == 0) {
+    if (broken_ || size_ == 1) {
       return;
     }
     try {
+      store_->deleteKey(user_key());
+      if (reductions_ == 0) {
+        return;
+      }
       if (store_->add(name_ + "/gone", 1) == size_) {
         for (int r = 0; r < size_; ++r) {
           store_->deleteKey(key(reductions_, r));
@@ -138,6 +147,21 @@ class StoreAverage {
     std::int64_t type;
     std::int64_t elements;
   };
+
+  std::string user_key() const { return name_ + "/user/" + std::to_string(rank_); }
+
+  /// Two that use the same keys would read each other's numbers.
+  void take_name() {
+    std::int64_t users = 0;
+    reach([&] { users = store_->add(user_key(), 1); });
+    if (users > 1) {
+      fail(
+          "ranks_over() got the name '", name_, "' a second time on rank ", rank_,
+          " in this store: another calibration or scaler ",
+          "has it, or a run that failed or was ended has left it there; give each a RanksOptions::name of its own, and each run ",
+          "a store of its own (for a FileStore, a new file)");
+    }
+  }
 
   std::string key(std::int64_t reduction, int rank) const {
     return name_ + "/" + std::to_string(reduction) + "/" + std::to_string(rank);
