@@ -22,6 +22,12 @@ std::vector<LidarPoint> decode_lidar(const std::vector<std::uint8_t>& bytes, con
     for (const float value : {p.x, p.y, p.z, p.intensity, p.ring}) {
       if (!(std::abs(value) <= 1e6F)) fail(file, "point " + std::to_string(i) + " has a number that is not finite or beyond 1e6");
     }
+    if (p.ring < 0 || p.ring != std::floor(p.ring)) {
+      fail(file,
+           "point " + std::to_string(i) + " has the ring " + std::to_string(p.ring) +
+               ", which is no whole number >= 0: the file holds other columns than x, y, z, intensity and ring (four floats a "
+               "point, as KITTI has?); write 0 as ring where there is none");
+    }
   }
   return points;
 }

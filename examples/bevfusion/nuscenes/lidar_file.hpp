@@ -19,7 +19,7 @@ struct LidarPoint {
 static_assert(sizeof(LidarPoint) == 20, "the points are read and written as they lie in memory");
 
 /// Decodes the bytes of a .pcd.bin file. Throws DataError, naming `file`, where they are no whole number of points, more than ten
-/// million, or hold a number that is not finite or beyond 1e6.
+/// million, or hold a number that is not finite or beyond 1e6, or a ring that is no whole number: columns of another layout.
 std::vector<LidarPoint> decode_lidar(const std::vector<std::uint8_t>& bytes, const std::string& file);
 
 /// Reads a .pcd.bin file; throws DataError as decode_lidar() does, and where it cannot be read.

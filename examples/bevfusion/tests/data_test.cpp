@@ -325,6 +325,20 @@ TEST_CASE("LiDAR files are five floats a point", "[nuscenes]") {
   CHECK(decode_lidar({}, "x").empty());
   std::vector<std::uint8_t> nan(20, 0xff);
   CHECK_THROWS_AS(decode_lidar(nan, "x"), DataError);
+  // Four floats a point, as KITTI has them: five points are as many bytes as four of ours.
+  std::vector<float> others;
+  for (int i = 0; i < 5; ++i) others.insert(others.end(), {10.25F + static_cast<float>(i), -3.5F, 1.75F, 0.3F});
+  std::vector<std::uint8_t> bytes(others.size() * sizeof(float));
+  std::memcpy(bytes.data(), others.data(), bytes.size());
+  REQUIRE(bytes.size() % sizeof(LidarPoint) == 0);
+  try {
+    decode_lidar(bytes, "000000.bin");
+    FAIL("read");
+  } catch (const DataError& error) {
+    const std::string said = error.what();
+    CHECK(said.find("000000.bin: point 0 has the ring 11.25") == 0);
+    CHECK(said.find("four floats a point") != std::string::npos);
+  }
 }
 
 TEST_CASE("pictures survive their files", "[nuscenes]") {

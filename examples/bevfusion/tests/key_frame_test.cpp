@@ -131,6 +131,27 @@ TEST_CASE("real drivable area: expansion and base map agree, and the road is fla
   }
   CHECK(both > 5000);
   CHECK(both > 0.97 * either);
+  // A pixel of the base map reaches from its number to the next, in tenths of a metre: so it lies on the expansion. The devkit's
+  // MapMask.is_on_mask() rounds to the nearest number instead, which moves the map by half a pixel.
+  const MapGrid fine{50, 1000};
+  const MapMasks area =
+      draw_masks(read_map_expansion(root / "maps" / "expansion" / (frame.location + ".json"), labels), bev, fine, by_centres);
+  const auto disagreeing = [&](double east, double north) {
+    Eigen::Matrix3d moved = bev;
+    moved.topRightCorner<2, 1>() -= bev.topLeftCorner<2, 2>() * Eigen::Vector2d(east, north);
+    const MapMasks read = draw_masks(BaseMap::read(frame.base_map), labels, moved, fine, by_centres);
+    int cells = 0;
+    for (int x = 0; x < fine.cells; ++x) {
+      for (int y = 0; y < fine.cells; ++y) {
+        cells += area.at("drivable_area", x, y) != read.at("drivable_area", x, y) ? 1 : 0;
+      }
+    }
+    return cells;
+  };
+  const int as_read = disagreeing(0, 0);
+  const int as_rounded = disagreeing(0.05, -0.05);
+  CAPTURE(as_read, as_rounded);
+  CHECK(as_read < 0.85 * as_rounded);
   // Against the LiDAR: the car stands on the road, and what is drivable hardly rises from the ground (sensor 1.84 m above it)
   // except where a box stands; elsewhere walls and trees do.
   CHECK(drawn.at("drivable_area", 100, 100));
