@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "bevfusion/config/calibration_choice.hpp"
 #include "bevfusion/config/config_fields.hpp"
+#include "bevfusion/config/config_file.hpp"
 #include "bevfusion/config/require.hpp"
 #include "bevfusion/config/run_config.hpp"
 #include "bevfusion/model/kinds.hpp"
@@ -244,6 +246,47 @@ void check_meaning(const RunConfig& config) {
   require(!config.init.camera.empty() || config.init.camera_names.empty(), "init.camera_names is set, and init.camera is not");
 }
 
+/// A number of a choice that was not made: whoever sets one is mistaken about what will run.
+void check_readers(const RunConfig& config) {
+  const CalibrationConfig& calibration = config.calibration;
+  const TrainingConfig& training = config.training;
+  struct Reader {
+    const char* number;
+    bool reads;
+    std::string by;
+  };
+  const std::string rule = "; calibration.rule is " + calibration.rule;
+  const std::string gate = "; calibration.gate is " + calibration.gate;
+  const bool gates = calibration.gate == "gradient" || calibration.gate == "update";
+  const bool by_loss = calibration.rule == "wpcgrad" && calibration.priorities == "dtp";
+  const std::array<Reader, 12> readers = {{
+      {"calibration.gradnorm_alpha", calibration.rule == "gradnorm", "calibration.rule gradnorm" + rule},
+      {"calibration.dwa_temperature", calibration.rule == "dwa", "calibration.rule dwa" + rule},
+      {"calibration.dtp_gamma", by_loss,
+       "calibration.rule wpcgrad with calibration.priorities dtp" + rule + ", calibration.priorities " + calibration.priorities},
+      {"calibration.gate_alpha", gates, "calibration.gate gradient or update" + gate},
+      {"calibration.gate_momentum", gates, "calibration.gate gradient or update" + gate},
+      {"calibration.gate_floor", gates, "calibration.gate gradient or update" + gate},
+      {"calibration.gate_step", gates, "calibration.gate gradient or update" + gate},
+      {"calibration.gate_norm", calibration.gate != "none", "a calibration.gate" + gate},
+      {"training.beta2", training.optimizer == "adamw", "training.optimizer adamw; training.optimizer is " + training.optimizer},
+      {"training.average_decay", training.average == "ema", "training.average ema; training.average is " + training.average},
+      {"training.average_epochs", training.average == "last", "training.average last; training.average is " + training.average},
+      {"loading.masks.outline", config.loading.masks.rule == "centres",
+       "loading.masks.rule centres; loading.masks.rule is " + config.loading.masks.rule},
+  }};
+  const RunConfig of_size = run_of_size(config.size);
+  RunConfig defaults = config;
+  defaults.calibration = of_size.calibration;
+  defaults.training = of_size.training;
+  defaults.loading = of_size.loading;
+  for (const std::string& changed : differences(defaults, config)) {
+    for (const Reader& reader : readers) {
+      require(changed != reader.number || reader.reads, changed, " is set, and only read by ", reader.by);
+    }
+  }
+}
+
 void check_calibration(const RunConfig& config) {
   const ModelParts& parts = config.model.parts;
   const CalibrationConfig& calibration = config.calibration;
@@ -278,6 +321,7 @@ void check_calibration(const RunConfig& config) {
     require(weight > 0, "losses: a static weight is 0; leave the task out by model.parts instead");
   }
   check_meaning(config);
+  check_readers(config);
 }
 
 }  // namespace

@@ -4,8 +4,6 @@
 namespace bevfusion {
 namespace {
 
-constexpr double any_number = std::numeric_limits<double>::infinity();
-
 void add_lidar_fields(FieldList& list, ModelConfig& model) {
   VoxelGrid& voxels = model.voxels;
   list.add("model.voxels.lowest", &voxels.lowest, "Corner of the space that is cut into voxels: x, y, z, m");
@@ -16,7 +14,7 @@ void add_lidar_fields(FieldList& list, ModelConfig& model) {
   list.add("model.voxel_net.inputs", &model.voxel_net.inputs, "Features of a point: x, y, z, intensity, age").within(5, 5);
   list.add("model.voxel_net.channels", &model.voxel_net.channels, "Channels of the stages; each but the first halves the grid")
       .at_least(1);
-  list.add("model.voxel_net.blocks", &model.voxel_net.blocks, "Residual blocks of each stage").at_least(0);
+  list.add("model.voxel_net.blocks", &model.voxel_net.blocks, "Residual blocks of each stage").within(0, 1000);
 
   PillarOptions& pillars = model.pillars;
   list.add("model.pillars.inputs", &pillars.inputs, "Features of a point: x, y, z, intensity, age").within(5, 5);
@@ -31,7 +29,7 @@ void add_lidar_fields(FieldList& list, ModelConfig& model) {
 void add_camera_fields(FieldList& list, ModelConfig& model) {
   SwinOptions& swin = model.swin;
   list.add("model.swin.embedding", &swin.embedding, "Channels of the first stage; each later one doubles them").at_least(1);
-  list.add("model.swin.depths", &swin.depths, "Blocks of the four stages").at_least(1);
+  list.add("model.swin.depths", &swin.depths, "Blocks of the four stages").within(1, 1000);
   list.add("model.swin.heads", &swin.heads, "Attention heads of the four stages").at_least(1);
   list.add("model.swin.window", &swin.window, "Side of an attention window, tokens").at_least(1);
   list.add("model.swin.patch", &swin.patch, "Side of a patch, pixels").within(4, 4);
@@ -132,7 +130,7 @@ void add_model_fields(FieldList& list, ModelConfig& model) {
   add_lidar_fields(list, model);
   add_camera_fields(list, model);
   list.add("model.bev.channels", &model.bev.channels, "Channels of SECOND's two blocks").at_least(1);
-  list.add("model.bev.layers", &model.bev.layers, "Layers of each block after its first").within(0, any_number);
+  list.add("model.bev.layers", &model.bev.layers, "Layers of each block after its first").within(0, 1000);
   list.add("model.bev.up", &model.bev.up, "Channels of each of the FPN's two maps").at_least(1);
   add_head_fields(list, model);
 }

@@ -15,7 +15,7 @@ void add_init_fields(FieldList& list, InitConfig& init) {
 }  // namespace
 
 void add_training_fields(FieldList& list, TrainingConfig& training) {
-  list.add("training.epochs", &training.epochs, "Passes over the training split").at_least(1).also("epochs");
+  list.add("training.epochs", &training.epochs, "Passes over the training split").within(1, 1e9).also("epochs");
   list.add("training.batch", &training.batch, "Samples a batch").at_least(1).also("batch");
   list.add("training.accumulate", &training.accumulate, "Batches whose gradients are added before the optimiser steps")
       .at_least(1);

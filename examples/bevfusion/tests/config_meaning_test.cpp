@@ -100,6 +100,36 @@ TEST_CASE("choices that others leave without a meaning are refused with a way ou
   CHECK(accepted([](RunConfig& c) { c.model.numbers = "concat.scale=2"; }));
 }
 
+TEST_CASE("a number that no choice reads is refused with the choice that does", "[bevfusion][config]") {
+  const auto says = [](const std::string& field, const std::function<void(RunConfig&)>& change, const std::string& reader) {
+    return missing_in(verdict("tiny", change), {field + " is set", reader});
+  };
+  const auto none = [](RunConfig& c) { c.calibration.gate = "none"; };
+  CHECK(says(
+            "calibration.gradnorm_alpha", [](RunConfig& c) { c.calibration.gradnorm_alpha = 3; }, "rule gradnorm") == "");
+  CHECK(says(
+            "calibration.dwa_temperature", [](RunConfig& c) { c.calibration.dwa_temperature = 3; }, "rule dwa") == "");
+  CHECK(says(
+            "calibration.dtp_gamma", [](RunConfig& c) { c.calibration.dtp_gamma = 3; }, "rule wpcgrad") == "");
+  CHECK(says(
+            "calibration.gate_alpha", [&](RunConfig& c) { none(c), c.calibration.gate_alpha = 3; }, "gate is none") == "");
+  CHECK(says(
+            "calibration.gate_norm", [&](RunConfig& c) { none(c), c.calibration.gate_norm = "rms"; }, "gate is none") == "");
+  const auto measures = [](RunConfig& c) { c.calibration.gate = "measure"; };
+  CHECK(says(
+            "calibration.gate_floor", [&](RunConfig& c) { measures(c), c.calibration.gate_floor = .5; }, "is measure") == "");
+  CHECK(verdict("tiny", [&](RunConfig& c) { measures(c), c.calibration.gate_norm = "rms"; }).empty());
+  CHECK(verdict("tiny", [](RunConfig& c) { c.calibration.gate_alpha = .2, c.calibration.gate_step = "continuous"; }).empty());
+  CHECK(verdict("tiny", [](RunConfig& c) { c.calibration.rule = "dwa", c.calibration.dwa_temperature = 3; }).empty());
+  CHECK(says(
+            "training.beta2", [](RunConfig& c) { c.training.optimizer = "sgd", c.training.beta2 = .9; }, "is sgd") == "");
+  CHECK(says(
+            "training.average_decay", [](RunConfig& c) { c.training.average_decay = .5; }, "average is none") == "");
+  CHECK(says(
+            "loading.masks.outline", [](RunConfig& c) { c.loading.masks.outline = !c.loading.masks.outline; },
+            "rule is devkit") == "");
+}
+
 TEST_CASE("an image backbone says what its pictures' sides have to be multiples of", "[bevfusion][config]") {
   Kinds kinds = bevfusion::kinds();
   const auto make = [](const ModelConfig&) { return std::shared_ptr<ImageBackbone>(); };
