@@ -170,7 +170,7 @@ void add_experiment_command(CLI::App& app, const TrainingProgram& program) {
   command->add_option("--size", options.size, "Size of the networks: tiny, small or full")->capture_default_str();
   command->add_option("--device", options.device, "cpu, cuda, or cuda: with a number")->capture_default_str();
   command->add_option("--seeds", options.seeds, "Seeds of each row; as many as the experiment has for the size unless given")
-      ->check(example::number_within<int>(1))
+      ->check(example::number_within<int>(1, 1000))
       ->type_name("N");
   command->add_option("--rows", options.rows, "These rows alone, by their keys in the plan")->delimiter(',')->type_name("KEY");
   command->add_option("--epochs", options.epochs, "Epochs of each run; as its config (and --quick) has them unless given")
@@ -179,15 +179,19 @@ void add_experiment_command(CLI::App& app, const TrainingProgram& program) {
   command->add_option("--jobs", options.jobs, "Runs at once; one a core unless given, on a GPU one")
       ->check(example::number_within<int>(1))
       ->type_name("N");
-  command->add_option("--data", options.data, "A data set in nuScenes' format; synthetic scenes are written unless given")
-      ->type_name("DIR");
-  command->add_option("--version", options.version, "Folder of its tables: v1.0-mini, v1.0-trainval")->type_name("NAME");
+  CLI::Option* const data =
+      command->add_option("--data", options.data, "A data set in nuScenes' format; synthetic scenes are written unless given")
+          ->type_name("DIR");
+  command->add_option("--version", options.version, "Folder of its tables: v1.0-mini, v1.0-trainval")
+      ->needs(data)
+      ->type_name("NAME");
   command->add_option("--configs", arguments->configs, "Folder of config files, with experiments/ in it")
       ->capture_default_str()
       ->type_name("DIR");
-  command->add_flag("--quote", arguments->quote,
-                    "Bring what README and docs quote from docs/results up to date, in the repository that this is called in");
-  command->add_flag("--check", arguments->check, "With --quote: only look whether it is");
+  CLI::Option* const quoted = command->add_flag(
+      "--quote", arguments->quote,
+      "Bring what README and docs quote from docs/results up to date, in the repository that this is called in");
+  command->add_flag("--check", arguments->check, "With --quote: only look whether it is")->needs(quoted);
   command->callback([command, arguments] { experiment(*command, *arguments); });
 }
 

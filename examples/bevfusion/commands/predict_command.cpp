@@ -20,6 +20,7 @@
 #include "bevfusion/evaluation/gallery.hpp"
 #include "bevfusion/evaluation/predict.hpp"
 #include "bevfusion/metrics/submission.hpp"
+#include "support/folder_lock.hpp"
 #include "support/number_range.hpp"
 #include "support/output_file.hpp"
 #include "support/progress.hpp"
@@ -73,6 +74,7 @@ void predict_run(const PredictArguments& arguments) {
     throw std::invalid_argument("a network without detection has no submission; --pictures draws its masks");
   }
   fs::create_directories(arguments.out);
+  const example::FolderLock mine(arguments.out, "is being written");
   Submission submission;
   submission.use_camera = parts.camera;
   submission.use_lidar = parts.lidar;
@@ -123,19 +125,23 @@ void add_predict_command(CLI::App& app) {
                    "linked to by report")
       ->capture_default_str()
       ->type_name("DIR");
-  command->add_option("--pictures", arguments->pictures, "Samples to draw, evenly spread over the split; a page shows them")
-      ->check(example::number_within<std::size_t>(0))
-      ->capture_default_str();
+  CLI::Option* const pictures =
+      command->add_option("--pictures", arguments->pictures, "Samples to draw, evenly spread over the split; a page shows them")
+          ->check(example::number_within<std::size_t>(0))
+          ->capture_default_str();
   command->add_option("--score", arguments->least_score, "Boxes below this score are not drawn, but submitted")
       ->check(example::number_within<double>(0, 1))
+      ->needs(pictures)
       ->capture_default_str();
   command
       ->add_option("--mask-threshold", arguments->mask_threshold,
                    "Probability from which a cell of map or foreground is drawn; unless given, the threshold of each class that\n"
                    "the run's evaluation.json picked, and 0.5 where there is none")
-      ->check(example::number_within<double>(0, 1));
+      ->check(example::number_within<double>(0, 1))
+      ->needs(pictures);
   command->add_option("--width", arguments->width, "Pixels of a view's side and of a camera picture's width")
       ->check(example::number_within<int>(64, 4096))
+      ->needs(pictures)
       ->capture_default_str();
   command->callback([arguments] { predict_run(*arguments); });
 }

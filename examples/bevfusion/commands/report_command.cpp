@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "bevfusion/report/report_tables.hpp"
 #include "bevfusion/report/styled_table.hpp"
 #include "bevfusion/tasks/task_sheet.hpp"
+#include "support/folder_lock.hpp"
 #include "support/number_range.hpp"
 #include "support/output_file.hpp"
 #include "support/text_table.hpp"
@@ -29,10 +31,15 @@ struct ReportArguments {
   ComparisonOptions comparison;
 };
 
+/// @throws std::invalid_argument for a run that is given twice: it would count as two seeds that agree
 std::vector<RunRecord> read_runs(const std::vector<std::string>& choices) {
   std::vector<RunRecord> runs;
+  std::set<std::filesystem::path> folders;
   for (const std::string& choice : choices) {
     runs.push_back(read_run(choice));
+    if (!folders.insert(std::filesystem::canonical(runs.back().folder)).second) {
+      throw std::invalid_argument(runs.back().folder.string() + " is given twice, and would count as two seeds; leave one out");
+    }
   }
   return runs;
 }
@@ -45,6 +52,7 @@ void report(const ReportArguments& arguments) {
   const auto groups = compare(read_runs(arguments.runs), single, arguments.comparison);
   const std::filesystem::path out = arguments.out;
   std::filesystem::create_directories(out);
+  const example::FolderLock mine(out, "is being written");
   write_page(out / "index.html", groups, arguments.comparison);
   std::string csv;
   for (const std::string& line : csv_lines(groups)) {

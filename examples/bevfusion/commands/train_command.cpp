@@ -352,7 +352,7 @@ void add_train_command(CLI::App& app) {
                    "Train with this many processes on this machine, which divide each batch: training.batch is that of all of\n"
                    "them. Under torchrun, srun or mpirun, which set RANK and WORLD_SIZE, it is left out. Numbers go by\n" +
                        transports())
-      ->check(example::number_within<int>(1))
+      ->check(example::number_within<int>(1, 1024))
       ->type_name("N");
   command
       ->add_option("--rank-timeout", arguments->rank_timeout,

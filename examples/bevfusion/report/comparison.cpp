@@ -188,7 +188,11 @@ std::vector<RunGroup> compare(std::vector<RunRecord> runs, const SingleTaskRuns&
     const auto found =
         std::find_if(groups.begin(), groups.end(), [&](const RunGroup& one) { return one.name == options.baseline; });
     if (found == groups.end()) {
-      throw std::invalid_argument("the baseline '" + options.baseline + "' is none of the runs' names");
+      std::string names;
+      for (const RunGroup& one : groups) {
+        names += (names.empty() ? "" : ", ") + one.name;
+      }
+      throw std::invalid_argument("the baseline '" + options.baseline + "' is none of the runs' names, which are: " + names);
     }
     for (const auto& figure : single) {
       baseline[figure.first] = found->figure(figure.first).mean();

@@ -219,6 +219,11 @@ TEST_CASE("a folder is one process's at a time", "[bevfusion][program]") {
     CHECK(content_of(run / "log.jsonl") == log);
     CHECK(complaint(run_program(command("synth", {"--tiny", "--out", town.path().string()})),
                     {town.path().string(), "is being written by", me}) == "");
+    // Pictures of one network beside the page of another.
+    const std::string out = town.path().string();
+    CHECK(complaint(run_program(command("predict", {"--run", run.string(), "--out", out})), {out, "is being written by", me}) ==
+          "");
+    CHECK(complaint(run_program(command("report", {run.string(), "--out", out})), {out, "is being written by", me}) == "");
   }
   CHECK(resume(run).code == 0);
   CHECK_FALSE(fs::exists(run / ".lock"));
@@ -321,6 +326,9 @@ TEST_CASE("wrong words are named, and what was meant", "[bevfusion][program]") {
   CHECK(lacking(says({"train", "--out", "x", "--steps", "-1"}), {"--steps: -1 is out of range; it may be >= 0"}) == "");
   CHECK(lacking(says({"train", "--out", "x", "--epochs", "99999999999999999999"}), {"--training.epochs: 99999999999999999999"}) ==
         "");
+  // Times the steps of an epoch it would be no number any more, and so many layers never end.
+  CHECK(lacking(says({"train", "--out", "x", "--epochs", "9223372036854775807"}), {"it may be 1 ... 1000000000"}) == "");
+  CHECK(lacking(says({"train", "--out", "x", "--model.bev.layers", "9223372036854775807"}), {"it may be 0 ... 1000"}) == "");
   CHECK(lacking(says({"train", "--out", "x", "--epochs", "010"}), {"--training.epochs: '010'"}) == "");
   CHECK(lacking(says({"train", "--out", "x", "--epochs", "1e3"}), {"--training.epochs: '1e3' is no whole number"}) == "");
   CHECK(lacking(says({"train", "--out", "x", "--seed", "-1"}), {"--training.seed: -1 is out of range"}) == "");
@@ -328,6 +336,13 @@ TEST_CASE("wrong words are named, and what was meant", "[bevfusion][program]") {
   CHECK(lacking(says({"eval", "--run", "x", "--batch", "5000000000"}), {"--batch: 5000000000 is out of range"}) == "");
   CHECK(lacking(says({"synth", "--out", "x", "--scenes", "99999999999"}), {"--scenes: 99999999999 is out of range"}) == "");
   CHECK(lacking(says({"predict", "--run", "x", "--score", "2"}), {"--score: 2 is out of range; it may be 0 ... 1"}) == "");
+  CHECK(lacking(says({"predict", "--run", "x", "--score", "0.5"}), {"--score requires --pictures"}) == "");
+  CHECK(lacking(says({"experiment", "fuller_table_1", "--check"}), {"--check requires --quote"}) == "");
+  CHECK(lacking(says({"experiment", "fuller_table_1", "--version", "v1.0-mini"}), {"--version requires --data"}) == "");
+  const std::string run = (StoppedRun::get().folder.path() / "run").string();
+  CHECK(lacking(says({"report", "a=" + run, "a=" + run + "/"}), {run + "/ is given twice"}) == "");
+  CHECK(lacking(says({"train", "--out", "x", "--ranks", "99999"}), {"--ranks: 99999 is out of range; it may be 1 ... 1024"}) ==
+        "");
   const Ended ended = evaluate(StoppedRun::get().folder.path() / "run", {"--device", "foo"});
   CHECK(complaint(ended, {"--device is 'foo'", "cpu"}) == "");
 }
