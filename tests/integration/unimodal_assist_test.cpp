@@ -198,6 +198,9 @@ TEST_CASE("UnimodalAssist refuses what it cannot do, with the way out", "[gates]
   CHECK(contains(thrown_by([] { UnimodalAssist(Pareto(), {}); }), "at least one branch"));
   CHECK(contains(thrown_by([] { UnimodalAssist(Pareto(), {"a", "a"}); }), "'a' twice"));
   CHECK(contains(thrown_by([] { UnimodalAssist(Pareto({-1}), {"a"}); }), "gamma"));
+  fuller::Ranks two;  // without an average each would decide alone
+  two.count = 2;
+  CHECK(contains(thrown_by([&] { UnimodalAssist(Pareto(), {"a"}, two); }), "UnimodalAssist's ranks.count is 2"));
   UnimodalAssist assist(Pareto(), {"a", "b"});
   CHECK(contains(thrown_by([&] { assist("c", torch::ones({2})); }), "there are 'a', 'b'"));
   CHECK(contains(thrown_by([&] { assist("a", Tensor()); }), "leave the call out"));

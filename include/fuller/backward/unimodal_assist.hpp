@@ -130,6 +130,7 @@ class UnimodalAssist {
   /// @throws Error for no names, a name given twice, or options that make no sense.
   UnimodalAssist(const Pareto& law, const std::vector<std::string>& branches, const Ranks& ranks = {}) {
     law.check();
+    detail::expect_sense(ranks, "UnimodalAssist's ranks");
     if (branches.empty()) {
       detail::fail("UnimodalAssist needs the name of at least one branch: {\"lidar\", \"camera\"}");
     }
