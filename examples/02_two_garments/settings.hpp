@@ -14,6 +14,7 @@ namespace example {
 struct Settings {
   std::string data = debian_garments;
   std::string out = "reports/two_garments";
+  std::string results;                       ///< file of a comparison; empty: the page
   std::vector<std::string> calibrators;      ///< keys of choices()
   std::vector<double> loss_scale = {1, 10};  ///< left, right: the unit in which each loss comes
   int seeds = 3;

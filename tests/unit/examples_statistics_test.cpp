@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include <unistd.h>
 
@@ -28,6 +30,32 @@ TEST_CASE("the interval's t falls from 12.706 to the normal's 1.96", "[examples]
     many.push_back(i % 2);
   }
   CHECK(example::interval(many) == Approx(1.96 * std::sqrt(250.0 / 999.0 / 1000.0)));
+}
+
+TEST_CASE("Student's t by its probability, against the published table and closed forms", "[examples]") {
+  for (const auto& [freedom, quantile] : {std::pair(1, 12.706), {2, 4.303}, {4, 2.776}, {9, 2.262}, {30, 2.042}}) {
+    CHECK(example::t_probability(quantile, freedom) == Approx(0.05).epsilon(1e-3));
+    CHECK(example::t_probability(-quantile, freedom) == example::t_probability(quantile, freedom));
+  }
+  for (const double t : {0.1, 1.0, 3.0, 40.0}) {
+    CHECK(example::t_probability(t, 1) == Approx(1 - 2 / std::acos(-1.0) * std::atan(t)));  // Cauchy
+    CHECK(example::t_probability(t, 2) == Approx(1 - t / std::sqrt(2 + t * t)));
+  }
+  CHECK(example::t_probability(0, 4) == 1);
+}
+
+TEST_CASE("paired differences, and Holm's correction of several", "[examples]") {
+  CHECK(example::paired_probability({1, 2, 3, 4, 5}) == Approx(example::t_probability(3 / std::sqrt(0.5), 4)));
+  CHECK(example::paired_probability({0, 0, 0}) == 1);
+  CHECK(example::paired_probability({2, 2, 2}) == 0);
+  CHECK(std::isnan(example::paired_probability({2})));
+  // 0.01 x 4, 0.02 x 3, 0.03 x 2 which is no less than the one before, 0.9 x 1.
+  const auto corrected = example::holm({0.03, 0.01, std::nan(""), 0.9, 0.02});
+  CHECK(corrected[1] == Approx(0.04));
+  CHECK(corrected[4] == Approx(0.06));
+  CHECK(corrected[0] == Approx(0.06));
+  CHECK(corrected[3] == Approx(0.9));
+  CHECK(std::isnan(corrected[2]));
 }
 
 TEST_CASE("a single value has no spread to speak of", "[examples]") {
