@@ -24,7 +24,7 @@ using fuller::GradDropOptions;
 
 namespace {
 
-const std::vector<std::string> tasks{"a", "b", "c"};
+const std::vector<std::string> three_tasks{"a", "b", "c"};
 
 /// The paper's Algorithm 1 on cotangents [T, n] in doubles, with leaks l.
 Tensor by_the_paper(const Tensor& cotangents, const std::vector<double>& leaks, std::uint64_t seed, std::int64_t step,
@@ -51,7 +51,7 @@ Tensor by_the_paper(const Tensor& cotangents, const std::vector<double>& leaks, 
 /// Cotangents of T tasks at a tensor: losses are linear in it, so these are what arrives.
 std::vector<Tensor> cotangents_like(const Tensor& z, int seed) {
   std::vector<Tensor> all;
-  for (std::size_t i = 0; i < tasks.size(); ++i) {
+  for (std::size_t i = 0; i < three_tasks.size(); ++i) {
     torch::manual_seed(static_cast<std::uint64_t>(100 * seed) + i);
     all.push_back(torch::randn(z.sizes(), torch::kDouble).to(z.scalar_type()) * (1.0 + static_cast<double>(i)));
   }
@@ -90,8 +90,8 @@ TEST_CASE("GradDrop at the representation is the paper's formula, on the host an
       const GradDropOptions rule{leaks, 41};
       CalibrationOptions options;
       options.before = {1, 2, 0.5};
-      Calibration host(GradDrop(rule), tasks, options);
-      Calibration stream(GradDrop(rule), tasks, options);
+      Calibration host(GradDrop(rule), three_tasks, options);
+      Calibration stream(GradDrop(rule), three_tasks, options);
       stream.use(steps_by(Way::host_rule));
       Tensor z = torch::zeros({2, 5, 3, 3}, type);
       z = channels_last ? z.contiguous(at::MemoryFormat::ChannelsLast) : z;
@@ -129,20 +129,20 @@ TEST_CASE("The draws by LibTorch's operations are those of the host, bit for bit
 TEST_CASE("Levels, steps, seeds and ranks have draws of their own; a power of two of the losses changes none", "[cuda]") {
   const Tensor z = torch::zeros({4, 30}, torch::kFloat);
   const std::vector<Tensor> given = cotangents_like(z, 3);
-  Calibration once(GradDrop(), tasks);
+  Calibration once(GradDrop(), three_tasks);
   const Tensor first = at_z(once, z, given);
   CHECK_FALSE(equal_bits(at_z(once, z, given), first));
-  Calibration again(GradDrop(), tasks);
+  Calibration again(GradDrop(), three_tasks);
   CHECK(equal_bits(at_z(again, z, given, 1024) / 1024, first));
-  Calibration other(GradDrop({{}, 1}), tasks);
+  Calibration other(GradDrop({{}, 1}), three_tasks);
   CHECK_FALSE(equal_bits(at_z(other, z, given), first));
 
-  Calibration levelled(GradDrop(), tasks);
+  Calibration levelled(GradDrop(), three_tasks);
   const Tensor one = z.detach().requires_grad_();
   const Tensor two = z.detach().requires_grad_();
   const auto outputs = levelled.fork_levels({one * 1.0, two * 1.0});
   std::vector<Tensor> losses;
-  for (std::size_t i = 0; i < tasks.size(); ++i) {
+  for (std::size_t i = 0; i < three_tasks.size(); ++i) {
     losses.push_back((outputs[i][0] * given[i]).sum() + (outputs[i][1] * given[i]).sum());
   }
   levelled.sum(losses).backward();
@@ -156,7 +156,7 @@ TEST_CASE("Levels, steps, seeds and ranks have draws of their own; a power of tw
     options.ranks.rank = rank;
     options.ranks.alike = true;
     options.ranks.average = [](std::vector<Tensor>&) {};
-    Calibration ranked(GradDrop(), tasks, options);
+    Calibration ranked(GradDrop(), three_tasks, options);
     const Tensor of_rank = by_the_paper(rows(given), {}, 0, 0, static_cast<std::uint32_t>(rank)).view(z.sizes());
     CHECK((at_z(ranked, z, given).to(torch::kDouble) - of_rank).abs().max().item<double>() < 1e-6);
   }
@@ -174,7 +174,7 @@ TEST_CASE("Heads keep their own gradients under GradDrop, absent tasks and NaN g
 
   std::vector<Tensor> given = cotangents_like(z, 8);
   given[2] = Tensor();
-  Calibration two(GradDrop(), tasks);
+  Calibration two(GradDrop(), three_tasks);
   const Tensor right = by_the_paper(rows({given[0], given[1]}), {}, 0, 0, 0).view(z.sizes());
   CHECK(at::allclose(at_z(two, z, given), right, 1e-14, 0));
   given[1] = Tensor();
@@ -184,10 +184,10 @@ TEST_CASE("Heads keep their own gradients under GradDrop, absent tasks and NaN g
   given[1][0][1] = std::nan("");
   for (const bool on_host : {true, false}) {
     INFO((on_host ? "host" : "stream"));
-    Calibration propagates(GradDrop(), tasks);
+    Calibration propagates(GradDrop(), three_tasks);
     CalibrationOptions options;
     options.non_finite = fuller::NonFinite::skip;
-    Calibration skips(GradDrop(), tasks, options);
+    Calibration skips(GradDrop(), three_tasks, options);
     if (!on_host) {
       propagates.use(steps_by(Way::host_rule));
       skips.use(steps_by(Way::host_rule));
@@ -204,7 +204,7 @@ TEST_CASE("Heads keep their own gradients under GradDrop, absent tasks and NaN g
 TEST_CASE("GradDrop goes on after a resume as if it had never stopped, from the host into a device's order too", "[cuda]") {
   const Tensor z = torch::zeros({3, 7}, torch::kFloat);
   const GradDropOptions rule{{0.5, 0, 0}, 5};
-  Calibration half(GradDrop(rule), tasks);
+  Calibration half(GradDrop(rule), three_tasks);
   for (int step = 0; step < 3; ++step) {
     at_z(half, z, cotangents_like(z, step));
   }
@@ -212,7 +212,7 @@ TEST_CASE("GradDrop goes on after a resume as if it had never stopped, from the 
   torch::save(half, stream);
   for (const bool on_device : {false, true}) {
     stream.seekg(0);
-    Calibration resumed(GradDrop(rule), tasks);
+    Calibration resumed(GradDrop(rule), three_tasks);
     if (on_device) {
       resumed.use(steps_by(Way::host_rule));
     }
@@ -229,11 +229,11 @@ TEST_CASE("GradDrop is refused where it cannot be, with the way out", "[cuda]") 
   for (const auto surface : {fuller::Surface::last_shared, fuller::Surface::all_shared}) {
     CalibrationOptions options;
     options.surface = surface;
-    const std::string said = thrown_by([&] { Calibration(GradDrop(), tasks, options); });
+    const std::string said = thrown_by([&] { Calibration(GradDrop(), three_tasks, options); });
     CHECK(contains(said, "Surface::representation"));
     CHECK(contains(said, "leave options.surface out"));
   }
-  Calibration calibration(GradDrop(), tasks);
+  Calibration calibration(GradDrop(), three_tasks);
   const std::string said = thrown_by([&] { calibration.use(steps_by(Way::kernels)); });
   CHECK(contains(said, "do not know the rule 'GradDrop'"));
   CHECK(contains(said, "host_rules_on(device)"));

@@ -20,16 +20,16 @@ using fuller::FAMO;
 
 namespace {
 
-const std::vector<std::string> tasks{"a", "b"};
+const std::vector<std::string> two_tasks{"a", "b"};
 
 /// A step with these losses, by one parameter.
-void step(Calibration& calibration, const std::vector<double>& losses) {
+void step_with(Calibration& calibration, const std::vector<double>& losses) {
   const Tensor w = torch::ones({2}, torch::kDouble).requires_grad_();
   const auto z = calibration.fork<2>(torch::mv(torch::eye(2, torch::kDouble), w));
   calibration.sum({z[0][0] * losses[0], z[1][1] * losses[1]}).backward();
 }
 
-Tensor loss_of(double value) { return torch::tensor(value, torch::kDouble); }
+Tensor scalar(double value) { return torch::tensor(value, torch::kDouble); }
 
 /// The rule by itself.
 struct ByItself {
@@ -71,14 +71,14 @@ TEST_CASE("Losses after a step reach the rule, wherever it runs, with static wei
         options.ranks.count = 2;
         options.ranks.average = [](std::vector<Tensor>&) {};
       }
-      Calibration calibration(FAMO(), tasks, options);
+      Calibration calibration(FAMO(), two_tasks, options);
       if (way >= 0) {
         calibration.use(steps_by(static_cast<Way>(way)));
       }
       for (std::size_t k = 0; k < before.size(); ++k) {
-        step(calibration, before[k]);
+        step_with(calibration, before[k]);
         if (k < after.size()) {
-          calibration.losses_after({loss_of(after[k][0]), loss_of(after[k][1])});
+          calibration.losses_after({scalar(after[k][0]), scalar(after[k][1])});
         }
       }
       const auto weights = calibration.diagnostics().weights;
@@ -90,23 +90,23 @@ TEST_CASE("Losses after a step reach the rule, wherever it runs, with static wei
 }
 
 TEST_CASE("Losses after a step are refused where nobody learns from them, and read by no NaN", "[cuda]") {
-  Calibration other(fuller::DWA(), tasks);
-  CHECK(contains(thrown_by([&] { other.losses_after({loss_of(1), loss_of(1)}); }), "'DWA' does not"));
+  Calibration other(fuller::DWA(), two_tasks);
+  CHECK(contains(thrown_by([&] { other.losses_after({scalar(1), scalar(1)}); }), "'DWA' does not"));
   CalibrationOptions staged;
   staged.stage = fuller::LossStage::initial;
-  Calibration with_stage(FAMO(), tasks, staged);
-  CHECK(contains(thrown_by([&] { with_stage.losses_after({loss_of(1), loss_of(1)}); }), "LossStage::none"));
-  Calibration calibration(FAMO(), tasks);
-  step(calibration, {1, 2});
-  CHECK(contains(thrown_by([&] { calibration.losses_after({loss_of(1)}); }), "1 losses for 2 tasks"));
-  CHECK(contains(thrown_by([&] { calibration.losses_after({torch::ones({2}), loss_of(1)}); }), "a scalar is needed"));
+  Calibration with_stage(FAMO(), two_tasks, staged);
+  CHECK(contains(thrown_by([&] { with_stage.losses_after({scalar(1), scalar(1)}); }), "LossStage::none"));
+  Calibration calibration(FAMO(), two_tasks);
+  step_with(calibration, {1, 2});
+  CHECK(contains(thrown_by([&] { calibration.losses_after({scalar(1)}); }), "1 losses for 2 tasks"));
+  CHECK(contains(thrown_by([&] { calibration.losses_after({torch::ones({2}), scalar(1)}); }), "a scalar is needed"));
   // Left out: the other is alone then, and nothing can be learnt of one.
-  calibration.losses_after({loss_of(std::nan("")), loss_of(1)});
-  step(calibration, {1, 2});
-  Calibration plain(FAMO(), tasks);
-  step(plain, {1, 2});
+  calibration.losses_after({scalar(std::nan("")), scalar(1)});
+  step_with(calibration, {1, 2});
+  Calibration plain(FAMO(), two_tasks);
+  step_with(plain, {1, 2});
   calibration.losses_after({Tensor(), Tensor()});
-  step(plain, {1, 2});
+  step_with(plain, {1, 2});
   CHECK(std::isfinite(calibration.diagnostics().weights[0]));
   CHECK(calibration.diagnostics().weights[0] == Approx(plain.diagnostics().weights[0]).epsilon(1e-12));
 }
@@ -116,11 +116,11 @@ TEST_CASE("Losses after a step in which weights were held teach nothing; after o
   options.every = 2;
   std::vector<std::vector<double>> weights;
   for (const int calls : {0, 1, 2}) {  // none; after the first step; after the second, too
-    Calibration calibration(FAMO(), tasks, options);
+    Calibration calibration(FAMO(), two_tasks, options);
     for (int k = 0; k < 3; ++k) {
-      step(calibration, {2.0 - 0.1 * k, 3.0 - 0.5 * k});
+      step_with(calibration, {2.0 - 0.1 * k, 3.0 - 0.5 * k});
       if (k < calls) {
-        calibration.losses_after({loss_of(1.0), loss_of(2.9 - 2.0 * k)});
+        calibration.losses_after({scalar(1.0), scalar(2.9 - 2.0 * k)});
       }
     }
     weights.push_back(calibration.diagnostics().weights);
