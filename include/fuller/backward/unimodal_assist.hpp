@@ -62,7 +62,7 @@ struct AssistNode : torch::autograd::Function<AssistNode> {
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
-                                                 torch::autograd::variable_list cotangents) {
+                                                 const torch::autograd::variable_list& cotangents) {
     const auto branch = open_capsule<AssistedName>(context->saved_data["branch"]);
     if (at::GradMode::is_enabled()) {
       fail("a backward with create_graph through the assisted branch '", branch->name, "' is refused: what its gradients are ",
