@@ -91,6 +91,9 @@ TEST_CASE("a log that is none is refused with its place", "[bevfusion][report]")
   CHECK(refusal([&] { read_run((folder.path() / "run").string()); }).find("log.jsonl, line 2") != std::string::npos);
   write(folder.path() / "run" / "log.jsonl", "{\"kind\":\"step\",\"step\":1}\n\n");  // a step of no epoch
   CHECK(refusal([&] { read_run((folder.path() / "run").string()); }).find("line 1") != std::string::npos);
+  // One that ends within a line is that of a run that was killed, or goes on.
+  write(folder.path() / "cut" / "log.jsonl", "{\"kind\":\"run\",\"steps\":7}\n{\"kind\":\"ste");
+  CHECK(read_run((folder.path() / "cut").string()).facts.steps == 7);
   write(folder.path() / "run" / "log.jsonl", "{\"kind\":\"run\"}\n");
   write(folder.path() / "run" / "evaluation.json", "{\"mAP\":");
   CHECK(refusal([&] { read_run((folder.path() / "run").string()); }).find("evaluation.json") != std::string::npos);
