@@ -189,9 +189,14 @@ TEST_CASE("a saved state with numbers that no step leaves is refused, rule by ru
   check_mentions(damage(fuller::GradVac(), 4, 2), {"GradVac", "target cosine of number 4"});
   check_mentions(damage(fuller::DBMTL(), 1, -1), {"DB-MTL", "mean length of number 1"});
   check_mentions(damage(fuller::PCD(), 3, nan), {"PCD", "count of steps of number 0"});
+  check_mentions(damage(fuller::PCD(), 4, 1.5), {"count of steps of number 1", "1.5"});
+  check_mentions(damage(fuller::PCD(), 1, 1e307), {"PCD", "mean square of number 1"});  // of no step
   check_mentions(damage(fuller::UW(), 2, 31), {"UW", "log scale of number 2"});
   check_mentions(damage(fuller::IMTL_L(), 6, -1), {"IMTL-L", "moment of number 0"});
   check_mentions(damage(fuller::FAMO(), 12, nan), {"FAMO", "last logarithm of number 0"});
+  check_mentions(damage(fuller::FAMO(), 13, 1e5), {"FAMO", "last logarithm of number 1"});  // of no double
+  check_mentions(damage(fuller::FAMO(), 1, -1e200), {"FAMO", "logit of number 1"});
+  check_mentions(damage(fuller::GO4Align(), 1, 1e200), {"GO4Align", "log q of number 1"});
   check_mentions(damage(fuller::GO4Align(), 0, nan), {"GO4Align", "log q of number 0"});
   check_mentions(damage(fuller::LDC(), 13, -1), {"LDC-MTL", "L(0) of number 1"});
   check_mentions(damage(fuller::Balancer(), 2, -1), {"Balancer", "sum of norms of number 2"});

@@ -64,9 +64,10 @@ struct FAMO {
   /// @throws Error for numbers that no step leaves in the state.
   void check_state(int tasks, const double* state) const {
     for (int i = 0; i < tasks; ++i) {
-      detail::require_saved(name, "logit", i, state[i], detail::is_finite(state[i]));
+      // Wide of what steps reach, and such that no square of what follows from them overflows.
+      detail::require_saved(name, "logit", i, state[i], std::fabs(state[i]) <= 1e100);
       detail::require_saved(name, "first moment", i, state[tasks + i], detail::Adam::fits(state + tasks + i, tasks));
-      detail::require_saved(name, "last logarithm", i, state[4 * tasks + i], detail::is_finite(state[4 * tasks + i]));
+      detail::require_saved(name, "last logarithm", i, state[4 * tasks + i], std::fabs(state[4 * tasks + i]) <= 1000);
       const double seen = state[5 * tasks + i];
       detail::require_saved(name, "mark of the last step", i, seen, seen == 0 || seen == 1);
     }

@@ -69,9 +69,13 @@ struct PCD {
 
   /// @throws Error for numbers that no step leaves in the state.
   void check_state(int tasks, const double* state) const {
-    for (int k = 0; k < 2 * tasks; ++k) {
-      detail::require_saved(name, k < tasks ? "mean square" : "count of steps", k % tasks, state[k],
-                            detail::is_finite(state[k]) && state[k] >= 0);
+    for (int i = 0; i < tasks; ++i) {
+      const double steps = state[tasks + i];
+      detail::require_saved(name, "count of steps", i, steps, steps >= 0 && steps < 1e15 && steps == std::floor(steps));
+      // 0 before the first step; after that a mean of numbers that are finite, and so is what its corrected start makes of it.
+      const double mean = state[i];
+      const bool sound = steps > 0 ? detail::is_finite(mean / (1 - std::pow(options.beta, steps))) : mean == 0;
+      detail::require_saved(name, "mean square", i, mean, mean >= 0 && sound);
     }
   }
 

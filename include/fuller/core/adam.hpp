@@ -37,10 +37,12 @@ struct Adam {
     return -learning_rate * mean / (std::sqrt(square) + epsilon);
   }
 
-  /// Whether steps can have left these.
+  /// Whether steps can have left these. By Cauchy and Schwarz |first| <= (1 - b_1) / sqrt((1 - b_1^2 / b_2) (1 - b_2))
+  /// sqrt(second), 7.3 for the default betas, but for squares that are too small for a double.
   static bool fits(const double* moments, int stride) {
-    return is_finite(moments[0]) && is_finite(moments[stride]) && moments[stride] >= 0 && is_finite(moments[2 * stride]) &&
-           moments[2 * stride] >= 0;
+    const double first = moments[0], second = moments[stride], count = moments[2 * stride];
+    return second >= 0 && second <= 1.001 * largest_gradient * largest_gradient &&
+           std::fabs(first) <= 8 * std::sqrt(second) + 1e-150 && is_finite(count) && count >= 0;
   }
 };
 
