@@ -18,7 +18,7 @@ PARTS = [
     ("Start", ["docs/tutorial.md", "docs/existing_trainer.md", "docs/which_rule.md", "examples/README.md", "examples/python/README.md"]),
     ("How to", ["docs/how_to.md", "docs/diagnostics.md", "docs/distributed.md", "docs/cuda.md", "docs/building.md", "docs/migrating.md", "docs/troubleshooting.md"]),
     ("Reference", ["reference/index.rst", "docs/calibrators.md", "docs/limits.md", "docs/terms.md", "support.md", "docs/stability.md"]),
-    ("Understand", ["docs/architecture.md", "docs/adr/README.md", "docs/benchmarks.md", "docs/claims.md"]),
+    ("Understand", ["docs/architecture.md", "docs/adr/README.md", "docs/benchmarks.md", "docs/claims.md", "docs/nightly.md"]),
     ("Reference model", ["examples/bevfusion/README.md", "examples/bevfusion/data.md"]),
     ("Project", ["CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"]),
 ]
