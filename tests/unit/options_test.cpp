@@ -39,6 +39,19 @@ Options with(Value Options::*member, const Value& value) {
   return options;
 }
 
+/// Takes the numbers of a range and no other: `from` and `to` themselves where the bracket is square.
+template <class Rule, class Options>
+void check_range(double Options::*member, char opening, double from, double to, char closing) {
+  const auto taken = [&](double value) { return objection(Rule(with(member, value))).empty(); };
+  INFO(Rule::name << ", " << opening << from << ", " << to << closing);
+  CHECK(taken(from) == (opening == '['));
+  CHECK(taken(to) == (closing == ']'));
+  CHECK(taken(std::nextafter(from, to)));
+  CHECK(taken(std::nextafter(to, from)));
+  CHECK_FALSE(taken(std::nextafter(from, from - 1)));
+  CHECK_FALSE(taken(std::nextafter(to, to + 1)));
+}
+
 }  // namespace
 
 TEST_CASE("defaults are accepted") {
@@ -164,6 +177,34 @@ TEST_CASE("what lies next to a bound that is no part of the range is taken, and 
   check_mentions(objection(fuller::GradNorm(with(&Norm::floor, 1.0))), {"floor is 1", "(0, 1)"});
 }
 
+TEST_CASE("an option's range ends where it is said to end") {
+  using namespace fuller;
+  check_range<GradNorm>(&GradNormOptions::alpha, '[', 0, 100, ']');
+  check_range<GradNorm>(&GradNormOptions::beta_1, '[', 0, 1, ')');
+  check_range<GradNorm>(&GradNormOptions::beta_2, '[', 0, 1, ')');
+  check_range<GradNorm>(&GradNormOptions::floor, '(', 0, 1, ')');
+  check_range<FairGrad>(&FairGradOptions::ridge, '[', 1e-12, 1e-2, ']');
+  check_range<NashMTL>(&NashMTLOptions::ridge, '[', 1e-12, 1e-2, ']');
+  check_range<LDC>(&LDCOptions::lambda, '[', 0, 1000, ']');
+  check_range<CAGrad>(&CAGradOptions::c, '[', 0, 100, ']');
+  check_range<DBMTL>(&DBMTLOptions::beta, '[', 0, 1, ')');
+  check_range<DBMTL>(&DBMTLOptions::sigma, '[', 0, 100, ']');
+  check_range<PCD>(&PCDOptions::tau, '[', 0, 1, ']');
+  check_range<PCD>(&PCDOptions::beta, '[', 0, 1, ')');
+  check_range<Balancer>(&BalancerOptions::decay, '[', 0, 1, ')');
+  check_range<GradVac>(&GradVacOptions::beta, '[', 0, 1, ']');
+  check_range<DTP>(&DTPOptions::gamma, '[', 0, 1000, ']');
+  check_range<MLB>(&MLBOptions::alpha, '(', 0, 100, ']');
+  check_range<MLB>(&MLBOptions::beta, '[', 1, 100, ']');
+  check_range<OGM>(&OGMOptions::floor, '(', 0, 1, ']');
+  check_range<AGM>(&AGMOptions::alpha, '(', 0, 50, ']');
+  check_range<AGM>(&AGMOptions::most, '(', 0, 10, ']');
+  check_range<AGM>(&AGMOptions::floor, '(', 0, 1, ']');
+  check_range<ModalityGate>(&ModalityGateOptions::momentum, '[', 0, 1, ')');
+  check_range<ModalityGate>(&ModalityGateOptions::floor, '(', 0, 1, ']');
+  check_range<CGGM>(&CGGMOptions::rho, '[', 0, 64, ']');
+}
+
 TEST_CASE("a saved state with numbers that no step leaves is refused, rule by rule; one that steps leave is not") {
   const auto damage = [](const auto& rule, int place, double value) {
     const fuller::Weighting weighting(rule);
@@ -198,10 +239,15 @@ TEST_CASE("a saved state with numbers that no step leaves is refused, rule by ru
   check_mentions(damage(fuller::FAMO(), 1, -1e200), {"FAMO", "logit of number 1"});
   check_mentions(damage(fuller::GO4Align(), 1, 1e200), {"GO4Align", "log q of number 1"});
   check_mentions(damage(fuller::GO4Align(), 0, nan), {"GO4Align", "log q of number 0"});
-  check_mentions(damage(fuller::LDC(), 13, -1), {"LDC-MTL", "L(0) of number 1"});
+  check_mentions(damage(fuller::LDC(), 13, -1), {"LDC-MTL", "L(0) of number 1", "-1"});
+  check_mentions(damage(fuller::GradNorm(), 7, nan), {"first moment of number 1", "nan"});
+  check_mentions(damage(fuller::GradNorm(), 13, -3), {"step count of number 1", "-3"});
   check_mentions(damage(fuller::Balancer(), 2, -1), {"Balancer", "sum of norms of number 2"});
   CHECK(damage(fuller::GradNorm(), 6, -.25).empty());  // a first moment may be negative
   CHECK(damage(fuller::DWA(), 10, -3).empty());        // so may a mean loss
+  for (const double bound : {-30, 30}) {
+    CHECK(damage(fuller::UW(), 1, bound).empty());
+  }
   const fuller::ModalityGate gate;
   const std::vector<double> gates{1, 1.5};
   CHECK_THROWS_AS(gate.check_state(2, gates.data()), fuller::Error);
