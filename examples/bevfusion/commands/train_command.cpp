@@ -22,6 +22,7 @@
 #include "bevfusion/config/calibration_choice.hpp"
 #include "bevfusion/config/config_file.hpp"
 #include "bevfusion/config/run_options.hpp"
+#include "bevfusion/config/teacher_list.hpp"
 #include "bevfusion/evaluation/evaluate.hpp"
 #include "bevfusion/loading/label_coverage.hpp"
 #include "bevfusion/ranks/run_ranks.hpp"
@@ -48,7 +49,8 @@ struct TrainArguments {
 };
 
 /// Fields that a resumed run may change: what it learns does not depend on them.
-constexpr std::array<const char*, 7> free_fields = {"data.root",
+constexpr std::array<const char*, 8> free_fields = {"data.root",
+                                                    "distillation.teachers",  // wherever they lie: their weights are known
                                                     "data.threads",
                                                     "data.ahead",
                                                     "training.device",
@@ -73,6 +75,11 @@ RunConfig with_whole_paths(RunConfig config) {
       *path = fs::absolute(*path).lexically_normal().string();
     }
   }
+  auto teachers = teachers_in(config.distillation.teachers);
+  for (auto& [task, run] : teachers) {
+    run = fs::absolute(run).lexically_normal().string();
+  }
+  config.distillation.teachers = teacher_list(teachers);
   return config;
 }
 
@@ -147,6 +154,9 @@ void tell(const RunConfig& config, const Network& network, const Tables& tables,
               config.model.separate_towers ? ", a tower for each task" : "");
   std::printf("tasks       %s\n", tasks.c_str());
   std::printf("calibrator  %s, gate %s\n", config.calibration.rule.c_str(), config.calibration.gate.c_str());
+  if (!config.distillation.teachers.empty()) {
+    std::printf("teachers    %s\n", config.distillation.teachers.c_str());
+  }
   std::printf("device      %s, %s, %d threads\n", config.training.device.c_str(), config.training.precision.c_str(),
               torch::get_num_threads());
   std::fflush(stdout);

@@ -25,7 +25,8 @@ struct ConfigField {
   std::vector<std::string> choices;                         ///< of a text; any where empty
   double least = -std::numeric_limits<double>::infinity();  ///< bounds of a number, or of each of several
   double most = std::numeric_limits<double>::infinity();
-  std::string alias;  ///< a second, short name on the command line; fields that have one are shown in the short help
+  bool joined = false;  ///< a text that may be given several times: parted by commas then
+  std::string alias;    ///< a second, short name on the command line; fields that have one are shown in the short help
 
   std::string section() const { return name.find('.') == std::string::npos ? "" : name.substr(0, name.rfind('.')); }
   std::string key() const { return name.substr(name.rfind('.') + 1); }
@@ -46,6 +47,10 @@ class FieldList {
     }
     Added& one_of(std::vector<std::string> choices) {
       field_.choices = std::move(choices);
+      return *this;
+    }
+    Added& several() {
+      field_.joined = true;
       return *this;
     }
     Added& also(std::string alias) {

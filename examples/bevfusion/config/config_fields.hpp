@@ -20,5 +20,6 @@ void add_loss_fields(FieldList& list, LossConfig& losses, const TaskChoices& tas
 /// What tasks take from the config beside what all have.
 void add_task_fields(FieldList& list, TaskChoices& tasks);
 void add_calibration_fields(FieldList& list, CalibrationConfig& calibration);
+void add_distillation_fields(FieldList& list, DistillationConfig& distillation);
 
 }  // namespace bevfusion

@@ -253,6 +253,12 @@ RunConfig read_run_config(const std::filesystem::path& folder) {
       fields.erase(std::remove_if(fields.begin(), fields.end(), is_its), fields.end());
     }
   }
+  // Nor has a run of before distillation its fields.
+  const auto is_distillation = [](const ConfigField& field) { return field.section() == "distillation"; };
+  if (std::none_of(fields.begin(), fields.end(),
+                   [&](const ConfigField& field) { return is_distillation(field) && given.count(field.name) > 0; })) {
+    fields.erase(std::remove_if(fields.begin(), fields.end(), is_distillation), fields.end());
+  }
   std::string lacking;
   std::size_t count = 0;
   for (const ConfigField& field : fields) {

@@ -63,6 +63,9 @@ CLI::Option* add_option(CLI::App& app, const ConfigField& field) {
           if (!field.choices.empty()) {
             option->check(CLI::IsMember(field.choices));
           }
+          if (field.joined) {
+            option->join(',');
+          }
         } else if constexpr (!std::is_same_v<Value, bool>) {
           option->check(example::number_within<typename NumberIn<Value>::type>(field.least, field.most));
         }

@@ -113,6 +113,19 @@ struct InitConfig {
   std::string camera_names;
 };
 
+/// What frozen networks of single tasks teach a run (knowledge distillation): for each task that has a teacher, terms are added
+/// to its loss before it is calibrated.
+struct DistillationConfig {
+  std::string teachers;                     ///< task=RUN, parted by commas, RUN being the folder of a run that has the task
+  double response = 1;                      ///< weight of the distance between what the heads say; 0: none
+  double features = 1;                      ///< weight of the distance between the shared representations; 0: none
+  std::string feature_distance = "cosine";  ///< or l2
+  std::string ramp = "constant";            ///< over the epochs; or sqrt, of DMFuser's repository
+  double least_score = 0.1;                 ///< a detection teacher's boxes teach from this score on
+  bool cache_teachers = false;              ///< what teachers say of a sample is kept
+  std::int64_t cache_mib = 2048;            ///< of it in memory; samples beyond are asked of again
+};
+
 /// Everything a run is made of. Written beside its checkpoints, so that a run can be continued, evaluated and understood.
 struct RunConfig {
   std::string size = "full";  ///< tiny, small or full: where the other fields' defaults come from
@@ -122,6 +135,7 @@ struct RunConfig {
   TrainingConfig training;
   LossConfig losses;
   CalibrationConfig calibration;
+  DistillationConfig distillation;
   InitConfig init;
 };
 

@@ -150,6 +150,7 @@ std::vector<ConfigField> fields_of(RunConfig& config) {
   add_training_fields(list, config.training);
   add_loss_fields(list, config.losses, config.model.parts.tasks);
   add_calibration_fields(list, config.calibration);
+  add_distillation_fields(list, config.distillation);
   add_init_fields(list, config.init);
   add_task_fields(list, config.model.parts.tasks);
   return list.take();

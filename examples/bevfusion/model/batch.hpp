@@ -37,6 +37,8 @@ struct TrainingBatch {
   std::vector<bool> boxes_labelled;  ///< whether the sample's boxes are labels
   std::vector<std::string> absent;   ///< modalities that it is learnt from without
   std::uint64_t draws = 0;           ///< key of what the network draws at random (dropout) while it learns from the batch
+  std::int64_t epoch = 0;            ///< in which it comes
+  std::vector<RowIndex> rows;        ///< of its samples, in the tables
 };
 
 /// The pose of a camera that is absent: its rays end far below every grid.

@@ -75,6 +75,9 @@ class BevFusionImpl : public torch::nn::Module {
   torch::Tensor last_shared() const { return last_shared(false).front(); }
   std::vector<torch::Tensor> both_last_shared() const { return last_shared(true); }
 
+  /// Channels of what fuse() returns.
+  std::int64_t shared_channels() const { return bev_ ? bev_->channels() : fuser_->channels(); }
+
   const ModelConfig& config() const { return config_; }
 
  private:

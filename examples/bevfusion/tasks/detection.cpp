@@ -7,6 +7,7 @@
 
 #include "bevfusion/config/require.hpp"
 #include "bevfusion/config/run_config.hpp"
+#include "bevfusion/distillation/responses.hpp"
 #include "bevfusion/evaluation/counted_boxes.hpp"
 #include "bevfusion/evaluation/decode.hpp"
 #include "bevfusion/heads/detection_head.hpp"
@@ -66,6 +67,17 @@ class DetectionTask : public Task {
   std::vector<torch::Tensor> losses(torch::nn::Module& head, const std::any& said, const TrainingBatch& batch,
                                     const RunConfig& config) const override {
     return {labelled_detection_losses(head, said, batch, config).total};
+  }
+
+  torch::Tensor response(const std::any& said, const std::any& expert, const RunConfig& config) const override {
+    return detection_response(std::any_cast<const Detections&>(said), std::any_cast<const Detections&>(expert),
+                              BoxCoder{config.model.bev_grid()}, config.losses.detection, config.distillation.least_score);
+  }
+
+  std::vector<torch::Tensor*> tensors_of(std::any& said) const override {
+    auto& all = std::any_cast<Detections&>(said);
+    return {&all.heat_map, &all.class_logits, &all.centre,      &all.height,     &all.size,
+            &all.heading,  &all.velocity,     &all.query_class, &all.query_score};
   }
 
   std::any prediction(const std::any& said, std::int64_t b, const Batch&, const RunConfig& config, bool& finite) const override {

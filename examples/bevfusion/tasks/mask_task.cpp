@@ -7,6 +7,7 @@
 
 #include "bevfusion/config/require.hpp"
 #include "bevfusion/config/run_config.hpp"
+#include "bevfusion/distillation/responses.hpp"
 #include "bevfusion/heads/segmentation_head.hpp"
 #include "bevfusion/losses/segmentation_loss.hpp"
 #include "bevfusion/model/kinds.hpp"
@@ -49,6 +50,10 @@ std::vector<torch::Tensor> MaskTask::losses(torch::nn::Module&, const std::any& 
   const Truth known = truth(batch, config);
   return {segmentation_loss(logits, known.masks.to(logits.device()), known.labelled, config.losses.segmentation_focal,
                             config.losses.mask_reduction)};
+}
+
+torch::Tensor MaskTask::response(const std::any& said, const std::any& expert, const RunConfig&) const {
+  return mask_response(std::any_cast<const torch::Tensor&>(said), std::any_cast<const torch::Tensor&>(expert));
 }
 
 std::any MaskTask::prediction(const std::any& said, std::int64_t b, const Batch& batch, const RunConfig& config,

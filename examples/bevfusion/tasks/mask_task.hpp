@@ -24,6 +24,7 @@ class MaskTask : public Task {
                    const LabelSets& sets) const override;
   std::vector<torch::Tensor> losses(torch::nn::Module& head, const std::any& said, const TrainingBatch& batch,
                                     const RunConfig& config) const override;
+  torch::Tensor response(const std::any& said, const std::any& expert, const RunConfig& config) const override;
   std::any prediction(const std::any& said, std::int64_t b, const Batch& batch, const RunConfig& config,
                       bool& finite) const override;
   std::unique_ptr<TaskFigures> figures(const Tables& tables, const RunConfig& config) const override;

@@ -31,6 +31,15 @@ bool Task::is_labelled(const TrainingBatch& batch) const {
          std::any_of(own->second.begin(), own->second.end(), [](const torch::Tensor& of_sample) { return of_sample.defined(); });
 }
 
+std::vector<torch::Tensor*> Task::tensors_of(std::any& said) const {
+  auto* const tensor = std::any_cast<torch::Tensor>(&said);
+  if (tensor == nullptr) {
+    throw std::logic_error("task " + name() + " says what is no single tensor, and not which tensors that is made of " +
+                           "(Task::tensors_of); set distillation.cache_teachers to false");
+  }
+  return {tensor};
+}
+
 void Tasks::add(std::shared_ptr<const Task> task) {
   if (find_task(tasks_, task->name()) != tasks_.end()) {
     throw std::logic_error("two tasks are called '" + task->name() + "'");

@@ -69,6 +69,14 @@ class Task {
   virtual std::vector<torch::Tensor> losses(torch::nn::Module& head, const std::any& said, const TrainingBatch& batch,
                                             const RunConfig& config) const = 0;
 
+  /// Distillation: how far what the head says is from what an expert's head said of the same batch. 0 where they agree; its
+  /// gradient goes into `said` alone. Undefined where the task has no such measure.
+  virtual torch::Tensor response(const std::any& /*said*/, const std::any& /*expert*/, const RunConfig&) const { return {}; }
+  /// The tensors that `said` is made of, each with an entry a sample along its first axis: what is kept of an expert, sample by
+  /// sample.
+  /// @throws std::logic_error where it is no single tensor and the task does not say
+  virtual std::vector<torch::Tensor*> tensors_of(std::any& said) const;
+
   /// What is predicted for sample b of a batch, on the CPU, as figures() and draw() take it.
   /// @param finite  set to false where an output is no finite number; there nothing is found
   virtual std::any prediction(const std::any& said, std::int64_t b, const Batch& batch, const RunConfig& config,

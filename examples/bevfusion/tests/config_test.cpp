@@ -285,6 +285,9 @@ TEST_CASE("a run's config has all fields, or is damaged", "[bevfusion][config]")
   const std::string no_switch = without(whole, "foreground = ");
   CHECK(lacking(read(no_switch), {"lacks model.parts.foreground."}) == "");
   CHECK(read(without(no_switch, "foreground_weight = ")) == "");
+  const std::size_t distillation = whole.find("\n[distillation]");
+  CHECK(read(whole.substr(0, distillation) + whole.substr(whole.find("\n[init]"))) == "");
+  CHECK(lacking(read(without(whole, "least_score = ")), {"lacks distillation.least_score."}) == "");
   fs::remove_all(folder);
   CHECK(lacking(refusal([&folder] { read_run_config(folder); }), {folder.string(), "no config.toml"}) == "");
 }
@@ -294,6 +297,13 @@ RunConfig parsed(const std::vector<std::string>& words) {
   const RunOptions options(app);
   app.parse(std::vector<std::string>(words.rbegin(), words.rend()));
   return options.config();
+}
+
+TEST_CASE("teachers are given one by one or in a list", "[bevfusion][config]") {
+  CHECK(parsed({"--size", "tiny", "--teacher", "detection=a", "--teacher=segmentation=b/c"}).distillation.teachers ==
+        "detection=a,segmentation=b/c");
+  CHECK(parsed({"--size", "tiny", "--teacher", "detection=a, segmentation=b"}).distillation.teachers ==
+        "detection=a, segmentation=b");
 }
 
 TEST_CASE("the command line goes before the file, and both before the size's defaults", "[bevfusion][config]") {

@@ -90,6 +90,12 @@ void StepRecord::add(const fuller::Diagnostics& seen, bool tasks, const std::str
   }
 }
 
+void StepRecord::add_taught(const std::vector<std::string>& tasks, const std::vector<double>& terms) {
+  for (const auto& one : named(tasks, terms)) {
+    taught.push_back(one);
+  }
+}
+
 std::string StepRecord::json() const {
   nlohmann::ordered_json out;
   out["kind"] = "step";
@@ -109,6 +115,7 @@ std::string StepRecord::json() const {
       out[name] = object(values);
     }
   };
+  measured_list("taught", taught);
   measured_list("weights", weights);
   measured_list("norms", norms);
   measured("cosine", cosine);
@@ -143,6 +150,7 @@ NamedValues StepRecord::scalars() const {
   };
   one("loss/total", loss);
   list("loss", losses);
+  list("distillation", taught);
   one("schedule/learning_rate", learning_rate);
   one("gradient/norm", gradient_norm);
   list("calibration/weight", weights);

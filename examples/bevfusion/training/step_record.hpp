@@ -28,6 +28,7 @@ struct StepRecord {
   std::int64_t step = 0;  ///< 1 for the first
   double loss = none;     ///< sum of the present tasks' losses, statically weighted; the mean over the step's batches
   NamedValues losses;     ///< by task, unweighted, the mean over the batches that have it; absent tasks are left out
+  NamedValues taught;     ///< what teachers added to them in the step's last batch, by task
   double learning_rate = none;
   double gradient_norm = none;
   NamedValues weights;  ///< what follows is the calibration's view of the step's last batch
@@ -51,6 +52,9 @@ struct StepRecord {
   /// @param tower  where a network has several towers, whose it is: its name goes before those of its branches, and there is no
   ///               gamma_modal of them all
   void add(const fuller::Diagnostics& seen, bool tasks, const std::string& tower = "");
+
+  /// Takes over what teachers added to the losses of tasks; NaN: nothing.
+  void add_taught(const std::vector<std::string>& tasks, const std::vector<double>& terms);
 
   /// One line of log.jsonl, without its end.
   std::string json() const;

@@ -25,6 +25,21 @@ RunConfig with_parts(RunConfig config, const ModelParts& parts) {
   return config;
 }
 
+std::vector<torch::Tensor> with_adapters(std::vector<torch::Tensor> parameters, const Distiller& distiller) {
+  const std::vector<torch::Tensor> adapters = distiller.parameters();
+  parameters.insert(parameters.end(), adapters.begin(), adapters.end());
+  return parameters;
+}
+
+/// Adds terms to losses, where both are.
+void add_lessons(std::vector<torch::Tensor>& losses, const std::vector<torch::Tensor>& lessons) {
+  for (std::size_t i = 0; i < lessons.size(); ++i) {
+    if (lessons[i].defined() && losses[i].defined()) {
+      losses[i] = losses[i] + lessons[i];
+    }
+  }
+}
+
 /// Everything upstream of what the tasks share, where calibrations of several ranks could not find it: a rank may lack a batch.
 std::vector<torch::Tensor> trunk_parameters(const BevFusion& tower) {
   std::vector<torch::Tensor> parameters;
@@ -42,12 +57,13 @@ std::vector<torch::Tensor> trunk_parameters(const BevFusion& tower) {
 
 }  // namespace
 
-TowerTrainer::TowerTrainer(BevFusion tower, const RunConfig& config, const fuller::Ranks& ranks)
+TowerTrainer::TowerTrainer(BevFusion tower, const RunConfig& config, const fuller::Ranks& ranks, const Experts& experts)
     : tower_(std::move(tower)),
       config_(with_parts(config, tower_->config().parts)),
       tasks_(task_names(config_)),
       weights_(task_weights(config_)),
-      parameters_(tower_->parameters()),
+      distiller_(tower_, config_, experts),
+      parameters_(with_adapters(tower_->parameters(), distiller_)),
       optimizer_(make_optimizer(parameters_, config.training)),
       device_(config.training.device),
       scaler_(loss_scaler(config.training.precision == "float16")),
@@ -79,6 +95,7 @@ std::vector<torch::Tensor> TowerTrainer::shared_outputs(const std::vector<torch:
 }
 
 void TowerTrainer::idle() {
+  taught_.clear();
   if (calibration_) {
     calibration_->idle_step();
   }
@@ -115,6 +132,21 @@ void TowerTrainer::divide(std::vector<torch::Tensor>& losses, const std::vector<
   }
 }
 
+std::vector<torch::Tensor> TowerTrainer::lessons(const Outputs& outputs, const std::vector<torch::Tensor>& shared,
+                                                 const ModelInput& input, const TrainingBatch& batch) {
+  std::vector<torch::Tensor> of_losses(tasks_.size());
+  if (!distiller_.teaches()) {
+    return of_losses;
+  }
+  const std::vector<torch::Tensor> of_tasks = distiller_.terms(tower_, outputs, shared, input, batch);
+  std::size_t loss = 0;
+  for (std::size_t i = 0; i < of_tasks.size(); ++i) {
+    of_losses.at(loss) = of_tasks[i];  // the first of the task's losses
+    loss += config_.model.parts.tasks.judged(tower_->tasks()[i]->sheet(), config_.losses.tasks).loss_names().size();
+  }
+  return of_losses;
+}
+
 std::vector<double> TowerTrainer::backward(const ModelInput& input, const TrainingBatch& batch, double share,
                                            const RankPart& part) {
   Outputs outputs;
@@ -138,6 +170,14 @@ std::vector<double> TowerTrainer::backward(const ModelInput& input, const Traini
     }
   }
   divide(losses, shared, part);
+  const std::vector<torch::Tensor> taught = lessons(outputs, shared, input, batch);
+  taught_.assign(losses.size(), std::numeric_limits<double>::quiet_NaN());
+  for (std::size_t i = 0; i < taught.size(); ++i) {
+    if (taught[i].defined()) {
+      taught_[i] = taught[i].item<double>();
+    }
+  }
+  add_lessons(losses, taught);
   torch::Tensor total;
   for (std::size_t i = 0; i < losses.size(); ++i) {
     if (losses[i].defined()) {
@@ -162,14 +202,17 @@ std::map<std::string, std::vector<double>> TowerTrainer::gradient_rows(const Mod
     kept.push_back(buffer.clone());
   }
   Outputs outputs;
+  torch::Tensor shared;
   {
     const Autocast reduced(device_, config_.training.precision);
     begin_draws({batch.draws}, "branches");
     const std::vector<torch::Tensor> maps = tower_->filled(tower_->branches(input, batch.absent));
     begin_draws({batch.draws}, "shared");
-    outputs = labelled_outputs(tower_, {tower_->fuse(maps)}, batch);
+    shared = tower_->fuse(maps);
+    outputs = labelled_outputs(tower_, {shared}, batch);
   }
-  const std::vector<torch::Tensor> losses = task_losses(tower_, outputs, batch, config_);
+  std::vector<torch::Tensor> losses = task_losses(tower_, outputs, batch, config_);
+  add_lessons(losses, lessons(outputs, {shared}, input, batch));
   std::map<std::string, std::vector<double>> rows;
   for (std::size_t i = 0; i < losses.size(); ++i) {
     if (losses[i].defined()) {
@@ -255,6 +298,11 @@ void TowerTrainer::save(torch::serialize::OutputArchive& archive) const {
     archive.write("calibration", calibration);
   }
   archive.write("loss_scale", saved_loss_scale(scaler_, skipped_));
+  if (distiller_.teaches()) {
+    torch::serialize::OutputArchive distillation(archive.compilation_unit());
+    distiller_.save(distillation);
+    archive.write("distillation", distillation);
+  }
 }
 
 void TowerTrainer::load(torch::serialize::InputArchive& archive) {
@@ -275,6 +323,11 @@ void TowerTrainer::load(torch::serialize::InputArchive& archive) {
   torch::Tensor scale;
   archive.read("loss_scale", scale);
   skipped_ = load_loss_scale(scaler_, scale);
+  if (distiller_.teaches()) {
+    torch::serialize::InputArchive distillation;
+    archive.read("distillation", distillation);
+    distiller_.load(distillation);
+  }
 }
 
 }  // namespace bevfusion

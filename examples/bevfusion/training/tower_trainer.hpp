@@ -14,6 +14,7 @@
 #include <fuller/fuller.hpp>
 
 #include "bevfusion/config/run_config.hpp"
+#include "bevfusion/distillation/distiller.hpp"
 #include "bevfusion/model/bev_fusion.hpp"
 #include "bevfusion/training/one_cycle.hpp"
 #include "bevfusion/training/training_data.hpp"
@@ -39,8 +40,9 @@ class TowerTrainer {
  public:
   /// @throws std::invalid_argument, fuller::Error for a calibration that makes no sense, and for gates on a fuser whose branches
   /// cannot be told apart
-  /// @param ranks  of its calibration, where other processes have the rest of each batch
-  TowerTrainer(BevFusion tower, const RunConfig& config, const fuller::Ranks& ranks = {});
+  /// @param ranks    of its calibration, where other processes have the rest of each batch
+  /// @param experts  that teach its tasks, or others
+  TowerTrainer(BevFusion tower, const RunConfig& config, const fuller::Ranks& ranks = {}, const Experts& experts = {});
 
   const std::vector<std::string>& tasks() const { return tasks_; }
 
@@ -50,6 +52,11 @@ class TowerTrainer {
   /// @param part   which part of the batch this is, where ranks divide it: each calls this or idle()
   /// @return the losses of tasks(), unweighted; NaN where the batch has no label of the task
   std::vector<double> backward(const ModelInput& input, const TrainingBatch& batch, double share, const RankPart& part = {});
+
+  /// What teachers added to the losses of tasks() in the last backward; NaN where nothing.
+  const std::vector<double>& taught() const { return taught_; }
+  /// Parameters that are trained with the tower and are no part of it: the teachers' adapters.
+  std::vector<torch::Tensor> adapters() const { return distiller_.parameters(); }
 
   /// Takes part without a sample in the backward of other ranks.
   void idle();
@@ -87,12 +94,17 @@ class TowerTrainer {
   /// Weighs the losses of a part of the batch by their labels, with zeros for those that are on other ranks.
   void divide(std::vector<torch::Tensor>& losses, const std::vector<torch::Tensor>& shared, const RankPart& part) const;
   std::vector<torch::Tensor> shared_outputs(const std::vector<torch::Tensor>& maps, std::uint64_t draws);
+  /// What teachers add to each of tasks(): undefined where nothing.
+  std::vector<torch::Tensor> lessons(const Outputs& outputs, const std::vector<torch::Tensor>& shared, const ModelInput& input,
+                                     const TrainingBatch& batch);
 
   BevFusion tower_;
   RunConfig config_;  ///< its model has the tower's parts
   std::vector<std::string> tasks_;
   std::vector<double> weights_;
-  std::vector<torch::Tensor> parameters_;
+  Distiller distiller_;
+  std::vector<double> taught_;
+  std::vector<torch::Tensor> parameters_;  ///< with the adapters'
   std::unique_ptr<torch::optim::Optimizer> optimizer_;
   GatePlan gates_;  ///< where branches are gated
   std::optional<fuller::Calibration> calibration_;

@@ -15,6 +15,7 @@
 #include <fuller/version.hpp>
 
 #include "bevfusion/config/calibration_choice.hpp"
+#include "bevfusion/distillation/expert.hpp"
 #include "bevfusion/evaluation/figures_json.hpp"
 #include "bevfusion/model/on_device.hpp"
 #include "bevfusion/ranks/run_ranks.hpp"
@@ -124,10 +125,15 @@ Trainer::Trainer(const RunConfig& config, Network network, const Tables& tables,
       device_(config.training.device),
       average_(config.training) {
   network_->to(device_);
+  const Experts experts = load_experts(config_, options_.kinds == nullptr ? kinds() : *options_.kinds);
+  if (options_.ranks != nullptr && !experts.empty() && config_.data.labels != "full") {
+    throw std::invalid_argument("distillation.teachers with several ranks needs data.labels full, and it is " +
+                                config_.data.labels + "; leave --ranks out");
+  }
   for (const BevFusion& tower : network_->towers()) {
     towers_.push_back(std::make_unique<TowerTrainer>(
         tower, config_,
-        options_.ranks == nullptr ? fuller::Ranks() : options_.ranks->of("tower " + std::to_string(towers_.size()))));
+        options_.ranks == nullptr ? fuller::Ranks() : options_.ranks->of("tower " + std::to_string(towers_.size())), experts));
   }
   torch::manual_seed(mix_bits({config.training.seed, 0x747261696eULL}));
   const std::string trained_on = trained_data(tables, data_.rows());
@@ -175,6 +181,9 @@ void Trainer::begin_log() {
   }
   line["calibrator"] = config_.calibration.rule;
   line["gate"] = config_.calibration.gate;
+  if (!config_.distillation.teachers.empty()) {
+    line["teachers"] = config_.distillation.teachers;
+  }
   line["samples"] = data_.samples();
   line["steps"] = config_.training.epochs * steps_of_epoch();
   line["device"] = config_.training.device;
@@ -265,7 +274,12 @@ StepRecord Trainer::train_step(Prefetcher<TrainingBatch>& batches, std::int64_t 
     }
   }
   if (options_.ranks != nullptr) {
-    options_.ranks->average_gradients(network_->parameters());
+    std::vector<torch::Tensor> parameters = network_->parameters();
+    for (const auto& tower : towers_) {
+      const std::vector<torch::Tensor> adapters = tower->adapters();
+      parameters.insert(parameters.end(), adapters.begin(), adapters.end());
+    }
+    options_.ranks->average_gradients(parameters);
   }
   record.losses = losses.means();
   const std::vector<std::string> names = task_names(config_);
@@ -285,6 +299,7 @@ StepRecord Trainer::train_step(Prefetcher<TrainingBatch>& batches, std::int64_t 
     if (tower->loss_scale().enabled()) {
       record.loss_scale = tower->loss_scale().get_scale();
     }
+    record.add_taught(tower->tasks(), tower->taught());
     if (seen && update.taken) {
       record.add(*seen, tower->weighs_tasks(), towers_.size() > 1 ? tower->tasks().front() : "");
     }

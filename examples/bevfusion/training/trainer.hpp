@@ -36,6 +36,8 @@ struct TrainerOptions {
   /// The processes that divide each batch, this one among them; must outlive the trainer. nullptr: all of it is here. Every rank
   /// sees the same folder; the first writes it.
   RunRanks* ranks = nullptr;
+  /// What teachers' networks may be made of; must outlive the constructor. nullptr: the program's kinds.
+  const Kinds* kinds = nullptr;
   /// Called at the end of each `evaluate_every` epochs, on every rank; what the first gets is written. May be empty.
   std::function<EvaluationFigures(Network&)> evaluate;
   std::FILE* terminal = nullptr;  ///< where progress is told; nullptr: nowhere

@@ -107,8 +107,10 @@ TrainingBatch TrainingData::load(std::int64_t epoch, std::size_t batch) const {
   if (members.empty()) {
     return out;
   }
+  out.epoch = epoch;
   for (const std::size_t member : members) {
     const Drawn& drawn = samples_[member];
+    out.rows.push_back(drawn.row);
     const std::uint64_t pass = static_cast<std::uint64_t>(epoch) + (drawn.copy << 32U);
     SampleLoader::Change change;
     if (paster_ && epoch + paste_.without < epochs_) {
