@@ -86,6 +86,13 @@ bool is_asked_for(const ExperimentOptions& options, const ExperimentSheet& sheet
   if (!row.needs.empty()) {
     return false;
   }
+  const auto taught_by_row = [&](const ExperimentRow& other) {
+    return std::any_of(other.teachers.begin(), other.teachers.end(), [&](const auto& one) { return one.second == row.key; }) &&
+           is_asked_for(options, sheet, other);
+  };
+  if (std::any_of(sheet.rows.begin(), sheet.rows.end(), taught_by_row)) {
+    return true;
+  }
   if (!options.rows.empty()) {
     return std::find(options.rows.begin(), options.rows.end(), row.key) != options.rows.end();
   }
@@ -147,6 +154,19 @@ ConfigFields printed(const ExperimentOptions& options, const Words& words, const
   return config_fields_of(in, called);
 }
 
+/// The runs of a sheet's rows, by the row's key: their names without the seed.
+using RowNames = std::map<std::string, std::string>;
+
+/// A row's words with its teachers.
+/// @param where  what stands for the run of a name
+template <class Where>
+Words with_teachers(Words words, const ExperimentRow& row, const RowNames& names, const Where& where) {
+  for (const auto& [task, teacher] : row.teachers) {
+    words.push_back("--teacher=" + task + "=" + where(names.at(teacher)));
+  }
+  return words;
+}
+
 ExperimentRun run_of(const ExperimentPlan& plan, const ExperimentRow& row, const Words& words, std::uint64_t seed,
                      const fs::path& folder, bool two_sensors) {
   const ExperimentOptions& options = plan.options;
@@ -196,17 +216,18 @@ void expect_same_settings(const PlannedRun& planned) {
 }
 
 /// Plans a row's runs, or joins those that are planned already.
-void plan_row(ExperimentPlan& plan, std::size_t sheet, const ExperimentRow& row, const ConfigFields& defaults) {
+void plan_row(ExperimentPlan& plan, std::size_t sheet, const ExperimentRow& row, const ConfigFields& defaults, RowNames& names) {
   const ExperimentOptions& options = plan.options;
   const Words words = row_words(options, row);
   const std::string called = plan.sheets[sheet].name + ", row " + row.key;
   ConfigFields config;
   try {
-    config = printed(options, words, called);
+    config = printed(options, with_teachers(words, row, names, [](const std::string& name) { return name; }), called);
   } catch (const std::exception& error) {
     throw std::invalid_argument(called + ": " + error.what());
   }
   const std::string name = run_name(config, defaults, plan.data.key);
+  names[row.key] = name;
   const bool two = value_of(config, "model.parts.lidar") == "true" && value_of(config, "model.parts.camera") == "true";
   for (int s = 0; s < seeds_of(options, plan.sheets[sheet]); ++s) {
     const auto seed = static_cast<std::uint64_t>(s);
@@ -224,7 +245,11 @@ void plan_row(ExperimentPlan& plan, std::size_t sheet, const ExperimentRow& row,
         value = std::to_string(s);
       }
     }
-    planned.run = run_of(plan, row, words, seed, folder, two);
+    const Words taught = with_teachers(words, row, names, [&](const std::string& teacher) {
+      planned.teachers.push_back(options.out / "runs" / (teacher + "-s" + std::to_string(s)));
+      return planned.teachers.back().string();
+    });
+    planned.run = run_of(plan, row, taught, seed, folder, two);
     planned.short_name = row.key + ", seed " + std::to_string(s);
     planned.asked_by.push_back({sheet, row.key});
     expect_same_settings(planned);
@@ -268,9 +293,10 @@ ExperimentPlan plan_experiments(const ExperimentOptions& options) {
   const ConfigFields defaults = printed(options, {"--size=" + options.size}, "defaults of " + options.size);
   for (std::size_t s = 0; s < plan.sheets.size(); ++s) {
     const std::vector<ExperimentRow> rows = plan.sheets[s].rows;
+    RowNames names;
     for (const ExperimentRow& row : rows) {
       if (is_asked_for(options, plan.sheets[s], row)) {
-        plan_row(plan, s, row, defaults);
+        plan_row(plan, s, row, defaults, names);
       }
     }
   }

@@ -64,6 +64,7 @@ struct PlannedRun {
   ConfigFields config;     ///< as it will be
   std::string short_name;  ///< "both_1, seed 0"
   std::vector<AskedBy> asked_by;
+  std::vector<std::filesystem::path> teachers;  ///< folders of runs of this plan that have to be done first
   double steps = 0;
   double done_steps = 0;  ///< by its log
   double seconds = 0;     ///< that are left, about

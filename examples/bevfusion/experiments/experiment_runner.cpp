@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cmath>
 #include <csignal>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -245,8 +246,16 @@ class Runner {
 
   void fill() {
     while (received == 0 && !waiting_.empty() && jobs_.size() < static_cast<std::size_t>(plan_.jobs)) {
-      PlannedRun& next = *waiting_.back();
-      waiting_.pop_back();
+      const auto found = std::find_if(waiting_.rbegin(), waiting_.rend(), [this](const PlannedRun* run) { return !waits(*run); });
+      if (found == waiting_.rend()) {
+        return;  // for teachers that are being trained
+      }
+      PlannedRun& next = **found;
+      waiting_.erase(std::next(found).base());
+      if (const PlannedRun* teacher = failed_teacher(next)) {
+        fail(next, "its teacher, " + teacher->short_name + ", failed");
+        continue;
+      }
       try {
         jobs_.push_back(std::make_unique<RunningJob>(plan_, next));
         jobs_.back()->counted_from(next.done_steps);
@@ -254,6 +263,22 @@ class Runner {
         fail(next, error.what());
       }
     }
+  }
+
+  const PlannedRun& at(const fs::path& folder) const {
+    return *std::find_if(plan_.runs.begin(), plan_.runs.end(), [&](const PlannedRun& run) { return run.run.folder == folder; });
+  }
+  bool has_failed(const PlannedRun& run) const { return std::find(failed_.begin(), failed_.end(), &run) != failed_.end(); }
+  /// Whether a teacher has neither ended nor failed.
+  bool waits(const PlannedRun& run) const {
+    return std::any_of(run.teachers.begin(), run.teachers.end(), [this](const fs::path& folder) {
+      return at(folder).run.state != RunState::done && !has_failed(at(folder));
+    });
+  }
+  const PlannedRun* failed_teacher(const PlannedRun& run) const {
+    const auto found =
+        std::find_if(run.teachers.begin(), run.teachers.end(), [this](const fs::path& folder) { return has_failed(at(folder)); });
+    return found == run.teachers.end() ? nullptr : &at(*found);
   }
 
   void look() {
@@ -297,6 +322,7 @@ class Runner {
   void fail(PlannedRun& run, const std::string& why) {
     progress_->say("failed: " + run.short_name + ": " + why.substr(0, why.find('\n')) + "; the others go on");
     outcome_.failed.emplace_back(run.short_name, why);
+    failed_.push_back(&run);
   }
 
   void stop() {
@@ -318,6 +344,7 @@ class Runner {
 
   ExperimentPlan& plan_;
   std::vector<PlannedRun*> waiting_;
+  std::vector<const PlannedRun*> failed_;
   std::vector<std::unique_ptr<RunningJob>> jobs_;
   std::unique_ptr<example::Progress> progress_;
   std::chrono::steady_clock::time_point next_count_{};

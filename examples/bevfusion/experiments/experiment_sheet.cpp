@@ -64,6 +64,7 @@ ExperimentRow row_in(const toml::table& table, const std::string& file, const Ex
   reader.take("size_options", row.size_options);
   reader.take("baseline", row.baseline);
   reader.take("single", row.single);
+  reader.take("teachers", row.teachers);
   reader.take("needs", row.needs);
   reader.take("quick", row.quick);
   reader.take("paper", row.paper);
@@ -78,6 +79,14 @@ ExperimentRow row_in(const toml::table& table, const std::string& file, const Ex
       reader.refuse(
           "paper has a figure of '" + key + "', which is no column" + example::did_you_mean(key, keys_of(sheet.columns)),
           "paper");
+    }
+  }
+  for (const auto& [task, teacher] : row.teachers) {
+    const ExperimentRow* before = sheet.row(teacher);
+    if (before == nullptr || !before->needs.empty()) {
+      reader.refuse("the teacher of " + task + " is '" + teacher + "', which is no row before " + row.key + " that can be run" +
+                        example::did_you_mean(teacher, keys_of(sheet.rows)),
+                    "teachers");
     }
   }
   if (sheet.row(row.key) != nullptr) {
@@ -166,7 +175,7 @@ ExperimentSheet parse(const std::string& text, const std::string& file, const st
 std::tuple<int, int, int, std::string> rank(const std::string& name) {
   const auto has = [&](const char* part) { return name.find(part) != std::string::npos; };
   const int number = std::atoi(name.substr(name.rfind('_') + 1).c_str());
-  return {has("wpcgrad_") ? 2 : has("_supplement_") ? 1 : 0, has("figure") ? 1 : 0, number, name};
+  return {has("dmfuser") ? 3 : has("wpcgrad_") ? 2 : has("_supplement_") ? 1 : 0, has("figure") ? 1 : 0, number, name};
 }
 
 }  // namespace

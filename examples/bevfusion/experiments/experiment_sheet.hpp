@@ -12,8 +12,8 @@ namespace bevfusion {
 /// A figure of an experiment's table. Keys are names of figures of an evaluation.json (mAP, NDS, mIoU, foreground_mIoU), the same
 /// of a network without a sensor ("without camera/mIoU", "without lidar/mAP"), nuScenes' errors (trans_err, scale_err,
 /// orient_err, vel_err, attr_err), delta_mtl and lambda_mtl, the medians over the steps of what was logged (gamma_task,
-/// gamma_task_weighted, gamma_modal, branch_norm_ratio, gate_ratio, cosine, conflict_share), parameters, training_seconds,
-/// peak_bytes.
+/// gamma_task_weighted, gamma_modal, branch_norm_ratio, gate_ratio, cosine, conflict_share, and seconds, of a step), parameters,
+/// parameter_ratio (parameters over those of the single-task networks of the same tasks together), training_seconds, peak_bytes.
 struct FigureColumn {
   std::string key;
   std::string label;
@@ -32,8 +32,10 @@ struct ExperimentRow {
   std::map<std::string, std::vector<std::string>> size_options;  ///< by size, over those
   std::string baseline;  ///< key of the row that differences are counted from, by seed; empty: from none
   std::string single;    ///< the task that it is the network for alone, which Delta_MTL compares with; empty for none
-  std::string needs;     ///< a part that does not exist yet, or what no data here can show: then it is not run
-  bool quick = false;    ///< belongs to the quick plan
+  /// Rows before this one whose networks, of the same seed, teach it (bevfusion train --teacher), by task; they are run first.
+  std::map<std::string, std::string> teachers;
+  std::string needs;                    ///< a part that does not exist yet, or what no data here can show: then it is not run
+  bool quick = false;                   ///< belongs to the quick plan
   std::map<std::string, double> paper;  ///< the paper's figures, in its unit, by the column's key
 };
 

@@ -81,7 +81,9 @@ std::vector<std::string> different_fields(const ConfigFields& a, const ConfigFie
   std::vector<std::string> out;
   for (const auto& [field, value] : a) {
     const std::string* other = find(b, field);
-    if (other != nullptr && *other != value && (!is_free(field) || field == "training.seed")) {
+    // A plan knows teachers by what they are, a run by where they lie; what they are is in the run's name.
+    if (other != nullptr && *other != value && (!is_free(field) || field == "training.seed") &&
+        field != "distillation.teachers") {
       out.push_back(field);
     }
   }

@@ -95,6 +95,7 @@ void take_each(const toml::table& table, const std::string& file, std::map<std::
   }
 BEVFUSION_TAKE_TABLE(double)
 BEVFUSION_TAKE_TABLE(int)
+BEVFUSION_TAKE_TABLE(std::string)
 BEVFUSION_TAKE_TABLE(std::vector<std::string>)
 #undef BEVFUSION_TAKE_TABLE
 

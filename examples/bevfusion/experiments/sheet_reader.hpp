@@ -23,6 +23,7 @@ class SheetReader {
   void take(const char* key, std::vector<std::string>& into);
   void take(const char* key, std::map<std::string, double>& into);
   void take(const char* key, std::map<std::string, int>& into);
+  void take(const char* key, std::map<std::string, std::string>& into);
   void take(const char* key, std::map<std::string, std::vector<std::string>>& into);
   /// The tables of an array [[key]]; empty where it is not there.
   std::vector<const toml::table*> tables(const char* key);

@@ -22,6 +22,16 @@ std::vector<double> finite(const std::vector<double>& values) {
   return out;
 }
 
+/// Parameters of networks for each of a run's tasks alone; NaN where one of them is not there.
+double parallel_parameters(const RunRecord& run, const SingleTaskRuns& single) {
+  double sum = 0;
+  for (const std::string& task : run.facts.tasks) {
+    const auto found = single.find(task);
+    sum += found == single.end() || found->second.empty() ? not_there : found->second.front().parameters;
+  }
+  return run.facts.tasks.empty() ? not_there : sum;
+}
+
 /// Figures of the rows' runs beside those of single-task networks and of the row that Lambda_MTL counts from.
 void compare_rows(std::vector<RowFigures>& rows, const ExperimentSheet& sheet) {
   SingleTaskRuns single;
@@ -43,6 +53,9 @@ void compare_rows(std::vector<RowFigures>& rows, const ExperimentSheet& sheet) {
     options.delta_divisor = sheet.delta_divisor;
     options.lambda_divisor = sheet.lambda_divisor;
     std::vector<RunRecord> runs = one.group.runs;
+    for (const RunRecord& run : runs) {
+      one.parallel_parameters.push_back(parallel_parameters(run, single));
+    }
     const std::string from = sheet.lambda_baseline.empty() ? one.row->baseline : sheet.lambda_baseline;
     const std::vector<RunRecord> others = runs_of(from);
     if (from != one.row->key && !others.empty()) {
@@ -79,6 +92,9 @@ double value_of(const RowFigures& row, std::size_t r, const std::string& key) {
   }
   if (key == "parameters") {
     return run.parameters;
+  }
+  if (key == "parameter_ratio") {
+    return run.facts.tasks.size() > 1 ? run.parameters / row.parallel_parameters[r] : not_there;
   }
   if (key == "training_seconds") {
     return run.training_seconds();

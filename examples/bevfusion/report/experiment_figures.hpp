@@ -39,10 +39,11 @@ struct FigureCell {
 /// A line of an experiment's table with its runs that are done.
 struct RowFigures {
   const ExperimentRow* row = nullptr;
-  std::vector<const ExperimentRun*> runs;  ///< beside group.runs
-  RunGroup group;                          ///< no runs where none is done
-  std::vector<FigureCell> cells;           ///< one a column of the sheet
-  int colour = 0;                          ///< of the page's eight: 0 for a baseline, the same for rows of one label
+  std::vector<const ExperimentRun*> runs;   ///< beside group.runs
+  RunGroup group;                           ///< no runs where none is done
+  std::vector<double> parallel_parameters;  ///< of each run: those of networks for each of its tasks alone, together
+  std::vector<FigureCell> cells;            ///< one a column of the sheet
+  int colour = 0;                           ///< of the page's eight: 0 for a baseline, the same for rows of one label
 };
 
 struct ExperimentFigures {

@@ -95,6 +95,38 @@ TEST_CASE("experiments that ask for the same run share it", "[bevfusion][experim
   CHECK(text_of(both).find("shared") != std::string::npos);
 }
 
+TEST_CASE("a row that is taught brings its teachers of the same seed", "[bevfusion][experiments]") {
+  const TemporaryFolder folder;
+  ExperimentOptions options = experiment_options(folder.path(), {"dmfuser"});
+  options.rows = {"fuller_kd"};
+  options.seeds = 2;
+  const ExperimentPlan plan = plan_experiments(options);
+  REQUIRE(plan.runs.size() == 6);
+  for (std::uint64_t seed = 0; seed < 2; ++seed) {
+    const PlannedRun* taught = plan.run_of(0, "fuller_kd", seed);
+    REQUIRE(taught != nullptr);
+    std::vector<fs::path> teachers;
+    for (const char* task : {"detection", "segmentation"}) {
+      const PlannedRun* teacher = plan.run_of(0, task, seed);
+      REQUIRE(teacher != nullptr);
+      CHECK(teacher < taught);
+      CHECK(teacher->teachers.empty());
+      teachers.push_back(teacher->run.folder);
+      const auto& words = taught->run.train_command;
+      CHECK(std::count(words.begin(), words.end(), "--teacher=" + std::string(task) + "=" + teacher->run.folder.string()) == 1);
+    }
+    CHECK(taught->teachers == teachers);
+  }
+  // Another place, the same run; other teachers, another.
+  const TemporaryFolder elsewhere;
+  ExperimentOptions moved = options;
+  moved.out = elsewhere.path();
+  const auto name_of = [](const ExperimentPlan& of) { return of.run_of(0, "fuller_kd", 0)->run.folder.filename(); };
+  CHECK(name_of(plan_experiments(moved)) == name_of(plan));
+  options.names = {"dmfuser_repository"};
+  CHECK(name_of(plan_experiments(options)) != name_of(plan));
+}
+
 TEST_CASE("rows, seeds and epochs can be chosen", "[bevfusion][experiments]") {
   const TemporaryFolder folder;
   ExperimentOptions options = experiment_options(folder.path(), {"fuller_table_1"});

@@ -114,6 +114,30 @@ TEST_CASE("an experiment's table is worked out beside the paper's", "[bevfusion]
   CHECK(cell_of(experiment, figures, "both", "peak_bytes").mean == Approx(1.5));
 }
 
+TEST_CASE("parameters are counted against the experts' of the same tasks together", "[bevfusion][report]") {
+  const TemporaryFolder folder;
+  FinishedExperiment experiment = small_experiment(folder.path());
+  FigureColumn column;
+  column.key = "parameter_ratio";
+  column.scale = 100;
+  experiment.sheet.columns.push_back(column);
+  for (const ExperimentRun& run : experiment.runs) {
+    if (run.row == "detection" || run.row == "segmentation") {  // 150000 and 250000 where the others have 250000
+      std::string log = text_of(run.folder / "log.jsonl");
+      const std::string all = "\"parameters\":250000";
+      log.replace(log.find(all), all.size(), run.row == "detection" ? "\"parameters\":150000" : all);
+      std::ofstream(run.folder / "log.jsonl") << log;
+    }
+  }
+  const ExperimentFigures figures = experiment_figures(experiment);
+  CHECK(cell_of(experiment, figures, "both", "parameter_ratio").mean == Approx(62.5));
+  CHECK(std::isnan(cell_of(experiment, figures, "detection", "parameter_ratio").mean));
+  // Without an expert of one of its tasks there is nothing to count against.
+  const auto segmentation = [](const ExperimentRun& run) { return run.row == "segmentation"; };
+  experiment.runs.erase(std::remove_if(experiment.runs.begin(), experiment.runs.end(), segmentation), experiment.runs.end());
+  CHECK(std::isnan(cell_of(experiment, experiment_figures(experiment), "both", "parameter_ratio").mean));
+}
+
 TEST_CASE("courses are medians of steps, means over seeds", "[bevfusion][report]") {
   const TemporaryFolder folder;
   const FinishedExperiment experiment = small_experiment(folder.path());

@@ -101,6 +101,15 @@ int ended(pid_t process) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
+/// A row that is taught, with its teachers.
+ExperimentOptions taught(const fs::path& out) {
+  ExperimentOptions options = experiment_options(out, {"dmfuser"});
+  options.rows = {"sum_kd"};
+  options.seeds = 1;
+  options.jobs = 3;
+  return options;
+}
+
 /// Waits until some run has made a step beyond its first checkpoint; false after a minute.
 bool wait_for_steps(const fs::path& out) {
   for (int i = 0; i < 6000; ++i) {
@@ -119,6 +128,31 @@ bool wait_for_steps(const fs::path& out) {
 std::size_t count_of(const std::vector<std::string>& lines, const std::string& beginning) {
   return static_cast<std::size_t>(
       std::count_if(lines.begin(), lines.end(), [&](const std::string& line) { return line.rfind(beginning, 0) == 0; }));
+}
+
+TEST_CASE("teachers are done before what they teach is begun", "[bevfusion][experiments]") {
+  const TemporaryFolder folder;
+  const Variable ledger("FAKE_LEDGER", (folder.path() / "ledger").string());
+  CHECK(run(taught(folder.path() / "out")).done == 3);  // a teacher that is not there ends the taught run badly
+  const std::vector<std::string> lines = lines_of(folder.path() / "ledger");
+  const std::string last = plan_experiments(taught(folder.path() / "out")).runs.back().run.folder.filename().string();
+  const auto begun = std::find(lines.begin(), lines.end(), "train " + last);
+  REQUIRE(begun != lines.end());
+  CHECK(std::count_if(lines.begin(), begun, [](const std::string& line) { return line.rfind("eval ", 0) == 0; }) == 2);
+}
+
+TEST_CASE("what a failed teacher was to teach is not begun", "[bevfusion][experiments]") {
+  const TemporaryFolder folder;
+  const std::string detection = (configs() / "detection_only.toml").string();
+  {
+    const Variable crash("FAKE_CRASH", detection);
+    const ExperimentOutcome outcome = run(taught(folder.path() / "out"));
+    CHECK(outcome.done == 1);
+    REQUIRE(outcome.failed.size() == 2);
+    CHECK(outcome.failed[0].first == "detection, seed 0");
+    CHECK(outcome.failed[1].second.find("its teacher, detection, seed 0, failed") != std::string::npos);
+  }
+  CHECK(run(taught(folder.path() / "out")).done == 3);
 }
 
 TEST_CASE("everything is trained and evaluated once, for all experiments that ask for it", "[bevfusion][experiments]") {

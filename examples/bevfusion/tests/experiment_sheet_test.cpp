@@ -63,7 +63,9 @@ TEST_CASE("every table and figure of the papers is listed, in the papers' order"
                                            "wpcgrad_table_3",
                                            "wpcgrad_table_4",
                                            "wpcgrad_table_5",
-                                           "wpcgrad_figure_2"};
+                                           "wpcgrad_figure_2",
+                                           "dmfuser",
+                                           "dmfuser_repository"};
   CHECK(experiment_names(configs()) == wanted);
   const std::string list = experiment_list(configs());
   for (const std::string& name : wanted) {
@@ -127,6 +129,11 @@ TEST_CASE("a sheet that is wrong is refused with place and way out", "[bevfusion
   CHECK(refusal(least + row + "paper = { mAPP = 1 }\n").find("did you mean mAP?") != std::string::npos);
   CHECK(refusal(least + row + "baseline = \"b\"\n").find("no row") != std::string::npos);
   CHECK(refusal(least + row + "options = [1]\n").find("sheet:13") != std::string::npos);
+  const std::string taught = "[[row]]\nkey = \"b\"\nlabel = \"B\"\nconfig = \"tiny.toml\"\nteachers = { detection = ";
+  CHECK(refusal(least + row + taught + "\"a\" }\n").empty());
+  CHECK(refusal(least + row + taught + "\"b\" }\n").find("'b', which is no row before b") != std::string::npos);
+  CHECK(refusal(least + taught + "\"a\" }\n" + row).find("'a', which is no row before b") != std::string::npos);
+  CHECK(refusal(least + row + taught + "1 }\n").find("is no text") != std::string::npos);
   CHECK(refusal(least + "[[plot]]\nkind = \"gate\"\n").find("did you mean gates?") != std::string::npos);
   CHECK(refusal("seeds = { tiny = 0 }\n" + least).find("one at least") != std::string::npos);
   CHECK(refusal("paper = \"P\"\n").find("place is missing") != std::string::npos);

@@ -61,6 +61,12 @@ int train(const Words& words) {
   const fs::path out = option(words, "--out");
   fs::create_directories(out);
   const example::FolderLock lock(out, "is being trained");
+  for (const std::string& word : words) {
+    const std::string teacher = word.rfind("--teacher=", 0) == 0 ? word.substr(word.rfind('=') + 1) : "";
+    if (!teacher.empty() && !fs::exists(fs::path(teacher) / "evaluation.json")) {
+      throw std::runtime_error(teacher + " is not done, and is to teach");
+    }
+  }
   note("train " + out.filename().string());
   constexpr long steps = 40;
   const std::string first = "{\"kind\":\"run\",\"samples\":168,\"steps\":" + std::to_string(steps) +
