@@ -236,7 +236,8 @@ Run run_steps(int steps, bool captured) {
                   shared.data(),
                   heads.data(),
                   conditions.data(),
-                  scratch.data()};
+                  scratch.data(),
+                  false};
   std::vector<TensorView> views(data.on_device.begin(), data.on_device.begin() + T);
   views.push_back(data.layouts.front().view(out.data()));
   SumRequest sum;

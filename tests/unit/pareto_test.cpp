@@ -123,7 +123,7 @@ TEST_CASE("Pareto is blind to a common factor, and leaves alone what cannot be c
   }
   std::string said;
   try {
-    fuller::Pareto({0}).check();
+    fuller::Pareto({0}).expect_sense();
   } catch (const fuller::Error& error) {
     said = error.what();
   }

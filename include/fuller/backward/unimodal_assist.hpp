@@ -129,7 +129,7 @@ class UnimodalAssist {
  public:
   /// @throws Error for no names, a name given twice, or options that make no sense.
   UnimodalAssist(const Pareto& law, const std::vector<std::string>& branches, const Ranks& ranks = {}) {
-    law.check();
+    law.expect_sense();
     detail::expect_sense(ranks, "UnimodalAssist's ranks");
     if (branches.empty()) {
       detail::fail("UnimodalAssist needs the name of at least one branch: {\"lidar\", \"camera\"}");

@@ -84,7 +84,6 @@ struct RuleCall {
   int number = -1;  ///< rule_number of the rule; -1: no rule
   int tasks = 0;
   std::uint64_t present = 0;           ///< bit i: task i has a loss
-  bool held = false;                   ///< whether the weights of an earlier call are; a captured call stays what it is
   const void* weighting = nullptr;     ///< a Weighting<Rule>
   const double* gram = nullptr;        ///< T x T; null where not measured
   const double* losses = nullptr;      ///< T; null for a rule that does not ask
@@ -95,6 +94,7 @@ struct RuleCall {
   double* heads = nullptr;          ///< T weights of the heads
   Condition* conditions = nullptr;  ///< T
   double* scratch = nullptr;        ///< rule_scratch() doubles, used where shared memory is too small
+  bool held = false;                ///< whether the weights of an earlier call are; a captured call stays what it is
 };
 
 /// One call of a gate law, likewise.

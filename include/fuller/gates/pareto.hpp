@@ -46,7 +46,7 @@ struct Pareto {
   explicit Pareto(const ParetoOptions& chosen) : options(chosen) {}
 
   /// @throws Error for an option outside its range.
-  void check() const {
+  void expect_sense() const {
     detail::require("Pareto: option gamma", options.gamma, options.gamma > 0 && options.gamma <= 100, "(0, 100]");
   }
 
