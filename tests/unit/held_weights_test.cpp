@@ -33,8 +33,6 @@ constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN();
 struct Echo {
   static constexpr const char* name = "echo";
   static constexpr fuller::Needs needs{false, true};
-  static constexpr fuller::Surface default_surface = fuller::Surface::last_shared;
-  static constexpr fuller::ApplyTo default_apply_to = fuller::ApplyTo::all;
   int state_size(int) const { return 0; }
   int scratch_size(int) const { return 0; }
   void initialise(int, double*) const {}
