@@ -18,7 +18,7 @@ PARTS = [
     ("Start", ["docs/tutorial.md", "docs/existing_trainer.md", "docs/which_rule.md", "examples/README.md", "examples/python/README.md"]),
     ("How to", ["docs/how_to.md", "docs/diagnostics.md", "docs/distributed.md", "docs/cuda.md", "docs/building.md", "docs/migrating.md", "docs/troubleshooting.md"]),
     ("Reference", ["reference/index.rst", "docs/calibrators.md", "docs/limits.md", "docs/terms.md", "support.md", "docs/stability.md"]),
-    ("Understand", ["docs/architecture.md", "docs/adr/README.md", "docs/benchmarks.md", "docs/claims.md", "docs/nightly.md"]),
+    ("Understand", ["docs/architecture.md", "docs/adr/README.md", "docs/results/README.md", "docs/results/fuller_table_1.md", "docs/benchmarks.md", "docs/claims.md", "docs/nightly.md"]),
     ("Reference model", ["examples/bevfusion/README.md", "examples/bevfusion/data.md"]),
     ("Project", ["CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"]),
 ]
@@ -49,7 +49,7 @@ class Site:
 
     def documents(self):
         found = ["CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"]
-        for folder in ("docs", "docs/adr", "examples", "examples/*"):
+        for folder in ("docs", "docs/adr", "docs/results", "examples", "examples/*"):
             found += [str(path.relative_to(self.root)) for path in sorted(self.root.glob(folder + "/*.md"))]
         return [name for name in found if not name.startswith("docs/site/")]
 
