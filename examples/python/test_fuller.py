@@ -159,10 +159,8 @@ class Values(unittest.TestCase):
     def test_options_of_rules_are_their_headers(self):
         with self.assertRaisesRegex(ValueError, "option negative is 'upwards'; it is one of 'signed_shared', 'clamp', 'paper'"):
             fuller.IMTL_G(negative="upwards")
-        with self.assertRaisesRegex(ValueError, "beta"):
-            fuller.Calibration(fuller.DBMTL(beta=2.0), ["a", "b"])
-        with self.assertRaises(TypeError):
-            fuller.MGDA(alpha=1.0)
+        self.assertRaisesRegex(ValueError, "beta", fuller.Calibration, fuller.DBMTL(beta=2.0), ["a", "b"])
+        self.assertRaises(TypeError, fuller.MGDA, alpha=1.0)
 
     def test_weights_held_between_steps(self):
         net, calibration = Network(), fuller.Calibration(fuller.IMTL_G(), ["a", "b"], every=3)
