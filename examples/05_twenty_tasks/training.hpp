@@ -1,122 +1,119 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
+#include <cmath>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <stdexcept>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include <torch/torch.h>
 #include <fuller/fuller.hpp>
 
-#include "../support/garments.hpp"
 #include "../support/one_thread.hpp"
 #include "../support/parallel.hpp"
+#include "../support/rule_comparison.hpp"
 #include "../support/statistics.hpp"
+#include "networks.hpp"
+#include "tasks.hpp"
 
 namespace example {
-
-constexpr int classes = 10, tasks = 2 * classes;
-
-/// A small trunk and one output for each task.
-struct TwentyTasksNetImpl : torch::nn::Module {
-  torch::nn::Conv2d conv1{register_module("conv1", torch::nn::Conv2d(torch::nn::Conv2dOptions(1, 8, 5).stride(2)))};
-  torch::nn::Conv2d conv2{register_module("conv2", torch::nn::Conv2d(torch::nn::Conv2dOptions(8, 16, 5).stride(2)))};
-  torch::nn::Linear shared{register_module("shared", torch::nn::Linear(16 * 4 * 4, 32))};
-  std::vector<torch::nn::Linear> heads;
-
-  TwentyTasksNetImpl() {
-    for (int task = 0; task < tasks; ++task) {
-      heads.push_back(register_module("head" + std::to_string(task), torch::nn::Linear(32, 1)));
-    }
-  }
-
-  /// N x 1 x 28 x 28 to N x 32.
-  torch::Tensor trunk(const torch::Tensor& x) {
-    return torch::relu(shared(torch::relu(conv2(torch::relu(conv1(x)))).flatten(1)));
-  }
-};
-TORCH_MODULE(TwentyTasksNet);
-
-/// Task i of the first ten: is this a garment of class i? Of the last ten: the same of the picture seen in a mirror.
-inline std::vector<std::string> task_names() {
-  std::vector<std::string> names;
-  for (const std::string suffix : {"", " mirrored"}) {
-    for (const char* name : garment_names) {
-      names.push_back(name + suffix);
-    }
-  }
-  return names;
-}
 
 struct Lessons {
   int epochs = 4;
   std::int64_t batch = 128;
+  std::string network = "small";  ///< or routing
+  NetworkShape shape;
 };
 
-/// What one training came to.
-struct Outcome {
-  std::array<double, tasks> accuracy{};              ///< balanced: mean of the two classes' accuracies, in percent
-  std::vector<std::pair<double, double>> conflicts;  ///< epochs passed, share of pairs of tasks in conflict
-  double conflict_share = 0;                         ///< mean of those
-  double step_seconds = 0;                           ///< median processor time of a step in which nothing extra was measured
-};
+inline std::shared_ptr<TwentyTasksNet> make_network(const Lessons& lessons, int seed) {
+  if (lessons.network == "routing") {
+    return make_seeded<RoutingNetwork>(seed, lessons.shape).ptr();
+  }
+  return make_seeded<SmallTrunk>(seed, lessons.shape).ptr();
+}
 
-/// Balanced accuracy of each task in percent: guessing gives 50, however rare the class.
-inline std::array<double, tasks> test(TwentyTasksNet& net, const Garments& data) {
+/// The answer of each row: the most likely class.
+inline torch::Tensor answers(const torch::Tensor& outputs) {
+  return outputs.size(1) == 1 ? (outputs.flatten() > 0).to(torch::kInt64) : outputs.argmax(1);
+}
+
+/// The mean over the task's pictures in the batch. Of yes and no, yes counts nine times: nine garments of ten are of another
+/// class.
+inline torch::Tensor loss_of(const torch::Tensor& outputs, const torch::Tensor& targets) {
+  if (outputs.size(1) > 1) {
+    return torch::cross_entropy_loss(outputs, targets);
+  }
+  return torch::binary_cross_entropy_with_logits(outputs, targets.to(torch::kFloat32).unsqueeze(1), {}, torch::tensor({9.0F}));
+}
+
+/// Balanced accuracy of each task in percent, the mean over its classes: guessing gives 50 of two and 20 of five, however rare a
+/// class is.
+/// @throws std::runtime_error where a class of a task has no picture
+inline std::vector<double> test(TwentyTasksNet& net, fuller::Calibration& calibration, const TaskData& data,
+                                const std::vector<std::string>& names) {
+  constexpr std::int64_t at_once = 500;
   const torch::NoGradGuard no_gradients;
-  std::array<double, tasks> accuracy{};
-  const auto images = data.images.to(torch::kFloat32).div(255).unsqueeze(1);
-  for (int mirrored = 0; mirrored < 2; ++mirrored) {
-    const auto z = net->trunk(mirrored ? images.flip({3}) : images);
-    for (int c = 0; c < classes; ++c) {
-      const auto yes = data.labels == c;
-      const auto says_yes = net->heads[static_cast<std::size_t>(mirrored * classes + c)](z).flatten() > 0;
-      const double found = says_yes.masked_select(yes).to(torch::kFloat64).mean().item<double>();
-      const double false_alarms = says_yes.masked_select(~yes).to(torch::kFloat64).mean().item<double>();
-      accuracy[static_cast<std::size_t>(mirrored * classes + c)] = 50 * (found + 1 - false_alarms);
+  net.eval();
+  auto seen = torch::zeros({tasks, data.answers}), right = torch::zeros({tasks, data.answers});
+  for (std::int64_t begin = 0; begin < data.size(); begin += at_once) {
+    const auto batch = make_batch(data.part(torch::arange(begin, std::min(begin + at_once, data.size()))));
+    const auto outputs = net.outputs(batch, calibration);
+    for (std::size_t task = 0; task < tasks; ++task) {
+      if (outputs[task].defined()) {
+        const auto& targets = batch.targets[task];
+        const auto hit = answers(outputs[task]).eq(targets).to(torch::kFloat32);
+        seen[static_cast<std::int64_t>(task)].index_add_(0, targets, torch::ones_like(hit));
+        right[static_cast<std::int64_t>(task)].index_add_(0, targets, hit);
+      }
     }
   }
-  return accuracy;
+  const auto accuracy = (100 * right / seen).mean(1).to(torch::kFloat64).contiguous();
+  std::vector<double> of_task(accuracy.data_ptr<double>(), accuracy.data_ptr<double>() + tasks);
+  for (std::size_t task = 0; task < tasks; ++task) {
+    if (std::isnan(of_task[task])) {
+      throw std::runtime_error("a class of the task '" + names[task] +
+                               "' is in none of the test pictures; take more of them by --test-samples");
+    }
+  }
+  return of_task;
 }
 
 /// Trains one network. Conflicts are measured every `measure_every` steps, or in each where the rule needs the gradients anyway.
-inline Outcome train(fuller::Calibration& calibration, const Lessons& lessons, int measure_every, int seed, const Garments& data,
-                     const Garments& test_data, const std::function<void()>& advance) {
-  auto net = make_seeded<TwentyTasksNet>(seed);
+inline ManyTasksRun train(fuller::Calibration& calibration, const Lessons& lessons, int measure_every, int seed,
+                          const TaskSet& set, const std::function<void()>& advance) {
+  const auto net = make_network(lessons, seed);
   auto order = at::detail::createCPUGenerator(static_cast<std::uint64_t>(seed));
   torch::optim::Adam optimizer(net->parameters(), torch::optim::AdamOptions(1e-3));
-  const std::int64_t steps = data.labels.size(0) / lessons.batch;
-  const auto rare = torch::tensor({static_cast<float>(classes - 1)});  // nine garments of ten are of another class
-  Outcome outcome;
+  const std::int64_t steps = set.train.size() / lessons.batch;
+  ManyTasksRun run;
   std::vector<double> seconds, shares;
   for (int epoch = 0; epoch < lessons.epochs; ++epoch) {
-    const auto shuffled = torch::randperm(data.labels.size(0), order, torch::kInt64);
+    const auto shuffled = torch::randperm(set.train.size(), order, torch::kInt64);
     for (std::int64_t i = 0; i < steps; ++i) {
       const double begin = thread_seconds();
-      const auto batch = shuffled.slice(0, i * lessons.batch, (i + 1) * lessons.batch);
-      const auto images = data.images.index_select(0, batch).to(torch::kFloat32).div_(255).unsqueeze(1);
-      const auto labels = data.labels.index_select(0, batch);
-
-      const auto z = calibration.fork(net->trunk(torch::cat({images, images.flip({3})})));
-      std::vector<torch::Tensor> losses;
-      for (int task = 0; task < tasks; ++task) {
-        const auto side = z[static_cast<std::size_t>(task)].chunk(2)[static_cast<std::size_t>(task / classes)];
-        const auto target = (labels == task % classes).to(torch::kFloat32).unsqueeze(1);
-        losses.push_back(
-            torch::binary_cross_entropy_with_logits(net->heads[static_cast<std::size_t>(task)](side), target, {}, rare));
+      const auto batch = make_batch(set.train.part(shuffled.slice(0, i * lessons.batch, (i + 1) * lessons.batch)));
+      const auto outputs = net->outputs(batch, calibration);
+      std::vector<torch::Tensor> losses(tasks), solved(tasks);
+      for (std::size_t task = 0; task < tasks; ++task) {
+        if (outputs[task].defined()) {  // a task without a picture in the batch is absent: its loss stays undefined
+          losses[task] = loss_of(outputs[task], batch.targets[task]);
+          solved[task] = answers(outputs[task]).eq(batch.targets[task]);
+        }
       }
       const auto loss = calibration.sum(losses);
       optimizer.zero_grad();
       loss.backward();
       optimizer.step();
+      net->hear(solved);
 
       const double taken = thread_seconds() - begin;
       const auto seen = calibration.diagnostics();
       if (!std::isnan(seen.conflict_share)) {
-        outcome.conflicts.emplace_back(epoch + static_cast<double>(i + 1) / static_cast<double>(steps), seen.conflict_share);
+        run.conflicts.emplace_back(epoch + static_cast<double>(i + 1) / static_cast<double>(steps), seen.conflict_share);
         shares.push_back(seen.conflict_share);
       }
       if (std::isnan(seen.conflict_share) || measure_every == 0) {
@@ -126,10 +123,10 @@ inline Outcome train(fuller::Calibration& calibration, const Lessons& lessons, i
     }
     calibration.end_epoch();
   }
-  outcome.accuracy = test(net, test_data);
-  outcome.conflict_share = mean(shares);
-  outcome.step_seconds = median(seconds);
-  return outcome;
+  run.scores = test(*net, calibration, set.test, set.names);
+  run.conflict_share = mean(shares);
+  run.step_seconds = median(seconds);
+  return run;
 }
 
 }  // namespace example

@@ -48,12 +48,12 @@ inline void in_parallel(std::size_t count, int jobs, const std::function<void(st
 }
 
 /// Seeds LibTorch's generator and makes a module, alone: initial weights are drawn from the one generator of the process.
-template <class Module>
-Module make_seeded(int seed) {
+template <class Module, class... Arguments>
+Module make_seeded(int seed, const Arguments&... arguments) {
   static std::mutex generator;
   const std::lock_guard<std::mutex> lock(generator);
   torch::manual_seed(static_cast<std::uint64_t>(seed));
-  return Module();
+  return Module(arguments...);
 }
 
 }  // namespace example
