@@ -103,6 +103,22 @@ void accumulation() {
   row("accumulation", calibration);
 }
 
+void accumulation_calibrated_once() {
+  Trainer net;
+  fuller::Calibration calibration(fuller::IMTL_G(), {"det", "seg"});
+  constexpr int micro_batches = 2;
+  for (int step = 0; step < 10; ++step) {
+    net.optimizer.zero_grad();
+    calibration.accumulate(micro_batches);
+    for (int part = 0; part < micro_batches; ++part) {
+      const auto [z_det, z_seg] = calibration.fork<2>(net.trunk());
+      (calibration.sum({net.det_loss(z_det), net.seg_loss(z_seg)}) / micro_batches).backward();
+    }
+    net.optimizer.step();
+  }
+  row("accumulation, calibrated once", calibration);
+}
+
 void train(Trainer& net, fuller::Calibration& calibration, int steps) {
   for (int step = 0; step < steps; ++step) {
     const auto [z_det, z_seg] = calibration.fork<2>(net.trunk());
@@ -227,8 +243,8 @@ void without_a_wait() {
 
 int main() {
   at::set_num_threads(1);
-  for (const auto way : {absent_labels, absent_sensors, mixed_precision, accumulation, static_weights, save_and_resume,
-                         custom_law, without_a_wait}) {
+  for (const auto way : {absent_labels, absent_sensors, mixed_precision, accumulation, accumulation_calibrated_once,
+                         static_weights, save_and_resume, custom_law, without_a_wait}) {
     torch::manual_seed(1);
     way();
   }

@@ -196,9 +196,9 @@ py::dict as_dict(const fuller::Diagnostics& d) {
       "gamma_task_weighted"_a = d.gamma_task_weighted, "weight_ratio"_a = d.weight_ratio, "step_length"_a = d.step_length,
       "stalled"_a = d.stalled, "summed"_a = d.summed, "one_more"_a = d.one_more, "route"_a = fuller::detail::name_of(d.route),
       "compared"_a = fuller::detail::name_of(d.compared), "surface"_a = names(d.surface), "shared"_a = names(d.shared),
-      "passes"_a = d.passes, "bytes_kept"_a = d.bytes_kept, "bytes_averaged"_a = d.bytes_averaged, "policy"_a = d.policy,
-      "modalities"_a = d.modalities, "gates"_a = d.gates, "branch_norms"_a = d.branch_norms, "branch_scores"_a = d.branch_scores,
-      "gamma_modal"_a = d.gamma_modal);
+      "passes"_a = d.passes, "bytes_kept"_a = d.bytes_kept, "micro_batches"_a = d.micro_batches, "gathered"_a = d.gathered,
+      "bytes_averaged"_a = d.bytes_averaged, "policy"_a = d.policy, "modalities"_a = d.modalities, "gates"_a = d.gates,
+      "branch_norms"_a = d.branch_norms, "branch_scores"_a = d.branch_scores, "gamma_modal"_a = d.gamma_modal);
 }
 
 }  // namespace
@@ -278,6 +278,7 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
       .def(
           "scores", [](Calibration& self, const Optionals& of_branches) { self.scores(undefined_where_none(of_branches)); },
           py::arg("of_branches"))
+      .def("accumulate", &Calibration::accumulate, py::arg("micro_batches"))
       .def("idle_step", &Calibration::idle_step, Unlocked())
       .def("end_epoch", &Calibration::end_epoch)
       .def("steps", &Calibration::steps)

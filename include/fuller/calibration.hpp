@@ -101,7 +101,9 @@ class Calibration {
   ///
   /// NonFinite::throw_error. A step that would end with an exception goes on as under NonFinite::skip instead, and diagnostics()
   /// throws, once, for the first such step since it was last called. A step of Surface::all_shared that waits does throw.
-  /// @throws Error, and changes nothing, for what the device cannot do (kernels run no custom rule or gate law)
+  /// @throws Error, and changes nothing, for what the device cannot do (kernels run no custom rule or gate law), and in the
+  /// middle
+  ///         of an accumulation
   void use(const std::shared_ptr<const Engines>& engines);
 
   /// The shared representation, once for each task: the one line around a shared backbone. Feed output i to the head of task i.
@@ -175,8 +177,8 @@ class Calibration {
   ///
   /// @param losses  T tensors of one element, in the order of the tasks. An undefined tensor, or one that needs no gradient, is a
   ///                task that is absent in this step: that is no zero gradient, and its state stays as it is
-  /// @return a scalar: the plain sum of the losses, without weights. It needs no gradient where no loss does, and is 0 where none
-  ///         is given
+  /// @return a scalar: the plain sum of the losses, without weights. It needs no gradient where no loss does (unless accumulate()
+  ///         counts it), and is 0 where none is given
   /// @throws Error for a wrong number of losses, a loss of more than one element, a head that reads a feature from before the
   ///         fork or another task's output, a parameter that two heads share (unless Surface::all_shared), and gates on updates
   ///         that step() did not apply; after use(), also what a custom rule or law has thrown since
@@ -278,10 +280,37 @@ class Calibration {
   /// @throws Error for another rule, under a loss stage, and for a wrong number of losses or one that is no scalar
   void losses_after(const Tensors& losses);
 
+  /// From now on a step is made of so many micro-batches: sum() and backward() for each, then optimizer.step().
+  ///
+  ///     calibration.accumulate(k);
+  ///     for (auto& [x, y] : micro_batches) {
+  ///       const auto [z_det, z_seg] = calibration.fork<2>(trunk(x));
+  ///       (calibration.sum({det_loss(z_det, y), seg_loss(z_seg, y)}) / k).backward();
+  ///     }
+  ///     optimizer.step();
+  ///
+  /// The rule is asked once, in the last of these backwards, for the gradients and losses of all; weights, `.grad` and the rule's
+  /// state are then those of the one big batch, to rounding. Until then no parameter gets anything from sum(): each task's
+  /// gradients are kept, T times those of the shared parameters and once those of the heads (at Surface::representation also each
+  /// task's of z). Each micro-batch takes one pass for each task through its head and the trunk. Batch norm sees micro-batches.
+  ///
+  /// What each sum is multiplied with counts: 1 / k for equal micro-batches, n / N for one of n samples among N. The rule sees
+  /// the mean losses by these factors; a task counts with zeros where it is absent. sum() without any loss counts as a
+  /// micro-batch too. Call accumulate(rest) before a step that has fewer, as the last of an epoch. Ranks may have different
+  /// numbers; they meet in their last micro-batch. Steps in which nothing shared is trained are plain sums as ever.
+  ///
+  /// A micro-batch that throws, and accumulate() itself, drop what was gathered of an unfinished step; LibTorch's warnings say
+  /// so. Not saved. 1, the default: each backward is a step.
+  /// @throws Error for a number below 1, and for GradDrop. The backward throws where gradients cannot be formed task by task:
+  ///         with gates, hooks or retain_grad() on activations, checkpoints, sparse gradients, `inputs`; and for parameters that
+  ///         were written between the micro-batches of a step
+  void accumulate(std::int64_t micro_batches);
+
   /// The step of a rank that has no batch when others have one, in place of sum() and backward(). It adds zeros to all that the
   /// others reduce, counts among the ranks over which they average, and moves rule and gates as on every rank. Average `.grad`
-  /// afterwards, as in any step. Waits for the other ranks.
-  /// @throws Error where options.ranks.rank is not given, and on every rank if they are not in the same step
+  /// afterwards, as in any step. Waits for the other ranks. It stands for all micro-batches of a step.
+  /// @throws Error in the middle of an accumulation, where options.ranks.rank is not given, and on every rank if they are not in
+  /// the same step
   void idle_step();
 
   /// Ends an epoch, for rules that average losses over epochs or follow a schedule (DWA, WPCGrad). Waits for nothing.
@@ -306,14 +335,17 @@ class Calibration {
   /// means), the gates, and the counts of steps and epochs, from which random draws follow. It does not write which parameters
   /// were ever shared: where losses share head parameters, the first step with all of them shows that again. After use() it waits
   /// for the device. `torch::save(calibration, path)` calls it.
+  /// @throws Error in the middle of an accumulation, whose gradients would be lost
   template <class Archive>
   void save(Archive& archive) const {
+    state_->gathering.expect_complete("save()");
     const detail::Record known = record();
     detail::write_state(archive, *state_->plan, known.memory, modalities_.get(), gates());
   }
 
   /// Reads what save() wrote into a calibration made with the same rule, tasks, modalities and options.
-  /// After use() it waits for the device. `torch::load(calibration, path)` calls it.
+  /// What was gathered of an unfinished step is dropped. After use() it waits for the device. `torch::load(calibration, path)`
+  /// calls it.
   /// @throws Error, and changes nothing, where rule, tasks, modalities or the size of the state differ, or a number is one that
   /// no
   ///         step leaves. Whether options are the same is not checked: a state of the same size made with others is taken over

@@ -91,6 +91,7 @@ void Calibration::modalities(Law law, std::vector<std::string> names, GateTarget
 }
 
 inline void Calibration::use(const std::shared_ptr<const Engines>& engines) {
+  state_->gathering.expect_complete("use()");
   const std::shared_ptr<const Engines> chosen = engines ? engines : detail::host_engines();
   std::shared_ptr<detail::TaskEngine> of_tasks = chosen->tasks(state_->plan);
   std::shared_ptr<detail::GateEngine> of_gates = modalities_ ? chosen->gates(modalities_->law) : nullptr;
@@ -187,7 +188,24 @@ inline void Calibration::losses_after(const Tensors& losses) {
   state_->engine->write(known);
 }
 
-inline void Calibration::idle_step() { detail::idle_step(*state_); }
+inline void Calibration::accumulate(std::int64_t micro_batches) {
+  if (micro_batches < 1) {
+    detail::fail("accumulate(", micro_batches, "): a step is made of 1 micro-batch or more");
+  }
+  const detail::TaskRule& rule = state_->plan->rule;
+  if (micro_batches > 1 && rule.sign_drop() != nullptr) {
+    detail::fail("accumulate(", micro_batches, "): '", rule.name(),
+                 "' chooses element by element of z, each of which belongs to one ",
+                 "micro-batch, and has no weights to wait for; leave the call out, or choose a rule of weights");
+  }
+  state_->drop_gathered("accumulate() was called in the middle of a step");
+  state_->gathering.count = micro_batches;
+}
+
+inline void Calibration::idle_step() {
+  detail::refusing_together(*state_, [&] { state_->gathering.expect_complete("idle_step()"); });
+  detail::idle_step(*state_);
+}
 
 inline Diagnostics Calibration::diagnostics() const {
   const detail::Record known = record();
@@ -206,6 +224,7 @@ void Calibration::load(Archive& archive) {
   detail::Record known = record();  // what the archive does not hold stays
   detail::read_state(archive, *state_->plan, known.memory, modalities_.get(), gates());
   state_->engine->write(known);
+  state_->drop_gathered("a state was loaded in the middle of a step");
   if (modalities_) {
     modalities_->pending.clear();
   }

@@ -104,10 +104,17 @@ inline std::string describe(const Diagnostics& diagnostics) {
   } else if (!diagnostics.one_more.empty()) {
     out << ", and one that trains (" << diagnostics.one_more << ')';
   }
+  if (diagnostics.micro_batches > 1) {
+    out << ", in " << diagnostics.micro_batches << " micro-batches";
+  }
   if (diagnostics.bytes_averaged > 0) {
     out << ", " << diagnostics.bytes_averaged << " bytes averaged over the ranks";
   }
   out << '\n';
+  if (diagnostics.gathered > 0) {
+    out << "accumulating: " << diagnostics.gathered << (diagnostics.gathered == 1 ? " micro-batch" : " micro-batches")
+        << " of the next step so far\n";
+  }
   if (diagnostics.held_for > 0) {
     out << "weights held: the rule was asked " << diagnostics.held_for << (diagnostics.held_for == 1 ? " step" : " steps")
         << " ago\n";

@@ -250,3 +250,74 @@ TEST_CASE("LibTorch: the record of a backward to some inputs alone lists what it
   torch::autograd::grad({Probe::apply(w * v, &look)}, {w});
   CHECK(restricted);
 }
+
+TEST_CASE("LibTorch: the record of a backward says whether the graph is kept, and nodes let go of what they saved when told to") {
+  const Tensor w = number(3);
+  bool kept = false;
+  const Probe::Call look = [&] { kept = keeps_graph(); };
+  const Tensor y = Probe::apply((w * w).exp(), &look);
+  y.backward({}, /*retain_graph=*/true);
+  CHECK(kept);
+  y.backward();
+  CHECK_FALSE(kept);
+  const Tensor z = w.exp();
+  z.grad_fn()->release_variables();
+  CHECK_THROWS_WITH(z.backward(), Catch::Contains("second time"));
+}
+
+TEST_CASE("LibTorch: the record's dependencies_ and not_ready_ tell whether the node that runs is a leaf's only sender") {
+  const Tensor w = number(3);
+  const Tensor v = number(2);
+  std::vector<bool> alone;
+  const Probe::Call look = [&] { alone = {is_fed_by_this_alone(node_of(w)), is_fed_by_this_alone(node_of(v))}; };
+  const Tensor before = w * 4;
+  const Tensor probed = Probe::apply(w, &look);
+  (probed * v).backward();
+  CHECK(alone == std::vector<bool>{true, false});  // the product has sent to v already
+  (probed + before).backward();
+  CHECK(alone == std::vector<bool>{false, false});  // the term that was made first has still to come
+  (Probe::apply(w, &look) + w * 4).backward();
+  CHECK(alone == std::vector<bool>{false, false});  // and the one made last was first
+}
+
+TEST_CASE("LibTorch: a pass that begins at leaves accumulates there past their hooks, also at the end of a backward") {
+  const Tensor w = number(3);
+  const Tensor v = number(2);
+  int hooks = 0;
+  w.register_hook([&](const Tensor& gradient) {
+    ++hooks;
+    return gradient * 2;
+  });
+  const Probe::Call look = [&] {
+    at_end_of_backward([&] {
+      run_into_leaves({gradient_edge(w), gradient_edge(v)},
+                      {torch::tensor(5.0, torch::kDouble), torch::tensor(7.0, torch::kDouble)});
+    });
+  };
+  Probe::apply(number(1) * v, &look).backward();
+  CHECK(hooks == 1);
+  CHECK(value_of(w.grad()) == 10);
+  CHECK(value_of(v.grad()) == 8);
+}
+
+#if TORCH_VERSION_MAJOR >= 2
+TEST_CASE("LibTorch calls a leaf's hooks also where nothing comes, from 2.0 on, which is why they are set aside") {
+  const Tensor w = number(3);
+  std::vector<bool> seen;
+  w.register_hook([&](const Tensor& gradient) {
+    seen.push_back(gradient.defined());
+    return gradient;
+  });
+  struct Nothing : torch::autograd::Function<Nothing> {
+    static Tensor forward(torch::autograd::AutogradContext* /*context*/, const Tensor& x) { return x.clone(); }
+    static Tensors backward(torch::autograd::AutogradContext* /*context*/, const Tensors& /*gradients*/) { return {Tensor()}; }
+  };
+  Nothing::apply(w).backward();
+  CHECK(seen == std::vector<bool>{false});
+  {
+    const HooksAside aside({w});
+    Nothing::apply(w).backward();
+  }
+  CHECK(seen.size() == 1);
+}
+#endif

@@ -37,6 +37,21 @@ struct SummedStep {
   std::shared_ptr<const Summed> summed;  ///< what this call of sum() found
 };
 
+/// Refuses backwards through a sum of losses in which nothing can be weighed once and for all.
+inline void expect_goes_with_sum(const Step& step, const std::shared_ptr<const Summed>& summed) {
+  if (at::GradMode::is_enabled()) {
+    fail("a backward with create_graph through the calibration's sum of losses is refused: the weights would be applied twice; ",
+         "take derivatives of the losses themselves, before sum(), and let the sum's backward be the one that trains");
+  }
+  if (NestedPass::on_this_thread() > 0) {
+    fail("another calibration forms its task gradients through this one's sum of losses; let that one have heads that share no ",
+         "parameter, each fed from an output of its fork()");
+  }
+  if (summed != step.summed) {
+    fail("sum() was called once more on losses of the same fork(); go backward from the last sum alone");
+  }
+}
+
 /// The root: the sum of the present tasks' losses.
 ///
 /// It runs first in backward. There it sees the loss scale, sets the heads' earlier gradients aside, refuses terms outside the
@@ -57,19 +72,7 @@ struct LossSum : torch::autograd::Function<LossSum> {
     const auto summed = open_capsule<SummedStep>(context->saved_data["step"]);
     State& state = *summed->state;
     Step& step = *summed->step;
-    if (at::GradMode::is_enabled()) {
-      fail(
-          "a backward with create_graph through the calibration's sum of losses is refused: the weights would be applied twice; ",
-          "take derivatives of the losses themselves, before sum(), and let the sum's backward be the one that trains");
-    }
-    if (NestedPass::on_this_thread() > 0) {
-      fail(
-          "another calibration forms its task gradients through this one's sum of losses; let that one have heads that share no ",
-          "parameter, each fed from an output of its fork()");
-    }
-    if (summed->summed != step.summed) {
-      fail("sum() was called once more on losses of the same fork(); go backward from the last sum alone");
-    }
+    expect_goes_with_sum(step, summed->summed);
     return refusing_together(state, [&] { return begun(state, step, *summed, gradients[0]); });
   }
 
@@ -82,6 +85,7 @@ struct LossSum : torch::autograd::Function<LossSum> {
     step.pass.outcome = Outcome(state.tasks().size());
     const Route route = step.summed->route;
     if (route == Route::plain) {
+      state.note_plain();
       return plain_losses(state, step, of_sum.loss_edges, scale);
     }
     step.pass.run = Running::now();

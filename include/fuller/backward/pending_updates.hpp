@@ -4,17 +4,12 @@
 #include <fuller/core/stable_subset.hpp>
 
 #include <cstddef>
-#include <cstdint>
 #include <string>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
-#include <ATen/ops/equal.h>
-#include <ATen/ops/slice.h>
-#include <c10/core/TensorImpl.h>
-#include <c10/core/UndefinedTensorImpl.h>
-#include <c10/util/intrusive_ptr.h>
 
+#include <fuller/backward/noted_parameter.hpp>
 #include <fuller/core/error.hpp>
 #include <fuller/graph/walk.hpp>
 
@@ -22,10 +17,9 @@ namespace fuller {
 inline namespace v0_1 {
 namespace detail {
 
-/// Tells gates on updates that an optimiser has passed by: each branch's parameters beyond the gate, and the versions, and on
-/// the CPU a few of the values, that they had when the gates moved. (LibTorch's SGD writes through `data()`, which leaves the
-/// version; values on a device would have to be waited for.) An optimiser writes all of a branch's parameters that are trained
-/// still; a scaler that skips a step, further micro-batches, evaluation, or something that writes some of them do not count.
+/// Tells gates on updates that an optimiser has passed by: each branch's parameters beyond the gate, as they were when the gates
+/// moved. An optimiser writes all of a branch's parameters that are trained still; a scaler that skips a step, further
+/// micro-batches, evaluation, or something that writes some of them do not count.
 class PendingUpdates {
  public:
   void begin(std::size_t branches) { of_branches_.assign(branches, {}); }
@@ -35,7 +29,7 @@ class PendingUpdates {
     walk(edge, [&](const Edge& reached) {
       const at::Tensor* leaf = leaf_of(reached.function.get());
       if (leaf != nullptr) {
-        of_branches_[m].push_back({Weak(leaf->getIntrusivePtr()), leaf->_version(), values ? sample_of(*leaf) : at::Tensor()});
+        of_branches_[m].emplace_back(*leaf, values);
       }
       return leaf == nullptr;
     });
@@ -47,7 +41,7 @@ class PendingUpdates {
     for (std::size_t m = 0; m < of_branches_.size(); ++m) {
       bool any_written = false;
       bool all_written = true;
-      for (const Parameter& parameter : of_branches_[m]) {
+      for (const NotedParameter& parameter : of_branches_[m]) {
         if (!parameter.is_frozen()) {
           const bool written = parameter.is_written();
           any_written = any_written || written;
@@ -68,7 +62,7 @@ class PendingUpdates {
   void expect_lists(const std::vector<std::vector<at::Tensor>>& branches, const std::vector<std::string>& names) const {
     for (std::size_t m = 0; m < of_branches_.size() && m < branches.size(); ++m) {
       bool found = of_branches_[m].empty();
-      for (const Parameter& parameter : of_branches_[m]) {
+      for (const NotedParameter& parameter : of_branches_[m]) {
         for (std::size_t k = 0; k < branches.size(); ++k) {
           for (const at::Tensor& listed : branches[k]) {
             if (parameter.is(listed)) {
@@ -91,41 +85,7 @@ class PendingUpdates {
   }
 
  private:
-  using Weak = c10::weak_intrusive_ptr<c10::TensorImpl, c10::UndefinedTensorImpl>;
-  struct Parameter {
-    Weak weak;
-    std::int64_t version;
-    at::Tensor sample;  ///< undefined where it was not taken
-
-    bool is(const at::Tensor& other) const {
-      const auto alive = weak.lock();
-      return alive && alive.get() == other.unsafeGetTensorImpl();
-    }
-    bool is_frozen() const {
-      const auto alive = weak.lock();
-      return alive && !alive->requires_grad();
-    }
-    bool is_written() const {
-      const auto alive = weak.lock();
-      if (!alive) {
-        return false;
-      }
-      const at::Tensor now(alive);
-      return now._version() != version || (sample.defined() && !sample.equal(view_of(now)));
-    }
-  };
-
-  /// Its first values.
-  static at::Tensor view_of(const at::Tensor& parameter) {
-    constexpr std::int64_t few = 64;
-    return parameter.detach().view({-1}).slice(0, 0, few);
-  }
-  static at::Tensor sample_of(const at::Tensor& parameter) {
-    const bool at_hand = parameter.is_cpu() && parameter.layout() == at::kStrided && parameter.is_contiguous();
-    return at_hand ? view_of(parameter).clone() : at::Tensor();
-  }
-
-  std::vector<std::vector<Parameter>> of_branches_;
+  std::vector<std::vector<NotedParameter>> of_branches_;
 };
 
 }  // namespace detail

@@ -99,6 +99,8 @@ inline void describe_surface(const Plan& plan, const ParameterNames& names, cons
   out.summed = step.summed;
   out.one_more = step.one_more;
   out.bytes_averaged = step.bytes_averaged;
+  out.micro_batches = step.micro_batches;
+  out.gathered = step.gathered;
   out.policy = policies_that_acted(plan, out);
 }
 

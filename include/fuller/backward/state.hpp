@@ -14,6 +14,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <fuller/backward/gathering.hpp>
 #include <fuller/backward/step.hpp>
 #include <fuller/diagnostics.hpp>
 #include <fuller/engine/host_tasks.hpp>
@@ -89,6 +90,8 @@ struct Shown {
   bool summed = false;
   std::string one_more;
   std::int64_t bytes_averaged = 0;
+  std::int64_t micro_batches = 1;  ///< of which that step was made
+  std::int64_t gathered = 0;       ///< micro-batches since, of a step to come
 };
 
 /// What the nodes of one calibration share. What save() writes is the engine's.
@@ -114,6 +117,7 @@ struct State {
   SharedLeaves reached_by_all;             ///< every parameter reached in a step with all tasks, on several ranks
   bool frozen_fork = false;                ///< nothing upstream of the tensors last given to fork() was trained
   bool said_plain = false;                 ///< that nothing shared is trained
+  Gathering gathering;                     ///< the step that several backwards make
 
   Shown shown;
 
@@ -139,6 +143,22 @@ struct State {
     return route == Route::fork && (changes_heads(route) || throws(plan->options.non_finite));
   }
 
+  /// Lets go of what the micro-batches of an unfinished step have brought, and says so.
+  void drop_gathered(const char* why) {
+    gathering.drop(why);
+    shown.gathered = 0;
+  }
+
+  /// Counts a backward in which nothing shared is trained, and which is no step.
+  /// @throws Error among micro-batches in which something is
+  void note_plain() {
+    if (gathering.done > 0) {
+      drop_gathered("nothing that the losses share is trained in a micro-batch");
+      gathering.fail_as_unlike();
+    }
+    gathering.plain = gathering.plain + 1 >= gathering.count ? 0 : gathering.plain + 1;
+  }
+
   /// Has the diagnostics show this step, whose rule was asked.
   void show(const Step& step) {
     shown.route = step.summed->route;
@@ -147,6 +167,8 @@ struct State {
     shown.bytes_kept = step.pass.bytes_kept;
     shown.summed = step.pass.summed;
     shown.one_more = step.pass.one_more;
+    shown.micro_batches = 1;
+    shown.gathered = 0;
   }
 };
 

@@ -51,6 +51,7 @@ struct Forked {
 /// What one call of sum() knows of it. Never changes.
 struct Summed {
   Route route = Route::none;                   ///< where weights are chosen and applied
+  bool gathers = false;                        ///< whether it is one micro-batch of a step, whose weights are not known yet
   const Node* node = nullptr;                  ///< the loss sum's
   std::vector<std::size_t> given;              ///< the tasks with a loss, in the order of the sum's inputs
   std::vector<at::Tensor> losses;              ///< T losses, detached; undefined where a task is absent

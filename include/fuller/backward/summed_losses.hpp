@@ -13,6 +13,7 @@
 #include <c10/core/GradMode.h>
 
 #include <fuller/backward/agreement.hpp>
+#include <fuller/backward/gathered_sum.hpp>
 #include <fuller/backward/loss_guard.hpp>
 #include <fuller/backward/loss_sum.hpp>
 #include <fuller/backward/plain_step.hpp>
@@ -27,6 +28,26 @@ namespace detail {
 /// Finds out what the losses depend on, and refuses what cannot be exact.
 inline void explore(State& state, Step& step, Summed& of_sum, const std::vector<Edge>& edges) {
   refusing_together(state, [&] { choose_route(state, step, of_sum, edges); });
+}
+
+/// The sum of the losses of one micro-batch of several.
+inline at::Tensor gathered_sum(const std::shared_ptr<State>& state, const std::shared_ptr<Step>& step,
+                               const std::shared_ptr<Summed>& of_sum, std::vector<Edge> loss_edges) {
+  of_sum->heads.resize(state->tasks().size());
+  std::vector<at::Tensor> leaves = trained_by(*of_sum);
+  if (leaves.empty() && !of_sum->given.empty()) {
+    fail("calibration.accumulate(", state->gathering.count,
+         ") keeps the gradients of parameters, and the graph shows none: they lie ",
+         "inside a checkpoint; use none, or leave accumulate() out");
+  }
+  if (leaves.empty()) {
+    leaves.push_back(at::zeros({}).requires_grad_());
+  }
+  auto batch = std::make_shared<MicroBatch>(MicroBatch{state, step, std::move(loss_edges), of_sum, leaves});
+  const at::Tensor total = GatheredSum::apply(at::TensorList(leaves), std::move(batch));
+  of_sum->node = total.grad_fn().get();
+  step->summed = of_sum;
+  return total;
 }
 
 /// The sum of T losses, in the order of the tasks, from a node at which their backward is calibrated.
@@ -58,7 +79,9 @@ inline at::Tensor summed_losses(const std::shared_ptr<State>& state, const std::
       constant = constant.defined() ? constant + value : value;
     }
   }
-  if (given.empty()) {
+  // A micro-batch counts also where no task has a loss in it.
+  const bool gathers = state->gathering.count > 1 && at::GradMode::is_enabled();
+  if (given.empty() && !gathers) {
     return constant.defined() ? constant : at::zeros({});
   }
   auto step = step_of(*state, edges);
@@ -73,7 +96,16 @@ inline at::Tensor summed_losses(const std::shared_ptr<State>& state, const std::
     of_sum->losses[of_sum->given[k]] = state->plan->rule.needs().losses ? given[k].detach().clone() : given[k].detach();
     edges[k] = gradient_edge(given[k]);
   }
-  explore(*state, *step, *of_sum, edges);
+  if (given.empty()) {
+    of_sum->seen = std::make_shared<Seen>();
+  } else {
+    explore(*state, *step, *of_sum, edges);
+  }
+  of_sum->gathers = gathers && of_sum->route != Route::plain;
+  if (of_sum->gathers) {
+    const at::Tensor total = gathered_sum(state, step, of_sum, std::move(edges));
+    return constant.defined() ? total + constant : total;
+  }
   if (of_sum->route == Route::fork) {
     for (std::size_t k = 0; k < edges.size(); ++k) {
       edges[k].function->add_pre_hook(std::make_unique<LossGuard>(step, edges[k].input_nr, state->tasks()[of_sum->given[k]]));

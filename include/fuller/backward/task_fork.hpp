@@ -53,8 +53,9 @@ struct TaskFork : torch::autograd::Function<TaskFork> {
     }
     const std::size_t tasks = state.tasks().size();
     const std::size_t levels = step.forked->roots.size();
-    const bool is_plain = step.summed != nullptr && step.summed->route == Route::sum;  // weighed already, at the losses
-    torch::autograd::variable_list combined(levels + 1);                               // and nothing for the step
+    // Weighed already, at the losses, or later.
+    const bool is_plain = step.summed != nullptr && (step.summed->route == Route::sum || step.summed->gathers);
+    torch::autograd::variable_list combined(levels + 1);  // and nothing for the step
     if (!is_plain) {
       TaskTensors to_sum = refusing_together(state, [&] { return choose(state, step, cotangents); });
       if (step.pass.summed) {

@@ -70,7 +70,8 @@ class DeviceTasks : public TaskEngine {
     const at::Tensor shares = at::zeros_like(slots);
     for (std::size_t i = 0; i < shown.losses.size(); ++i) {
       if (shown.losses[i].defined()) {
-        shares.narrow(0, static_cast<std::int64_t>(i), 1).fill_(shown.share);
+        const at::Tensor slot = shares.narrow(0, static_cast<std::int64_t>(i), 1);
+        shown.shares.empty() ? slot.fill_(shown.share) : slot.copy_(shown.shares[i].reshape({1}));
       }
     }
     std::vector<at::Tensor> both{at::cat({slots.mul(shares), shares})};

@@ -130,13 +130,14 @@ class HostTasks final : public TaskEngine {
 
   void read_losses(const StepEvidence& shown, std::vector<double>& losses) const {
     const std::vector<at::Tensor>& given = shown.losses;
-    std::vector<bool> present;
+    std::vector<double> shares;  // 0 where a task is absent
     for (std::size_t i = 0; i < given.size(); ++i) {
       losses[i] = given[i].defined() ? given[i].item<double>() : 0.0;
-      present.push_back(given[i].defined());
+      const double share = shown.shares.empty() || !given[i].defined() ? shown.share : shown.shares[i].item<double>();
+      shares.push_back(given[i].defined() ? share : 0.0);
     }
     if (plan_->options.ranks.average) {
-      average_losses(plan_->options.ranks, shown.share, present, losses, {"the losses", record_.memory.steps});
+      average_losses(plan_->options.ranks, shares, losses, {"the losses", record_.memory.steps});
     }
   }
 

@@ -27,6 +27,7 @@ struct StepEvidence {
   std::vector<at::Tensor> losses;  ///< T losses, detached; undefined where a task is absent
   at::Tensor scale;                ///< the gradient that arrived at the loss sum, as noted() gave it
   double share = 1;                ///< what this rank's losses count in those of all ranks
+  std::vector<at::Tensor> shares;  ///< the same task by task, T numbers, where these differ; else empty
   TaskTensors gradients;           ///< at the surface; empty where they are not compared
   /// Where defined, the input x [N, in] of a linear layer: `gradients` are then those of its output, and what is compared are
   /// those of its weight, which they make with x.

@@ -147,6 +147,17 @@ inline bool is_restricted_backward() {
   return nodes != nullptr && !task_of(*nodes).exec_info_.empty();
 }
 
+/// Whether the running backward leaves in the graph what it has read there, for another.
+inline bool keeps_graph() { return task_of(*nodes_of_backward()).keep_graph_; }
+
+/// Whether the node that runs is the only one left to send into this leaf's node, and none has sent before it.
+inline bool is_fed_by_this_alone(const Node* leaf) {
+  torch::autograd::GraphTask& task = task_of(*nodes_of_backward());
+  const std::lock_guard<std::mutex> lock(task.mutex_);
+  const auto senders = task.dependencies_.find(const_cast<Node*>(leaf));
+  return senders != task.dependencies_.end() && senders->second == 1 && task.not_ready_.count(const_cast<Node*>(leaf)) == 0;
+}
+
 /// How many autograd nodes this thread has made. A backward makes none, unless a checkpoint in it runs its forward again: so a
 /// difference betrays a checkpoint.
 inline std::uint64_t nodes_made() { return at::sequence_number::peek(); }
@@ -166,6 +177,12 @@ inline std::vector<at::Tensor> run_between(const std::vector<Edge>& roots, const
                                            const std::vector<Edge>& targets) {
   return torch::autograd::Engine::get_default_engine().execute(roots, seeds, /*keep_graph=*/true, /*create_graph=*/false,
                                                                /*accumulate_grad=*/false, targets);
+}
+
+/// Has leaves get these gradients as from a backward, past all hooks of theirs, inside a running one.
+inline void run_into_leaves(const std::vector<Edge>& leaves, const std::vector<at::Tensor>& gradients) {
+  torch::autograd::Engine::get_default_engine().execute(leaves, gradients, /*keep_graph=*/false, /*create_graph=*/false,
+                                                        /*accumulate_grad=*/true, {});
 }
 
 // Hooks of parameters.

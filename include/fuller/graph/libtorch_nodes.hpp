@@ -152,6 +152,12 @@ inline bool is_ours(const char* name) {
   return space != nullptr && std::strstr(space, "6detail") != nullptr;
 }
 
+/// Whether a node is one of fuller's.
+inline bool is_fullers(const Node& node) {
+  thread_local std::vector<std::pair<const std::type_info*, bool>> known;
+  return by_type(node, known, is_ours);
+}
+
 /// Whether a node is an autograd function that neither LibTorch nor fuller wrote, and so may run a checkpoint.
 inline bool is_custom(const Node& node) {
   thread_local std::vector<std::pair<const std::type_info*, bool>> known;

@@ -66,6 +66,53 @@ inline std::string why_no_sums(const std::vector<Edge>& roots, const std::vector
   return why.str();
 }
 
+/// Why no pass for one task alone can do for what lies upstream of `roots`, in words; empty where it can: nobody looks at what
+/// arrives between, and nothing there waits for the gradient of all tasks.
+/// @param passable  a node of fuller's that sends on what it is given
+inline std::string why_not_task_by_task(const std::vector<Edge>& roots, const Node* passable) {
+  if (is_restricted_backward()) {
+    return "the backward is one to some inputs alone";
+  }
+  NodeSet seen;
+  std::string why;
+  for (const Edge& root : roots) {
+    walk(root, seen, [&](const Edge& edge) {
+      Node& node = *edge.function;
+      if (!why.empty() || seen.contains(&node) || leaf_of(&node) != nullptr) {
+        return false;
+      }
+      if (is_branch_gate(node)) {
+        why = "there are gates, which are set by the gradient of all tasks";
+      } else if (&node != passable && is_fullers(node)) {
+        why = "there is another node of fuller's, at " + node.name();
+      } else if (is_watched(node)) {
+        why = "there is a hook or retain_grad() on an activation, at " + node.name();
+      }
+      return why.empty();
+    });
+  }
+  return why;
+}
+
+/// Has what the graph upstream of `roots` keeps for a backward go when the running one is through, as if it had passed there.
+inline void release_at_end(const std::vector<Edge>& roots) {
+  if (keeps_graph()) {
+    return;
+  }
+  at_end_of_backward([roots] {
+    NodeSet seen;
+    for (const Edge& root : roots) {
+      walk(root, seen, [&](const Edge& edge) {
+        if (seen.contains(edge.function.get())) {
+          return false;
+        }
+        edge.function->release_variables();
+        return true;
+      });
+    }
+  });
+}
+
 }  // namespace detail
 }  // namespace v0_1
 }  // namespace fuller

@@ -223,13 +223,13 @@ inline void average_lists(const Ranks& ranks, const FlatLists& layout, std::vect
   }
 }
 
-/// The mean loss of each task over the ranks that have it, each counted with its `share`.
-inline void average_losses(const Ranks& ranks, double share, const std::vector<bool>& given, std::vector<double>& losses,
+/// The mean loss of each task over the ranks that have it, each counted with its share in `shares`: 0 where it is not given.
+inline void average_losses(const Ranks& ranks, const std::vector<double>& shares, std::vector<double>& losses,
                            const Reduction& which) {
   std::vector<double> sums_and_shares(losses);
   for (std::size_t i = 0; i < losses.size(); ++i) {
-    sums_and_shares[i] = given[i] ? share * losses[i] : 0.0;
-    sums_and_shares.push_back(given[i] ? share : 0.0);
+    sums_and_shares[i] = shares[i] != 0.0 ? shares[i] * losses[i] : 0.0;
+    sums_and_shares.push_back(shares[i]);
   }
   average(ranks, sums_and_shares, which);
   for (std::size_t i = 0; i < losses.size(); ++i) {
