@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
-#include <initializer_list>
+#include <limits>
+#include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
@@ -50,11 +51,12 @@ struct Measured {
   torch::Tensor roughness(std::int64_t along) const { return x.diff(1, along).abs().sum({1, 2}) / area; }
 };
 
-/// An attribute of a picture of a garment: one of its class, or a measure that is above its median over the training pictures.
+/// An attribute of a picture of a garment: one of its class, or a measure that reaches a limit.
 struct GarmentAttribute {
   const char* name;
-  std::vector<int> classes;                             ///< those that have it; none: it is measured
-  torch::Tensor (*measure)(const Measured&) = nullptr;  ///< N numbers
+  std::vector<int> classes;                                 ///< those that have it; none: it is measured
+  torch::Tensor (*measure)(const Measured&) = nullptr;      ///< N numbers
+  double limit = std::numeric_limits<double>::quiet_NaN();  ///< NaN: the measure's median over the training pictures
 };
 
 /// Ten attributes tell the classes apart, ten group them, twenty are of the picture. Half of the pictures are mirror images.
@@ -108,16 +110,17 @@ inline const std::vector<GarmentAttribute>& garment_attributes() {
       {"unlike itself upside down", {}, [](M m) { return m.asymmetry(1); }},
       {"lies low", {}, [](M m) { return m.middle(1); }},
       {"lies to the right", {}, [](M m) { return m.middle(2); }},
-      {"is a mirror image", {}, [](M m) { return m.mirrored; }},
+      {"is a mirror image", {}, [](M m) { return m.mirrored; }, 0.5},
   };
   return all;
 }
 
 /// Grey pictures of 32 x 32 (the garments with two black pixels around them), with the forty attributes.
+/// @throws std::invalid_argument where an attribute is the same of all training pictures
 inline AttributeSet garment_attribute_set(const Garments& train, const Garments& test) {
   const auto& all = garment_attributes();
   AttributeSet set;
-  std::vector<torch::Tensor> medians(all.size());
+  std::vector<double> limits(all.size());
   for (const bool of_train : {true, false}) {
     const Garments& garments = of_train ? train : test;
     auto generator = at::detail::createCPUGenerator(of_train ? 1 : 2);
@@ -136,16 +139,22 @@ inline AttributeSet garment_attribute_set(const Garments& train, const Garments&
       }
       const auto value = all[a].measure(measured);
       if (of_train) {
-        medians[a] = value.median();
+        limits[a] = std::isnan(all[a].limit) ? value.median().item<double>() : all[a].limit;
       }
-      columns.push_back(value > medians[a]);
+      columns.push_back(value >= limits[a]);
     }
     AttributeData& part = of_train ? set.train : set.test;
     part.images = torch::constant_pad_nd(images.unsqueeze(1), {2, 2, 2, 2});
     part.attributes = torch::stack(columns, 1);
   }
-  for (const auto& attribute : all) {
-    set.names.emplace_back(attribute.name);
+  const auto shares = set.train.attributes.to(torch::kFloat32).mean(0);
+  for (std::size_t a = 0; a < all.size(); ++a) {
+    const auto share = shares[static_cast<std::int64_t>(a)].item<float>();
+    if (share == 0 || share == 1) {
+      throw std::invalid_argument(std::string("'") + all[a].name +
+                                  "' is the same of all training pictures, and cannot be learnt; take more of them by --samples");
+    }
+    set.names.emplace_back(all[a].name);
   }
   return set;
 }
