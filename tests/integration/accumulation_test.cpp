@@ -272,7 +272,7 @@ TEST_CASE("Accumulated: a task that some micro-batches lack counts zeros there, 
   for (const Surface surface : {Surface::last_shared, Surface::all_shared}) {
     expect_uneven(fuller::IMTL_G(), surface);
     expect_uneven(fuller::PCGrad(), surface);
-    expect_uneven(fuller::GradNorm(), surface);
+    expect_uneven(fuller::GLS(), surface);
   }
 }
 
@@ -489,6 +489,65 @@ TEST_CASE("Accumulated: hooks of parameters see the one gradient that trains, wi
   loss_of(calibration, net, x, {1, 1, 0}, true).backward();
   CHECK(difference({shared.grad() + 1}, {of_shared[0]}) < 1e-12);
   CHECK(difference({of_head.grad()}, {of_head_seen[0]}) < 1e-12);
+}
+
+TEST_CASE("Accumulated: two micro-batches in one backward, and forwards before backwards") {
+  Network net = network();
+  Calibration calibration(fuller::IMTL_G(), task_names(tasks));
+  const Tensor x = net.input(4);
+  step(calibration, net, x, 2);
+  const Tensors one_by_one = gradients_of(net.parameters());
+  const auto halves = [&] {
+    clear(net.parameters());
+    return Tensors{loss_of(calibration, net, x.slice(0, 0, samples / 2), all_present, true) / 2,
+                   loss_of(calibration, net, x.slice(0, samples / 2), all_present, true) / 2};
+  };
+  const Tensors both = halves();
+  (both[0] + both[1]).backward();
+  CHECK(difference(gradients_of(net.parameters()), one_by_one) < 1e-14);
+  const Tensors apart = halves();
+  apart[0].backward();
+  apart[1].backward();
+  CHECK(difference(gradients_of(net.parameters()), one_by_one) < 1e-14);
+  CHECK(calibration.steps() == 3);
+  // A head that one of the two reaches, and its hook.
+  clear(net.parameters());
+  int hooks = 0;
+  const Tensor of_head = net.head_parameters(2).front();
+  const auto hook = of_head.register_hook([&](const Tensor& gradient) {
+    ++hooks;
+    return gradient;
+  });
+  const Tensor without = loss_of(calibration, net, x, {1, 1, 0}, true);
+  const Tensor with = loss_of(calibration, net, x, all_present, true);
+  (with + without).backward();
+  CHECK(hooks == 1);
+  const Tensors in_one = gradients_of(net.parameters());
+  clear(net.parameters());
+  loss_of(calibration, net, x, {1, 1, 0}, true).backward();
+  loss_of(calibration, net, x, all_present, true).backward();
+  CHECK(hooks == 2);
+  CHECK(difference(gradients_of(net.parameters()), in_one) < 1e-14);
+  of_head.remove_hook(hook);
+}
+
+TEST_CASE("Accumulated: bfloat16 gradients are kept in their type") {
+  Network net = linear_network(tasks, torch::kBFloat16, samples);
+  Calibration calibration(fuller::IMTL_G(), task_names(tasks));
+  step(calibration, net, net.input(1), 2);
+  Network exact = linear_network(tasks, torch::kDouble, samples);
+  {
+    const torch::NoGradGuard no_grad;
+    for (std::size_t k = 0; k < net.parameters().size(); ++k) {
+      exact.parameters()[k].copy_(net.parameters()[k]);
+    }
+  }
+  Calibration whole(fuller::IMTL_G(), task_names(tasks));
+  step(whole, exact, net.input(1).to(torch::kDouble), 2);
+  for (const Tensor& parameter : net.parameters()) {
+    CHECK(parameter.grad().scalar_type() == torch::kBFloat16);
+  }
+  CHECK(difference(gradients_of(net.parameters()), gradients_of(exact.parameters())) < 0.1);
 }
 
 TEST_CASE("Accumulated: a micro-batch lets go of its graph as a backward does, and keeps it where that is asked for") {

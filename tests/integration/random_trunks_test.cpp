@@ -127,6 +127,8 @@ TEST_CASE("Sums: random trunks, tasks, absences and accumulation, weights chosen
     const Eigen::MatrixXd gram = gram_of(compared);
     RuleAlone<fuller::PCGrad> alone(fuller::PCGrad(), static_cast<int>(tasks));
     Calibration calibration(fuller::PCGrad(), task_names(static_cast<int>(tasks)));
+    Calibration by_halves(fuller::PCGrad(), task_names(static_cast<int>(tasks)));
+    by_halves.accumulate(2);
     clear(parameters);
     Tensors expected = copies_of(parameters);
     for (Tensor& sum : expected) {
@@ -139,16 +141,27 @@ TEST_CASE("Sums: random trunks, tasks, absences and accumulation, weights chosen
           expected[k] = expected[k] + (is_shared(k) ? weights.shared[i] : 1.0) * gradients[i][k];
         }
       }
+      const auto sum_of = [&](Calibration& by, const Tensors& z) {
+        const auto forked = at_losses ? std::vector<Tensors>(tasks, z) : by.fork_levels(z);
+        Tensors of_tasks;
+        for (std::size_t i = 0; i < tasks; ++i) {
+          of_tasks.push_back(present[i] != 0 ? loss_of(i, forked[i]) : Tensor());
+        }
+        return by.sum(of_tasks);
+      };
+      const Tensors before = copies_of(gradients_of(parameters));
+      for (int half = 0; half < 2; ++half) {
+        (sum_of(by_halves, trunk.features()) / 2).backward();
+      }
+      CHECK(difference(gradients_of(parameters), expected) < 1e-10);
+      for (std::size_t k = 0; k < parameters.size(); ++k) {
+        parameters[k].mutable_grad() = before[k];
+      }
       const Tensors z = trunk.features();
       if (hooked) {
         z.front().register_hook([](const Tensor& gradient) { return gradient; });
       }
-      const auto forked = at_losses ? std::vector<Tensors>(tasks, z) : calibration.fork_levels(z);
-      Tensors of_tasks;
-      for (std::size_t i = 0; i < tasks; ++i) {
-        of_tasks.push_back(present[i] != 0 ? loss_of(i, forked[i]) : Tensor());
-      }
-      calibration.sum(of_tasks).backward();
+      sum_of(calibration, z).backward();
       CHECK(difference(gradients_of(parameters), expected) < 1e-10);
       summed += calibration.diagnostics().summed ? 1 : 0;
       CHECK((at_losses || calibration.diagnostics().summed == !hooked));
