@@ -207,6 +207,9 @@ void check_training(const RunConfig& config) {
           training.average_epochs, " of ", training.epochs, " epochs");
   require(training.modality_dropout == 0 || (config.model.parts.lidar && config.model.parts.camera),
           "training.modality_dropout leaves one of two sensors out, and there is one; set it to 0");
+  require(!training.sync_batch_norm || config.data.labels == "full",
+          "training.sync_batch_norm has ranks pass the same layers in ", "the same order, and with data.labels ",
+          config.data.labels, " a rank without a task's labels does not run its head; set ", "it to false");
   require(loading.camera_dropout == 0 || config.model.parts.camera,
           "loading.camera_dropout leaves cameras out, and model.parts.camera is off; set it to 0");
   require(config.data.sampling == "uniform" || has_labels(config, TaskLabels::boxes), "data.sampling is ", config.data.sampling,

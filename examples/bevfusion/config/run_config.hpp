@@ -56,6 +56,7 @@ struct TrainingConfig {
   std::int64_t average_epochs = 3;  ///< of last
   /// Chance that a batch is trained on without one of the sensors, each as likely; its branch is then absent for the gates.
   double modality_dropout = 0;
+  bool sync_batch_norm = false;       ///< batch norms see the batch of all ranks
   std::string precision = "float32";  ///< of the forward pass: float32, bfloat16 or float16
   std::string device = "cpu";         ///< or cuda, cuda:1, ...
   std::uint64_t seed = 0;

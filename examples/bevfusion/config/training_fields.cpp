@@ -44,6 +44,8 @@ void add_training_fields(FieldList& list, TrainingConfig& training) {
   list.add("training.modality_dropout", &training.modality_dropout,
            "Chance that a batch is trained on without one of the sensors, whose gate then stands still")
       .within(0, 1);
+  list.add("training.sync_batch_norm", &training.sync_batch_norm,
+           "Batch norms normalise by the samples of all ranks instead of this rank's; nothing changes in one process");
   list.add("training.precision", &training.precision, "Number format of the forward pass")
       .one_of({"float32", "bfloat16", "float16"})
       .also("precision");

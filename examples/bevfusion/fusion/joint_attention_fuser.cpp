@@ -23,7 +23,7 @@ JointAttentionBlockImpl::JointAttentionBlockImpl(std::int64_t channels, std::int
     Projection by;
     by.conv = register_module(name + "_conv",
                               torch::nn::Conv2d(torch::nn::Conv2dOptions(channels, channels, 3).padding(1).bias(false)));
-    by.norm = register_module(name + "_norm", torch::nn::BatchNorm2d(channels));
+    by.norm = register_module(name + "_norm", BatchNorm(channels));
     by.linear = register_module(name, Linear(channels, channels));
     return by;
   };
@@ -65,7 +65,7 @@ JointAttentionFuser::JointAttentionFuser(std::vector<std::int64_t> in, std::int6
                                 ", and the branches together have " + std::to_string(all) + " channels, which it cannot share");
   }
   mix_ = register_module("mix", ConvBlock(all, out));
-  norm_ = register_module("norm", torch::nn::BatchNorm2d(all));
+  norm_ = register_module("norm", BatchNorm(all));
   block_ = register_module("block", JointAttentionBlock(all, heads, mlp));
 }
 

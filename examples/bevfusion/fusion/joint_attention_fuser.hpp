@@ -23,7 +23,7 @@ class JointAttentionBlockImpl : public torch::nn::Module {
  private:
   struct Projection {
     torch::nn::Conv2d conv{nullptr};
-    torch::nn::BatchNorm2d norm{nullptr};
+    BatchNorm norm{nullptr};
     torch::nn::Linear linear{nullptr};
   };
   /// Tokens by head: [B, heads, T, C / heads].
@@ -60,7 +60,7 @@ class JointAttentionFuser final : public Fuser {
   std::int64_t out_;
   std::int64_t tokens_;
   ConvBlock mix_{nullptr};
-  torch::nn::BatchNorm2d norm_{nullptr};
+  BatchNorm norm_{nullptr};
   JointAttentionBlock block_{nullptr};
 };
 

@@ -39,8 +39,7 @@ SecondImpl::SecondImpl(SecondOptions options) : options_(std::move(options)) {
   deconv_ = register_module(
       "up1",
       torch::nn::ConvTranspose2d(torch::nn::ConvTranspose2dOptions(options_.channels[1], options_.up, 2).stride(2).bias(false)));
-  deconv_norm_ =
-      register_module("up1_norm", torch::nn::BatchNorm2d(torch::nn::BatchNormOptions(options_.up).eps(1e-3).momentum(0.01)));
+  deconv_norm_ = register_module("up1_norm", BatchNorm(torch::nn::BatchNormOptions(options_.up).eps(1e-3).momentum(0.01)));
 }
 
 torch::Tensor SecondImpl::forward(const torch::Tensor& map) {

@@ -38,7 +38,7 @@ class SecondImpl : public BevBackbone {
   torch::nn::Sequential fine_{nullptr}, coarse_{nullptr};
   ConvBlock same_{nullptr};
   torch::nn::ConvTranspose2d deconv_{nullptr};
-  torch::nn::BatchNorm2d deconv_norm_{nullptr};
+  BatchNorm deconv_norm_{nullptr};
 };
 TORCH_MODULE(Second);
 

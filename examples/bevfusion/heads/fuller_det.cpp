@@ -23,7 +23,6 @@ torch::Tensor cell_centres(std::int64_t rows, std::int64_t columns, const torch:
 }  // namespace
 
 FullerDetImpl::FullerDetImpl(FullerDetOptions options) : options_(std::move(options)) {
-  using torch::nn::BatchNorm1d;
   using torch::nn::Conv1d;
   using torch::nn::Conv1dOptions;
   using torch::nn::Conv2d;
@@ -45,7 +44,7 @@ FullerDetImpl::FullerDetImpl(FullerDetOptions options) : options_(std::move(opti
   const std::pair<const char*, std::int64_t> branches[] = {{"centre", 2},  {"height", 1},   {"size", 3},
                                                            {"heading", 2}, {"velocity", 2}, {"class", options_.classes}};
   for (const auto& [name, outputs] : branches) {
-    torch::nn::Sequential branch(Conv1d(Conv1dOptions(channels, options_.branch, 1).bias(false)), BatchNorm1d(options_.branch),
+    torch::nn::Sequential branch(Conv1d(Conv1dOptions(channels, options_.branch, 1).bias(false)), BatchNorm(options_.branch),
                                  torch::nn::ReLU(), Conv1d(Conv1dOptions(options_.branch, outputs, 1)));
     branches_.push_back(register_module(name, branch));
   }
@@ -56,7 +55,7 @@ torch::nn::Sequential FullerDetImpl::position_code() {
   using torch::nn::Conv1d;
   using torch::nn::Conv1dOptions;
   const std::int64_t channels = options_.channels;
-  return torch::nn::Sequential(Conv1d(Conv1dOptions(2, channels, 1)), torch::nn::BatchNorm1d(channels), torch::nn::ReLU(),
+  return torch::nn::Sequential(Conv1d(Conv1dOptions(2, channels, 1)), BatchNorm(channels), torch::nn::ReLU(),
                                Conv1d(Conv1dOptions(channels, channels, 1)));
 }
 

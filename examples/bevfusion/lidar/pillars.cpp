@@ -102,7 +102,7 @@ PillarsImpl::PillarsImpl(const PillarGrid& grid, double bev_cell, const PillarOp
   halve.stride = 2;
   linear_ = register_module(
       "linear", torch::nn::Linear(torch::nn::LinearOptions(options.inputs + own_features, options.channels).bias(false)));
-  norm_ = register_module("norm", torch::nn::BatchNorm1d(torch::nn::BatchNormOptions(options.channels).eps(1e-3).momentum(0.01)));
+  norm_ = register_module("norm", BatchNorm(torch::nn::BatchNormOptions(options.channels).eps(1e-3).momentum(0.01)));
   torch::nn::Sequential layers;
   std::int64_t channels = options.channels;
   for (long step = 0; step < count; ++step) {

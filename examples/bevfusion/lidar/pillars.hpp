@@ -62,7 +62,7 @@ class PillarsImpl : public LidarBackbone {
   PillarGrid grid_;
   PillarOptions options_;
   torch::nn::Linear linear_{nullptr};
-  torch::nn::BatchNorm1d norm_{nullptr};
+  BatchNorm norm_{nullptr};
   torch::nn::Sequential convolve_{nullptr};
 };
 TORCH_MODULE(Pillars);

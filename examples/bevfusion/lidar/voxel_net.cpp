@@ -16,9 +16,7 @@ namespace {
 constexpr Extent cube{3, 3, 3};
 constexpr Extent column{1, 1, 3};
 
-torch::nn::BatchNorm1d batch_norm(std::int64_t channels) {
-  return torch::nn::BatchNorm1d(torch::nn::BatchNormOptions(channels).eps(1e-3).momentum(0.01));
-}
+BatchNorm batch_norm(std::int64_t channels) { return BatchNorm(torch::nn::BatchNormOptions(channels).eps(1e-3).momentum(0.01)); }
 
 /// Padding of the strided convolution in front of stage `stage` of `stages`: the last one does not pad height, so that few
 /// levels are left.

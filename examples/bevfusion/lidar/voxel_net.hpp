@@ -6,6 +6,7 @@
 
 #include "bevfusion/lidar/lidar_backbone.hpp"
 #include "bevfusion/lidar/voxels.hpp"
+#include "bevfusion/model/batch_norm.hpp"
 #include "bevfusion/sparse/sparse_convolution.hpp"
 
 namespace bevfusion {
@@ -25,7 +26,7 @@ class SparseResidualBlockImpl : public torch::nn::Module {
 
  private:
   SparseConvolution conv1_{nullptr}, conv2_{nullptr};
-  torch::nn::BatchNorm1d norm1_{nullptr}, norm2_{nullptr};
+  BatchNorm norm1_{nullptr}, norm2_{nullptr};
 };
 TORCH_MODULE(SparseResidualBlock);
 
@@ -50,7 +51,7 @@ class VoxelNetImpl : public LidarBackbone {
  private:
   struct Layer {
     SparseConvolution conv{nullptr};
-    torch::nn::BatchNorm1d norm{nullptr};
+    BatchNorm norm{nullptr};
   };
   Layer make_layer(const std::string& name, std::int64_t in, std::int64_t out, const Extent& kernel);
 

@@ -5,6 +5,8 @@
 
 #include <torch/nn.h>
 
+#include "bevfusion/model/batch_norm.hpp"
+
 namespace bevfusion {
 
 /// A convolution without bias, batch normalisation, ReLU; as nearly every layer between the branches and the heads is.
@@ -23,12 +25,12 @@ class ConvBlockImpl : public torch::nn::Module {
 
  private:
   torch::nn::Conv2d conv_{nullptr};
-  torch::nn::BatchNorm2d norm_{nullptr};
+  BatchNorm norm_{nullptr};
 };
 TORCH_MODULE(ConvBlock);
 
 /// Batch normalisation of rows [N, C] (points, sites), of which a batch may hold one or none: their statistics then mean nothing,
-/// and those that were learnt serve.
-torch::Tensor normalise_rows(torch::nn::BatchNorm1d& norm, const torch::Tensor& rows);
+/// and those that were learnt serve. Where it adds up over ranks, the rows of all of them count.
+torch::Tensor normalise_rows(BatchNorm& norm, const torch::Tensor& rows);
 
 }  // namespace bevfusion

@@ -97,6 +97,7 @@ std::string transports() {
 struct RunRanks::Meeting {
   Store store;
   std::function<fuller::Ranks(const std::string& name)> make;
+  std::function<fuller::Ranks(const std::string& name)> make_beside;
   std::function<void(const std::vector<torch::Tensor>&)> average_gradients;
   fuller::Ranks numbers;  ///< of the trainer
 
@@ -113,6 +114,7 @@ struct RunRanks::Meeting {
       return make_group(c10::make_intrusive<c10d::PrefixStore>(name + "/group", store));
     };
     make = [ranks_by, group_for](const std::string& name) { return ranks_by(group_for(name), name); };
+    make_beside = make;
     const auto group = group_for("trainer");
     numbers = ranks_by(group, "trainer");
     average_gradients = [group](const std::vector<torch::Tensor>& parameters) { fuller::average_gradients(group, parameters); };
@@ -123,6 +125,14 @@ struct RunRanks::Meeting {
       fuller::RanksOptions own = options;
       own.name = name;
       return fuller::ranks_over(store, place.rank, place.size, own);
+    };
+    make_beside = [place, options](const std::string& name) {
+      fuller::RanksOptions own = options;
+      own.name = name;
+      // A connection of its own: in one that waits for a key nobody else is heard.
+      Launched visitor = place;
+      visitor.served = true;
+      return fuller::ranks_over(met(visitor, options.timeout), place.rank, place.size, own);
     };
     numbers = make("trainer");
     average_gradients = [this](const std::vector<torch::Tensor>& parameters) { fuller::average_gradients(numbers, parameters); };
@@ -137,8 +147,9 @@ RunRanks::RunRanks(const Launched& place, const torch::Device& device, Milliseco
   timeout_ = patience;
   expect_same("number of ranks, or kind of device", std::to_string(place_.size) + " " + device.str().substr(0, 3));
   timeout_ = timeout;
-  // Half of it for the rank that does not come, half for those that do to find out who it was.
-  const Milliseconds each = timeout / 2;
+  // A third each for the rank that does not come, for those that do to find out who it was, and for the one that serves the store
+  // to wait for them.
+  const Milliseconds each = timeout / 3;
   fuller::RanksOptions options;
   options.timeout = each;
 #if defined(BEVFUSION_NCCL)
@@ -167,7 +178,7 @@ RunRanks::~RunRanks() {
   try {
     const auto key = [](int rank) { return "run/left/" + std::to_string(rank); };
     meeting_->store->set(key(place_.rank), bytes_of("1"));
-    const auto end = std::chrono::steady_clock::now() + timeout_ / 2;
+    const auto end = std::chrono::steady_clock::now() + timeout_ / 3;
     for (int other = 1; other < place_.size && place_.rank == 0 && !place_.served; ++other) {
       const auto left = std::chrono::duration_cast<Milliseconds>(end - std::chrono::steady_clock::now());
       meeting_->store->wait({key(other)}, std::max(left, Milliseconds(50)));
@@ -182,6 +193,8 @@ void RunRanks::lost(const std::string& what, const std::string& who, const std::
 }
 
 fuller::Ranks RunRanks::of(const std::string& name) { return meeting_->make(name); }
+
+fuller::Ranks RunRanks::beside(const std::string& name) { return meeting_->make_beside(name); }
 
 void RunRanks::average(std::vector<torch::Tensor>& tensors, const std::string& what) {
   try {

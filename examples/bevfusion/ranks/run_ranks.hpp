@@ -42,6 +42,8 @@ class RunRanks {
   /// Ranks for a user of their own, a calibration, which takes part in nobody else's reductions.
   /// @param name  not used before
   fuller::Ranks of(const std::string& name);
+  /// The same for a user that sends while others of this rank do, from another thread.
+  fuller::Ranks beside(const std::string& name);
 
   /// Replaces tensors by their means over the ranks.
   /// @param what  they are, for a message

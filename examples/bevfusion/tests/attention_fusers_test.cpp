@@ -346,7 +346,7 @@ TEST_CASE("where windows are cells the joint fuser adds nothing to the block", "
   const std::vector<torch::Tensor> maps{torch::randn({2, 5, 4, 4}), torch::randn({2, 3, 4, 4})};
   const auto children = fuser.named_children();
   auto& block = *children["block"]->as<bevfusion::JointAttentionBlock>();
-  auto& norm = *children["norm"]->as<torch::nn::BatchNorm2d>();
+  auto& norm = *children["norm"]->as<bevfusion::BatchNorm>();
   auto& mix = *children["mix"]->as<bevfusion::ConvBlock>();
   const torch::Tensor expected = mix.forward(block.forward(norm.forward(torch::cat(maps, 1))));
   CHECK(torch::allclose(fuser.forward(maps), expected, 1e-4, 1e-5));

@@ -16,6 +16,7 @@
 #include "bevfusion/evaluation/decode.hpp"
 #include "bevfusion/evaluation/evaluate.hpp"
 #include "bevfusion/evaluation/figures_json.hpp"
+#include "bevfusion/model/batch_norm.hpp"
 #include "bevfusion/nuscenes/key_frame.hpp"
 #include "bevfusion/ranks/rank_store.hpp"
 #include "bevfusion/ranks/run_ranks.hpp"
@@ -204,16 +205,33 @@ bevfusion::RunConfig divided_config(const std::string& rule) {
   return config;
 }
 
-/// What is learnt from an epoch, step by step: every gradient, then weights of tasks, gates and losses.
+/// The same with all labels everywhere, and batch norms that see the whole batch.
+bevfusion::RunConfig together_config(const std::string& rule) {
+  bevfusion::RunConfig config = divided_config(rule);
+  config.data.labels = "full";
+  config.model.segmentation.dropout = 0;
+  config.training.sync_batch_norm = true;
+  check(config);
+  return config;
+}
+
+/// What is learnt from an epoch, step by step: every gradient, then weights of tasks, gates and losses, at last the buffers.
+///
+/// Where batch norms see the whole batch the weights stay as they are: in single precision a step makes much of the rounding of
+/// the one before, for a ReLU that turns is a whole term of a gradient.
 class Learning {
  public:
-  /// Batch norm uses its running means, so that a sample's output does not depend on its company.
-  Learning(const std::string& rule, bevfusion::RunRanks* ranks)
-      : config_(divided_config(rule)),
+  /// Where batch norms do not see the whole batch they use their running means: a sample's output does not depend on its company.
+  Learning(const bevfusion::RunConfig& config, bevfusion::RunRanks* ranks)
+      : config_(config),
         ranks_(ranks),
         network_(bevfusion::make_network(config_)),
         data_(TinyData::get().tables, TinyData::get().training, config_, network_->tasks(), bevfusion::part_of(ranks)) {
-    network_->eval();
+    network_->train(config.training.sync_batch_norm);
+    const std::string rule = config.calibration.rule + (config.training.sync_batch_norm ? " together" : "");
+    if (ranks != nullptr && config.training.sync_batch_norm) {
+      norms_ = bevfusion::synchronise_batch_norm(*network_, ranks->beside("norms of " + rule));
+    }
     for (const bevfusion::BevFusion& tower : network_->towers()) {
       towers_.push_back(
           std::make_unique<bevfusion::TowerTrainer>(tower, config_, ranks == nullptr ? fuller::Ranks() : ranks->of(rule)));
@@ -226,7 +244,7 @@ class Learning {
       const bevfusion::TrainingBatch batch = data_.load(0, k);
       const auto losses = ranks_ == nullptr
                               ? std::vector<std::vector<double>>{towers_.front()->backward(batch.batch.input, batch, 1)}
-                              : bevfusion::learn_together(*ranks_, towers_, network_, batch, batch.batch.input, 1);
+                              : bevfusion::learn_together(*ranks_, towers_, network_, batch, batch.batch.input, 1, norms_.get());
       if (ranks_ != nullptr) {
         ranks_->average_gradients(network_->parameters());
       }
@@ -237,7 +255,17 @@ class Learning {
       for (const auto& numbers : {losses.front(), seen->weights, seen->gates}) {
         out.push_back(torch::nan_to_num(torch::tensor(numbers, torch::kDouble), -1.0));
       }
-      towers_.front()->step({0.05, 0.9});
+      if (!config_.training.sync_batch_norm) {
+        towers_.front()->step({0.05, 0.9});
+      }
+      for (const torch::Tensor& parameter : network_->parameters()) {
+        parameter.mutable_grad() = torch::Tensor();
+      }
+    }
+    for (const torch::Tensor& buffer : network_->buffers()) {
+      if (buffer.is_floating_point()) {
+        out.push_back(buffer.clone());
+      }
     }
     return out;
   }
@@ -248,13 +276,15 @@ class Learning {
   bevfusion::Network network_;
   bevfusion::TrainingData data_;
   bevfusion::TowerTrainers towers_;
+  std::shared_ptr<bevfusion::NormSums> norms_;
 };
 
 /// By a rule that reads losses too, at the last shared layer, and by one that compares all that is shared.
-std::vector<torch::Tensor> learnt(bevfusion::RunRanks* ranks) {
+/// @param config  by a rule's name
+std::vector<torch::Tensor> learnt(bevfusion::RunConfig (*config)(const std::string&), bevfusion::RunRanks* ranks) {
   std::vector<torch::Tensor> all;
   for (const char* rule : {"gradnorm", "pcgrad"}) {
-    const auto of_rule = Learning(rule, ranks).epoch();
+    const auto of_rule = Learning(config(rule), ranks).epoch();
     all.insert(all.end(), of_rule.begin(), of_rule.end());
   }
   return all;
@@ -265,7 +295,9 @@ TEST_CASE("a rank of a divided run", "[.rank]") {
   const auto place = bevfusion::launched();
   REQUIRE(place);
   bevfusion::RunRanks ranks(*place, torch::kCPU, std::chrono::seconds(60));
-  torch::save(learnt(&ranks), std::string(std::getenv("FULLER_TEST_FOLDER")) + "/out." + std::to_string(place->rank));
+  const std::string folder = std::getenv("FULLER_TEST_FOLDER");
+  torch::save(learnt(divided_config, &ranks), folder + "/out." + std::to_string(place->rank));
+  torch::save(learnt(together_config, &ranks), folder + "/together." + std::to_string(place->rank));
   ranks.leave();
 }
 
@@ -277,8 +309,10 @@ TEST_CASE("ranks learn from their parts what one process learns from whole batch
   RankProcesses processes(
       size, "[.rank]", folder,
       {"MASTER_ADDR=127.0.0.1", "MASTER_PORT=" + std::to_string(store.port()), "TORCHELASTIC_USE_AGENT_STORE=True"});
-  const std::vector<torch::Tensor> expected = learnt(nullptr);
+  const std::vector<torch::Tensor> expected = learnt(divided_config, nullptr);
+  const std::vector<torch::Tensor> expected_together = learnt(together_config, nullptr);
   std::vector<torch::Tensor> first;
+  std::vector<torch::Tensor> first_together;
   for (int rank = 0; rank < size; ++rank) {
     INFO("rank " << rank << ": " << fuller::testing::text_of(folder / ("log." + std::to_string(rank))));
     REQUIRE(processes.wait(rank, std::chrono::seconds(240)) == 0);
@@ -295,6 +329,17 @@ TEST_CASE("ranks learn from their parts what one process learns from whole batch
     }
     CHECK(longest > 0.1);
     CHECK(worst < 1e-5 * longest);
+
+    // Batch norms that see the whole batch, of which each tensor's gradient shows something.
+    got.clear();
+    torch::load(got, folder / ("together." + std::to_string(rank)));
+    REQUIRE(got.size() == expected_together.size());
+    first_together = rank == 0 ? got : first_together;
+    for (std::size_t k = 0; k < got.size(); ++k) {
+      INFO(k << ", of " << expected_together[k].numel());
+      CHECK(got[k].equal(first_together[k]));
+      CHECK((got[k] - expected_together[k]).norm().item<double>() < 1e-2 * expected_together[k].norm().item<double>() + 1e-6);
+    }
   }
 }
 

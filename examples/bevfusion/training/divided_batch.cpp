@@ -27,8 +27,10 @@ std::uint32_t checksum_of_weights(const Network& network) {
 }
 
 std::vector<std::vector<double>> learn_together(RunRanks& ranks, const TowerTrainers& towers, Network& network,
-                                                const TrainingBatch& batch, const ModelInput& input, double share) {
+                                                const TrainingBatch& batch, const ModelInput& input, double share,
+                                                NormSums* norms) {
   const DividedBatch divided(ranks, towers, batch);
+  NormSums::Batch sums(norms, divided.empty());
   std::vector<std::vector<double>> losses;
   for (std::size_t t = 0; t < towers.size(); ++t) {
     losses.emplace_back(towers[t]->tasks().size(), std::numeric_limits<double>::quiet_NaN());
@@ -38,6 +40,7 @@ std::vector<std::vector<double>> learn_together(RunRanks& ranks, const TowerTrai
       towers[t]->idle();
     }
   }
+  sums.end();
   divided.average_buffers(network);
   return divided.over_all(std::move(losses));
 }

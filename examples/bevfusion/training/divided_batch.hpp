@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bevfusion/model/network.hpp"
+#include "bevfusion/model/norm_sums.hpp"
 #include "bevfusion/training/checkpoint.hpp"
 #include "bevfusion/training/training_data.hpp"
 
@@ -25,9 +26,11 @@ std::uint32_t checksum_of_weights(const Network& network);
 /// the network are.
 /// @param input  of the part, on the run's device; unused where there is none
 /// @param share  of the whole batch's gradient that is added
+/// @param norms  of batch norms that see the whole batch; nullptr: they see this rank's part
 /// @return the losses of each tower's tasks over the whole batch, unweighted; NaN where it has no label of the task
 std::vector<std::vector<double>> learn_together(RunRanks& ranks, const TowerTrainers& towers, Network& network,
-                                                const TrainingBatch& batch, const ModelInput& input, double share);
+                                                const TrainingBatch& batch, const ModelInput& input, double share,
+                                                NormSums* norms = nullptr);
 
 /// A batch that ranks have divided. Every rank makes one for each batch, and calls average_buffers() and over_all().
 ///

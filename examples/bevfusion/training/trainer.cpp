@@ -17,6 +17,7 @@
 #include "bevfusion/config/calibration_choice.hpp"
 #include "bevfusion/distillation/expert.hpp"
 #include "bevfusion/evaluation/figures_json.hpp"
+#include "bevfusion/model/batch_norm.hpp"
 #include "bevfusion/model/on_device.hpp"
 #include "bevfusion/ranks/run_ranks.hpp"
 #include "bevfusion/training/divided_batch.hpp"
@@ -145,6 +146,9 @@ Trainer::Trainer(const RunConfig& config, Network network, const Tables& tables,
   position_.data = trained_on;
   if (options_.ranks != nullptr) {
     expect_same_on_ranks();
+    if (config_.training.sync_batch_norm) {
+      norms_ = synchronise_batch_norm(*network_, options_.ranks->beside("batch norm"));
+    }
   }
 }
 
@@ -318,7 +322,7 @@ StepRecord Trainer::train_step(Prefetcher<TrainingBatch>& batches, std::int64_t 
 
 std::vector<std::vector<double>> Trainer::learn(const TrainingBatch& batch, const ModelInput& input, double share) {
   if (options_.ranks != nullptr) {
-    return learn_together(*options_.ranks, towers_, network_, batch, input, share);
+    return learn_together(*options_.ranks, towers_, network_, batch, input, share, norms_.get());
   }
   std::vector<std::vector<double>> losses;
   for (const auto& tower : towers_) {
@@ -332,6 +336,7 @@ void Trainer::write_gradient_rows(const TrainingBatch& batch, const ModelInput& 
   if (!log_ || every == 0 || step % every != 0) {
     return;
   }
+  const NormSums::Alone alone(norms_.get());  // of this rank's samples, which no other rank passes
   nlohmann::ordered_json line;
   line["kind"] = "gradient_rows";
   line["step"] = step;

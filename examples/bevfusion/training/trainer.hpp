@@ -11,6 +11,7 @@
 #include "bevfusion/config/run_config.hpp"
 #include "bevfusion/evaluation/evaluate.hpp"
 #include "bevfusion/model/network.hpp"
+#include "bevfusion/model/norm_sums.hpp"
 #include "bevfusion/nuscenes/tables.hpp"
 #include "bevfusion/training/checkpoint.hpp"
 #include "bevfusion/training/run_log.hpp"
@@ -95,6 +96,7 @@ class Trainer {
   std::unique_ptr<RunLog> log_;
   TrainingOutcome outcome_;
   AveragedWeights average_;
+  std::shared_ptr<NormSums> norms_;  ///< of batch norms that see all ranks' samples; null: none does
 };
 
 }  // namespace bevfusion
