@@ -3,6 +3,7 @@
 // the floor. All variants of a network are measured interleaved in one run, on one thread, in its processor time.
 //
 //   step [--seconds=S] [Google Benchmark's options]      S seconds for each network (default 20)
+//   step --checkpoints=FILE [--seconds=S]                what activation checkpoints save and cost; into FILE as JSON
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -13,6 +14,7 @@
 #include <torch/torch.h>
 #include <torch/version.h>
 
+#include "step/checkpoints.hpp"
 #include "step/measurement.hpp"
 #include "support/machine.hpp"
 
@@ -86,6 +88,11 @@ int main(int argc, char** argv) {
   bench::one_blas_thread();
   at::set_num_threads(1);
   bench::name_machine(TORCH_VERSION);
+  if (argc > 1 && std::strncmp(argv[1], "--checkpoints=", 14) == 0) {
+    const double seconds = argc == 3 && std::strncmp(argv[2], "--seconds=", 10) == 0 ? std::strtod(argv[2] + 10, nullptr) : 20;
+    bench::measure_checkpoints(seconds, argv[1] + 14);
+    return 0;
+  }
   for (const char* trunk : {"conv", "fusion", "wide", "narrow"}) {
     for (const bool heavy : {false, true}) {
       for (const int tasks : {2, 4, 8}) {

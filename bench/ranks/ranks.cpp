@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What calibration costs a data-parallel step: two ranks on this machine over Gloo, each a process of one thread. The calibrated
-// step and the plain one, both with their gradients averaged afterwards, in turn; and what a model of the network makes of the
-// bytes that they send, on more ranks than there are here.
+// step and the plain one, both with their gradients averaged afterwards, in turn, by elapsed time and by the processor time of a
+// rank's thread; and what a model of the network makes of the bytes that they send, on more ranks than there are here.
 //
-//   ranks_bench [SECONDS]      for each network (default 20)
+//   ranks_bench [SECONDS] [FILE]      for each network (default 20); FILE: the same as JSON, which scripts/quote_results quotes
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -46,11 +46,14 @@ Group gloo_group(const Store& store, const std::string& name, int rank) {
   return c10::make_intrusive<c10d::ProcessGroupGloo>(c10::make_intrusive<c10d::PrefixStore>(name, store), rank, ranks_here, how);
 }
 
+/// What ranks tell each other before they reduce anything, where a rank has 12 numbers.
+double meeting_bytes(int ranks) { return 96.0 * ranks; }
+
 /// Bytes that a rank gives to averages in one step.
 struct Sent {
   std::string name;
-  std::int64_t by_calibration = 0;
-  std::int64_t gradients = 0;
+  double compared = 0;  ///< what is compared; the ranks' meeting comes on top
+  double gradients = 0;
 };
 
 /// The seconds of an average of so many bytes: a ring of all-reduce, whose 2 (R - 1) messages come one after the other.
@@ -63,24 +66,106 @@ double ring(double bytes, int ranks, double bytes_a_second, double latency) {
 struct Interconnect {
   int ranks;
   double bytes_a_second;
-  double latency;
-  const char* words;
+  double latency;  ///< of a message, seconds
 };
-constexpr Interconnect interconnects[] = {{8, 200e9, 5e-6, "8 ranks, 200 GB/s, 5 us a message"},
-                                          {64, 20e9, 20e-6, "64 ranks, 20 GB/s, 20 us a message"}};
+constexpr Interconnect interconnects[] = {{8, 200e9, 5e-6}, {64, 20e9, 20e-6}};
 
 /// What a calibrated step waits for beside what a plain one does: the ranks' meeting, and the average of what is compared.
-void predict(const std::string& network, const Sent& sent) {
-  for (const Interconnect& one : interconnects) {
-    const auto seconds = [&](double bytes) { return ring(bytes, one.ranks, one.bytes_a_second, one.latency); };
-    std::printf("predicted  %-16s %-24s %-36s %8.3f ms more, beside %8.3f ms for the gradients\n", network.c_str(),
-                sent.name.c_str(), one.words,
-                1e3 * (seconds(static_cast<double>(sent.by_calibration)) + seconds(96.0 * one.ranks)),
-                1e3 * seconds(static_cast<double>(sent.gradients)));
+double seconds_more(const Interconnect& by, double compared) {
+  const auto seconds = [&](double bytes) { return ring(bytes, by.ranks, by.bytes_a_second, by.latency); };
+  return seconds(meeting_bytes(by.ranks)) + seconds(compared);
+}
+
+/// Networks of a size that is trained on many GPUs: two tasks, 4 bytes a parameter.
+constexpr double shared_parameters = 40e6;
+constexpr double last_layer = 256 * 256 * 2 * 2;  // FULLER's: a deconvolution of 256 to 256 channels
+constexpr double tasks = 2;
+
+/// The bytes of each surface there, and what sharded parameters make of them: each rank holds 1 / R of the parameters, gathers
+/// those of a layer when a pass comes to it, and keeps 1 / R of the gradients.
+struct OnPaper {
+  const char* surface;
+  double compared;         ///< bytes averaged
+  double gathered_again;   ///< bytes of parameters that its passes gather beside those of a plain step, where they are sharded
+  double compared_shards;  ///< and bytes that are then averaged whole
+  double scattered = 0;    ///< or of which each rank gets a share
+};
+constexpr OnPaper on_paper[] = {
+    {"representation", 8 * tasks* tasks, 0, 8 * tasks* tasks},
+    {"last_shared", 4 * tasks* last_layer, 4 * last_layer, 8 * tasks* tasks, 4 * tasks* last_layer},
+    {"all_shared", 4 * tasks* shared_parameters, 4 * (tasks - 1) * shared_parameters, 8 * tasks* tasks,
+     4 * (tasks - 1) * shared_parameters},
+};
+
+/// Half a ring: one of an all-gather and a reduce-scatter, of which an all-reduce consists.
+double half_ring(double bytes, const Interconnect& by) {
+  return bytes > 0 ? ring(bytes, by.ranks, by.bytes_a_second, by.latency) / 2 : 0;
+}
+
+/// Lines for people on the standard output, and the same as JSON.
+class Results {
+ public:
+  explicit Results(const char* file) : json_(file == nullptr ? nullptr : std::fopen(file, "w")) {
+    if (file != nullptr && json_ == nullptr) {
+      throw std::runtime_error(std::string("cannot write ") + file);
+    }
+  }
+  ~Results() {
+    if (json_ != nullptr) {
+      std::fprintf(json_, "\n]\n");
+      std::fclose(json_);
+    }
+  }
+  Results(const Results&) = delete;
+  Results& operator=(const Results&) = delete;
+
+  /// @param members  of a JSON object
+  void add(const std::string& line, const std::string& members) {
+    std::printf("%s\n", line.c_str());
+    std::fflush(stdout);
+    if (json_ != nullptr) {
+      std::fprintf(json_, "%s{%s}", first_ ? "[\n" : ",\n", members.c_str());
+      first_ = false;
+    }
+  }
+
+ private:
+  std::FILE* json_;
+  bool first_ = true;
+};
+
+template <class... Values>
+std::string text(const char* format, Values... values) {
+  char buffer[512];
+  std::snprintf(buffer, sizeof buffer, format, values...);
+  return buffer;
+}
+
+void tell_interconnects_and_paper(Results& results) {
+  for (const OnPaper& one : on_paper) {
+    for (const Interconnect& by : interconnects) {
+      const auto all = [&](double bytes) { return ring(bytes, by.ranks, by.bytes_a_second, by.latency); };
+      const double plain = all(4 * shared_parameters);
+      const double replicated = seconds_more(by, one.compared);
+      const double plain_sharded = 3 * half_ring(4 * shared_parameters, by);  // gathered forward and backward; scattered
+      const double sharded = all(meeting_bytes(by.ranks)) + all(one.compared_shards) + half_ring(one.gathered_again, by) +
+                             half_ring(one.scattered, by);
+      results.add(
+          text("predicted  %-16s %2d ranks, %3.0f GB/s, %2.0f us a message: %8.3f ms more, beside %8.3f ms for the gradients; "
+               "sharded %8.3f ms more, beside %8.3f ms",
+               one.surface, by.ranks, by.bytes_a_second / 1e9, by.latency * 1e6, 1e3 * replicated, 1e3 * plain, 1e3 * sharded,
+               1e3 * plain_sharded),
+          text("\"kind\": \"predicted\", \"surface\": \"%s\", \"ranks\": %d, \"gigabytes_a_second\": %g, \"microseconds\": %g, "
+               "\"tasks\": %g, \"parameters\": %.0f, \"last_layer\": %.0f, \"more_ms\": %.6g, \"gradients_ms\": %.6g, "
+               "\"sharded_more_ms\": %.6g, \"sharded_plain_ms\": %.6g",
+               one.surface, by.ranks, by.bytes_a_second / 1e9, by.latency * 1e6, tasks, shared_parameters, last_layer,
+               1e3 * replicated, 1e3 * plain, 1e3 * sharded, 1e3 * plain_sharded));
+    }
   }
 }
 
-void measure(const bench::Network::Kind& kind, double seconds, int rank, const Group& of_trainer, const Group& of_calibration) {
+void measure(const bench::Network::Kind& kind, double seconds, int rank, const Group& of_trainer, const Group& of_calibration,
+             Results& out) {
   bench::Network net(kind);
   const std::vector<torch::Tensor> parameters = net.parameters();
   const auto averaged = [&parameters, &of_trainer](std::function<void()> step) {
@@ -100,15 +185,33 @@ void measure(const bench::Network::Kind& kind, double seconds, int rank, const G
   std::vector<Sent> sent;
   std::vector<std::shared_ptr<bench::Calibrated>> calibrated;
   using fuller::Surface;
-  const std::pair<const char*, Surface> surfaces[] = {{"representation/IMTL-G", Surface::representation},
-                                                      {"last_shared/IMTL-G", Surface::last_shared},
-                                                      {"all_shared/IMTL-G", Surface::all_shared}};
-  for (const auto& [name, surface] : surfaces) {
+  /// What ranks do together beside the average of the gradients.
+  enum class Ranks {
+    nothing,   ///< each weighs by its own samples
+    evidence,  ///< what is compared is averaged; they promise to be alike in each step
+    all,       ///< and they meet before it
+  };
+  struct Case {
+    const char* name;
+    Surface surface;
+    Ranks ranks;
+  };
+  const Case cases[] = {{"representation", Surface::representation, Ranks::all},
+                        {"representation, alike", Surface::representation, Ranks::evidence},
+                        {"representation, no ranks", Surface::representation, Ranks::nothing},
+                        {"last_shared", Surface::last_shared, Ranks::all},
+                        {"last_shared, alike", Surface::last_shared, Ranks::evidence},
+                        {"last_shared, no ranks", Surface::last_shared, Ranks::nothing},
+                        {"all_shared", Surface::all_shared, Ranks::all}};
+  for (const auto& [name, surface, together_in] : cases) {
     fuller::CalibrationOptions options;
     options.surface = surface;
-    options.ranks = fuller::ranks_of(of_calibration);
+    if (together_in != Ranks::nothing) {
+      options.ranks = fuller::ranks_of(of_calibration);
+      options.ranks.alike = together_in == Ranks::evidence;
+    }
     calibrated.push_back(std::make_shared<bench::Calibrated>(net, fuller::IMTL_G(), options));
-    variants.push_back({name, averaged([state = calibrated.back()] { state->plain_trunk(); })});
+    variants.push_back({name, averaged([state = calibrated.back()] { state->plain_trunk(); }), surface == Surface::all_shared});
   }
   std::vector<bench::Measured> results(variants.size());
   for (std::size_t v = 0; v < variants.size(); ++v) {
@@ -116,12 +219,15 @@ void measure(const bench::Network::Kind& kind, double seconds, int rank, const G
     net.drop_gradients();
     variants[v].step();
   }
-  std::int64_t gradients = 0;
+  double gradients = 0;
   for (const torch::Tensor& parameter : parameters) {
-    gradients += static_cast<std::int64_t>(parameter.nbytes());
+    gradients += static_cast<double>(parameter.nbytes());
   }
   for (std::size_t k = 0; k < calibrated.size(); ++k) {
-    sent.push_back({surfaces[k].first, calibrated[k]->calibration.diagnostics().bytes_averaged, gradients});
+    const auto all = static_cast<double>(calibrated[k]->calibration.diagnostics().bytes_averaged);
+    if (cases[k].ranks == Ranks::all) {
+      sent.push_back({cases[k].name, all - meeting_bytes(ranks_here), gradients});
+    }
   }
   bench::Together together;
   together.clock = fuller::Clock::wall;  // a rank that waits for the other takes no time of its processor
@@ -130,32 +236,54 @@ void measure(const bench::Network::Kind& kind, double seconds, int rank, const G
     of_trainer->allreduce(all)->wait();
     return all.front().item<double>() == ranks_here;
   };
+  together.meet = [&together] { together.agree(true); };
   bench::measure_time(net, variants, seconds, results, together);
+  std::vector<bench::Measured> processor = results;
+  together.clock = fuller::Clock::thread;
+  bench::measure_time(net, variants, seconds / 2, processor, together);
   if (rank != 0) {
     return;
   }
-  const std::string network = kind.trunk + (kind.heavy ? "/heavy" : "/light") + "/T:" + std::to_string(kind.tasks);
-  for (const bench::Measured& one : results) {
-    std::printf("measured   %-16s %-24s %.3f (%.3f to %.3f) of the plain step\n", network.c_str(), one.name.c_str(),
-                one.time.ratio, one.time.low, one.time.high);
+  const std::string network = kind.trunk + ", T = " + std::to_string(kind.tasks);
+  for (std::size_t v = 0; v < results.size(); ++v) {
+    const bench::Measured& one = results[v];
+    const fuller::RatioInterval& busy = processor[v].time;
+    out.add(text("measured   %-14s %-24s %.3f (%.3f to %.3f) of the plain step; of its processor time %.3f (%.3f to %.3f)",
+                 network.c_str(), one.name.c_str(), one.time.ratio, one.time.low, one.time.high, busy.ratio, busy.low, busy.high),
+            text("\"kind\": \"measured\", \"network\": \"%s\", \"variant\": \"%s\", \"milliseconds\": %.6g, \"ratio\": %.6g, "
+                 "\"low\": %.6g, \"high\": %.6g, \"processor\": %.6g, \"processor_low\": %.6g, \"processor_high\": %.6g, "
+                 "\"rounds\": %zu",
+                 network.c_str(), one.name.c_str(), 1e3 * one.seconds, one.time.ratio, one.time.low, one.time.high, busy.ratio,
+                 busy.low, busy.high, one.rounds));
   }
   for (const Sent& one : sent) {
-    std::printf("sent       %-16s %-24s %lld bytes, beside %lld of gradients\n", network.c_str(), one.name.c_str(),
-                static_cast<long long>(one.by_calibration), static_cast<long long>(one.gradients));
-    predict(network, one);
+    out.add(text("sent       %-14s %-24s %.0f bytes are compared, beside %.0f of gradients", network.c_str(), one.name.c_str(),
+                 one.compared, one.gradients),
+            text("\"kind\": \"sent\", \"network\": \"%s\", \"variant\": \"%s\", \"compared\": %.0f, \"gradients\": %.0f",
+                 network.c_str(), one.name.c_str(), one.compared, one.gradients));
   }
 }
 
-int run_rank(int rank, const std::string& file, double seconds) {
+int run_rank(int rank, const std::string& file, double seconds, const char* json) {
   at::set_num_threads(1);
   bench::one_blas_thread();
   const Store store = c10::make_intrusive<c10d::FileStore>(file, ranks_here);
   const Group of_trainer = gloo_group(store, "trainer", rank);
   const Group of_calibration = gloo_group(store, "calibration", rank);
+  Results out(rank == 0 ? json : nullptr);
+  if (rank == 0) {
+    out.add(text("%s, LibTorch %s, %s: %d ranks over Gloo on this machine, one thread each", bench::cpu_model().c_str(),
+                 TORCH_VERSION, bench::compiler().c_str(), ranks_here),
+            text("\"kind\": \"machine\", \"cpu\": \"%s\", \"libtorch\": \"%s\", \"compiler\": \"%s\", \"ranks\": %d",
+                 bench::cpu_model().c_str(), TORCH_VERSION, bench::compiler().c_str(), ranks_here));
+  }
   for (const char* trunk : {"conv", "wide"}) {
-    for (const int tasks : {2, 4}) {
-      measure({trunk, /*heavy=*/false, tasks}, seconds, rank, of_trainer, of_calibration);
+    for (const int heads : {2, 4}) {
+      measure({trunk, /*heavy=*/false, heads}, seconds, rank, of_trainer, of_calibration, out);
     }
+  }
+  if (rank == 0) {
+    tell_interconnects_and_paper(out);
   }
   return 0;
 }
@@ -164,19 +292,16 @@ int run_rank(int rank, const std::string& file, double seconds) {
 
 int main(int argc, char** argv) {
   const double seconds = argc > 1 ? std::strtod(argv[1], nullptr) : 20;
-  if (!(seconds > 0) || argc > 2) {
-    std::cerr << "ranks_bench [SECONDS for each network]\n";
+  if (!(seconds > 0) || argc > 3) {
+    std::cerr << "ranks_bench [SECONDS for each network] [FILE]\n";
     return 2;
   }
   const std::string file = (std::filesystem::temp_directory_path() / ("fuller_ranks_bench_" + std::to_string(getpid()))).string();
-  std::printf("%s, LibTorch %s, %s: %d ranks over Gloo on this machine, one thread each\n", bench::cpu_model().c_str(),
-              TORCH_VERSION, bench::compiler().c_str(), ranks_here);
-  std::fflush(stdout);
   int worst = 0;
   for (int rank = 0; rank < ranks_here; ++rank) {
     if (fork() == 0) {
       try {
-        std::exit(run_rank(rank, file, seconds));
+        std::exit(run_rank(rank, file, seconds, argc > 2 ? argv[2] : nullptr));
       } catch (const std::exception& error) {
         std::cerr << "rank " << rank << ": " << error.what() << '\n';
         std::exit(1);

@@ -98,6 +98,7 @@ inline std::size_t place_of(const std::vector<Variant>& variants, const std::str
 struct Together {
   fuller::Clock clock = fuller::Clock::thread;                       ///< on the CPU
   std::function<bool(bool)> agree = [](bool mine) { return mine; };  ///< whether all processes begin another round
+  std::function<void()> meet = [] {};                                ///< waits for all of them, before a step is timed
 };
 
 /// Times all variants round by round, so that whatever the machine does meets all of them; each is compared with the plain step
@@ -132,6 +133,7 @@ inline void measure_time(Network& net, const std::vector<Variant>& variants, dou
     std::vector<std::vector<double>> times(variants.size());
     for (const std::size_t v : order) {
       net.drop_gradients();
+      together.meet();
       const double start = now();
       variants[v].step();
       times[v].push_back(now() - start);

@@ -1,16 +1,17 @@
 #!/bin/sh
-# What the pages quote of two_garments is what the files of results say, and a page that does not is noticed.
+# What the pages quote of measurements is what the files of results say, and a page that does not is noticed.
 #   results_test.sh SOURCE_FOLDER
 set -eu
 cd "$1"
 command -v python3 >/dev/null || { echo "skipped: there is no python3"; exit 77; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-pages=$(grep -l '^<!-- two_garments ' docs/*.md) || { echo "skipped: no page quotes results"; exit 77; }
+kinds='two_garments\|ranks_bench\|ranks_model\|checkpoints'
+pages=$(grep -l "^<!-- \($kinds\) " docs/*.md) || { echo "skipped: no page quotes results"; exit 77; }
 for page in $pages; do
   scripts/quote_results --check "$page"
   # One digit of a table's row, changed.
-  sed '/^<!-- two_garments /,/^<!-- \/two_garments/ s/^\(| [^|]* | \)[0-9]/\1?/' "$page" >"$work/page.md"
+  sed "/^<!-- \($kinds\) /,/^<!-- \/\($kinds\)/ s/^\(| .* | \)[0-9]/\1?/" "$page" >"$work/page.md"
   ! cmp -s "$page" "$work/page.md" || { echo "$page quotes no table"; exit 1; }
   if scripts/quote_results --check "$work/page.md" 2>/dev/null; then
     echo "a page that quotes another figure was not noticed"
