@@ -44,7 +44,7 @@ inline at::Tensor gathered_sum(const std::shared_ptr<State>& state, const std::s
     leaves.push_back(at::zeros({}).requires_grad_());
   }
   auto batch = std::make_shared<MicroBatch>(MicroBatch{state, step, std::move(loss_edges), of_sum, leaves});
-  const at::Tensor total = GatheredSum::apply(at::TensorList(leaves), std::move(batch));
+  at::Tensor total = GatheredSum::apply(at::TensorList(leaves), std::move(batch));
   of_sum->node = total.grad_fn().get();
   step->summed = of_sum;
   return total;
