@@ -29,12 +29,27 @@ using fuller::testing::Tensor;
 using fuller::testing::Tensors;
 using fuller::testing::thrown_by;
 
+/// What one rank's thread has done, in order.
+thread_local std::vector<std::string> log;
+
+/// Nothing but a node that notes each backward pass.
+struct NotesPasses : torch::autograd::Function<NotesPasses> {
+  static Tensor forward(torch::autograd::AutogradContext* /*context*/, const Tensor& x) { return x.clone(); }
+  static Tensors backward(torch::autograd::AutogradContext* /*context*/, Tensors gradients) {
+    log.emplace_back("pass");
+    return gradients;
+  }
+};
+
 /// A process group as c10d has it: sums in place, when waited for.
 class FakeGroup {
  public:
   struct Work {
     std::function<void()> sum;
-    void wait() const { sum(); }
+    void wait() const {
+      log.emplace_back("wait");
+      sum();
+    }
   };
   FakeGroup(Meeting& meeting, int rank, int size) : meeting_(meeting), rank_(rank), size_(size) {}
   int getRank() const { return rank_; }
@@ -44,6 +59,7 @@ class FakeGroup {
       throw std::runtime_error("one tensor at a time");  // as Gloo
     }
     bytes.push_back(static_cast<std::int64_t>(tensors.front().nbytes()));
+    log.emplace_back("begin");
     if (fails) {
       throw std::runtime_error("Connection closed by peer");
     }
@@ -115,12 +131,99 @@ TEST_CASE("the diagnostics tell the bytes that a step gives to the group", "[ran
     });
     CHECK(said == std::vector<std::string>{"", ""});
     CHECK(told == given);
-    // Two meetings of 2 x 12 numbers, 2 x 3 of the losses, and the fusion weight, 6 x 9; 3 x 3 products, or 3 x 24 weights of the
+    // Two meetings of 2 x 15 numbers, 2 x 3 of the losses, and the fusion weight, 6 x 9; 3 x 3 products, or 3 x 24 weights of the
     // last layer, or 3 gradients of all but the heads.
     const std::int64_t compared = surface == fuller::Surface::representation ? 9
                                   : surface == fuller::Surface::last_shared  ? 3 * 24
                                                                              : 3 * (4 * 4 + 4 * 5 + 10 * 6 + 7 * 4);
-    CHECK(told[0] == 8 * (2 * 24 + 6 + 54 + compared));
+    CHECK(told[0] == 8 * (2 * 30 + 6 + 54 + compared));
+  }
+}
+
+TEST_CASE("the gradients of all that is shared travel while the next task's are formed", "[ranks]") {
+  Meeting meeting(2);
+  std::vector<std::vector<std::string>> done(2);
+  std::vector<double> weights(2);
+  const auto said = in_threads(2, [&](int rank) {
+    fuller::CalibrationOptions options;
+    options.surface = fuller::Surface::all_shared;
+    options.ranks = fuller::ranks_of(std::make_shared<FakeGroup>(meeting, rank, 2));
+    options.ranks.alike = true;  // no meeting
+    Calibration calibration(fuller::IMTL_G(), {"a", "b", "c"}, options);
+    const Tensor w = torch::ones({2}, torch::kDouble).requires_grad_();
+    const Tensor factors = torch::tensor({1.0 + rank, 3.0 - rank}, torch::kDouble);
+    const auto [a, b, c] = calibration.fork<3>(NotesPasses::apply(w * factors));
+    log.clear();
+    calibration.sum({a.sum() * 2, b[0] + 0 * b[1], c[1] + 0 * c[0]}).backward();
+    done[static_cast<std::size_t>(rank)] = log;
+    weights[static_cast<std::size_t>(rank)] = calibration.diagnostics().weights[0];
+  });
+  CHECK(said == std::vector<std::string>{"", ""});
+  const std::vector<std::string> in_turn{"pass", "begin", "pass", "begin", "pass", "begin", "wait", "wait", "wait", "pass"};
+  CHECK(done[0] == in_turn);  // the last pass is the one that trains: the node is not LibTorch's own
+  CHECK(done[1] == in_turn);
+  CHECK(weights[0] == weights[1]);
+}
+
+TEST_CASE("a wide linear layer is compared over ranks by its rows, as in the one big batch", "[ranks]") {
+  constexpr std::int64_t inputs = 40, outputs = 30;
+  torch::manual_seed(3);
+  const Tensor x = torch::randn({4, inputs}, torch::kDouble);
+  const Tensor start = torch::randn({outputs, inputs}, torch::kDouble);
+  const Tensor of_a = torch::randn({outputs}, torch::kDouble), of_b = torch::randn({outputs}, torch::kDouble) * 20;
+  const auto loss = [](const Tensor& z, const Tensor& head) { return z.mv(head).pow(2).mean(); };
+
+  // The whole batch, of which the last sample has no label of b.
+  const Tensor w = start.clone().requires_grad_();
+  Calibration whole(fuller::IMTL_G(), {"a", "b"});
+  const auto [z_a, z_b] = whole.fork<2>(torch::linear(x, w));
+  whole.sum({loss(z_a, of_a), loss(z_b.slice(0, 0, 3), of_b) * 0.75}).backward();
+  const fuller::Diagnostics expected = whole.diagnostics();
+
+  // Rank 0 has three samples, rank 1 the last one, and a third, where there is one, idles. Ranks that are alike do not meet, so
+  // they form the weight's gradients; their sums have the same factor.
+  struct Case {
+    int ranks;
+    bool alike;
+    std::int64_t numbers;
+  };
+  for (const Case& one : {Case{2, false, 2 * 15 + 4 * (inputs + 2 * outputs)},
+                          Case{3, false, 3 * 15 + 4 * (inputs + 2 * outputs)}, Case{2, true, 2 * inputs * outputs}}) {
+    INFO(one.ranks << " ranks" << (one.alike ? ", alike" : ""));
+    Meeting meeting(one.ranks);
+    std::vector<fuller::Diagnostics> found(static_cast<std::size_t>(one.ranks));
+    Tensors gradients(found.size());
+    const auto said = in_threads(one.ranks, [&](int rank) {
+      fuller::CalibrationOptions options;
+      options.ranks = fuller::ranks_of(std::make_shared<FakeGroup>(meeting, rank, one.ranks));
+      options.ranks.alike = one.alike;
+      Calibration calibration(fuller::IMTL_G(), {"a", "b"}, options);
+      const Tensor mine = start.clone().requires_grad_();
+      if (rank == 2) {
+        calibration.idle_step();
+      } else {
+        const Tensor part = rank == 0 ? x.slice(0, 0, 3) : x.slice(0, 3, 4);
+        const auto [a, b] = calibration.fork<2>(torch::linear(part, mine));
+        const Tensor of_rank_1 = one.alike ? b.sum() * 0 : Tensor();
+        const double share = static_cast<double>(part.size(0)) * one.ranks / 4;
+        const double in_losses = one.alike ? share : 1;
+        const Tensor b_loss = rank == 0 ? loss(b, of_b) * in_losses : of_rank_1;
+        (calibration.sum({loss(a, of_a) * in_losses, b_loss}) * (share / in_losses)).backward();
+      }
+      const auto place = static_cast<std::size_t>(rank);
+      found[place] = calibration.diagnostics();
+      gradients[place] = mine.grad().defined() ? mine.grad() : torch::zeros_like(start);
+    });
+    CHECK(said == std::vector<std::string>(found.size()));
+    CHECK(torch::allclose(torch::stack(gradients).mean(0), w.grad(), 1e-12, 1e-12));
+    for (const fuller::Diagnostics& of_rank : found) {
+      CHECK(of_rank.weights == found[0].weights);
+      for (std::size_t i = 0; i < 2; ++i) {
+        CHECK(of_rank.weights[i] == Approx(expected.weights[i]).epsilon(1e-12));
+        CHECK(of_rank.norms[i] == Approx(expected.norms[i]).epsilon(1e-12));
+      }
+      CHECK(of_rank.bytes_averaged == 8 * one.numbers);
+    }
   }
 }
 

@@ -48,6 +48,9 @@ struct Intent {
   std::int64_t doubles = 0;           ///< and as doubles
   std::int64_t buffers = 0;           ///< in so many flat buffers
   std::uint64_t shapes = 0;           ///< a hash of the shapes of what is compared
+  std::int64_t rows = 0;              ///< of a linear layer's input, by which its weight can be compared; 0: cannot
+  std::int64_t inputs = 0;            ///< of that layer
+  std::int64_t outputs = 0;           ///< and its outputs
   std::int64_t gates = 0;             ///< passes through gates in the same backward
   double scale = 0;                   ///< the loss scale of this rank's backward
   std::vector<std::uint8_t> present;  ///< T tasks; at a gate M branches, then whether a gradient has come to any of them
@@ -114,10 +117,11 @@ class IntentLayout {
     std::uint64_t scale = 0;
     std::memcpy(&scale, &intent.scale, sizeof scale);
     const double values[fixed] = {
-        static_cast<double>(intent.doing),    static_cast<double>(intent.step),          static_cast<double>(intent.made),
-        static_cast<double>(intent.measured), static_cast<double>(intent.floats),        static_cast<double>(intent.doubles),
-        static_cast<double>(intent.buffers),  static_cast<double>(intent.shapes),        static_cast<double>(intent.gates),
-        static_cast<double>(scale >> 32U),    static_cast<double>(scale & 0xFFFFFFFFULL)};
+        static_cast<double>(intent.doing),    static_cast<double>(intent.step),           static_cast<double>(intent.made),
+        static_cast<double>(intent.measured), static_cast<double>(intent.floats),         static_cast<double>(intent.doubles),
+        static_cast<double>(intent.buffers),  static_cast<double>(intent.shapes),         static_cast<double>(intent.gates),
+        static_cast<double>(scale >> 32U),    static_cast<double>(scale & 0xFFFFFFFFULL), static_cast<double>(intent.rows),
+        static_cast<double>(intent.inputs),   static_cast<double>(intent.outputs)};
     std::copy_n(values, fixed, row);
     for (std::size_t i = 0; i < intent.present.size(); ++i) {
       row[fixed + i / bits] += intent.present[i] != 0 ? std::ldexp(1.0, static_cast<int>(i % bits)) : 0.0;
@@ -138,6 +142,9 @@ class IntentLayout {
     intent.gates = number(8);
     const std::uint64_t scale = static_cast<std::uint64_t>(number(9)) << 32U | static_cast<std::uint64_t>(number(10));
     std::memcpy(&intent.scale, &scale, sizeof scale);
+    intent.rows = number(11);
+    intent.inputs = number(12);
+    intent.outputs = number(13);
     for (std::size_t i = 0; i < present; ++i) {
       intent.present.push_back(static_cast<std::uint8_t>(static_cast<std::uint64_t>(number(fixed + i / bits)) >> i % bits & 1U));
     }
@@ -145,7 +152,7 @@ class IntentLayout {
   }
 
  private:
-  static constexpr std::size_t fixed = 11;
+  static constexpr std::size_t fixed = 14;
   static constexpr std::size_t bits = 48;
   std::size_t words_;
 };

@@ -12,6 +12,7 @@
 #include <c10/core/GradMode.h>
 
 #include <fuller/backward/agreement.hpp>
+#include <fuller/backward/layer_of_ranks.hpp>
 #include <fuller/backward/measure_tasks.hpp>
 #include <fuller/backward/plain_step.hpp>
 #include <fuller/backward/ranks_at_gates.hpp>
@@ -47,7 +48,9 @@ inline void idle_level(State& state, const Intent& busy, const Agreement& agreed
   if (outcome.measured) {
     shown.of_own_samples = busy.doing == Doing::fork && state.plan->surface == Surface::representation;
     shown.gradients.resize(state.tasks().size());
-    if (!shown.of_own_samples) {
+    if (step.pass.rows) {
+      gather_rows(state, *step.pass.rows, outcome.present, shown);
+    } else if (!shown.of_own_samples) {
       average_gradients_of_tasks(state, FlatLists(busy.floats, busy.doubles, at::kCPU, shown.gradients.size()), outcome.present,
                                  shown.gradients);
     }

@@ -12,6 +12,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <fuller/backward/layer_of_ranks.hpp>
 #include <fuller/backward/state.hpp>
 #include <fuller/core/error.hpp>
 #include <fuller/engine/task_engine.hpp>
@@ -32,25 +33,15 @@ inline bool any_defined(const std::vector<at::Tensor>& tensors) {
   return std::any_of(tensors.begin(), tensors.end(), [](const at::Tensor& tensor) { return tensor.defined(); });
 }
 
-/// The input of the linear layer whose weight alone is compared, where the engine can compare by it and that is cheaper than
-/// forming the weight's gradients; else undefined.
-inline at::Tensor input_to_compare_by(const State& state, const Compared& compared, const TaskTensors& cotangents) {
-  if (!compared.product.function || !state.engine->compares_layers()) {
-    return {};
+/// Whether the layer with this input is compared by it rather than by its weight's gradients, here or on all ranks.
+inline bool compares_by_rows(const State& state, const Pass& pass, const at::Tensor& x, const Compared& compared,
+                             const TaskTensors& cotangents) {
+  if (state.options().ranks.average) {
+    return pass.rows.has_value();
   }
-  const auto& way = compared.product_to_weight;
-  if (has_hooks(*compared.product.function) || std::any_of(way.begin(), way.end(), [](Node* node) { return has_hooks(*node); })) {
-    return {};
-  }
-  at::Tensor x = linear_input(*compared.product.function);
-  const at::Tensor& weight = compared.parameters.front();
   const auto present = std::count_if(cotangents.begin(), cotangents.end(), any_defined);
-  if (!x.defined() || x.layout() != at::kStrided || x.dim() != 2 || x.size(1) == 0 || !x.device().is_cpu() ||
-      x.scalar_type() != weight.scalar_type() ||
-      !ghost_pays(x.size(0), x.size(1), weight.numel() / x.size(1), static_cast<int>(present))) {
-    return {};
-  }
-  return x;
+  return x.defined() &&
+         ghost_pays(x.size(0), x.size(1), compared.parameters.front().numel() / x.size(1), static_cast<int>(present));
 }
 
 /// Refuses task gradients of which one is missing altogether: the parameters then lie where the engine cannot reach them.
@@ -73,8 +64,11 @@ inline void expect_no_checkpoint(std::uint64_t expected) {
 }
 
 /// What `cotangents` of the fork's outputs give at `targets`, T lists.
+/// @param under_way  where ranks compare all that is shared: takes each task's list as soon as it is there, and that of one which
+///                   is present on other ranks alone
 /// @throws Error where that ran a checkpoint, whose parameters then hold gradients they should not.
-inline TaskTensors pull_back_tasks(State& state, Step& step, const TaskTensors& cotangents, const std::vector<Edge>& targets) {
+inline TaskTensors pull_back_tasks(State& state, Step& step, const TaskTensors& cotangents, const std::vector<Edge>& targets,
+                                   AveragesUnderWay* under_way = nullptr) {
   std::uint64_t expected = nodes_made();
   TaskTensors gradients(cotangents.size());
   for (std::size_t i = 0; i < cotangents.size(); ++i) {
@@ -84,14 +78,33 @@ inline TaskTensors pull_back_tasks(State& state, Step& step, const TaskTensors& 
       expect_reached(state, i, gradients[i]);
       step.pass.count(gradients[i]);
     }
+    if (under_way != nullptr && step.pass.outcome.present[i] != 0) {
+      under_way->send(i, gradients[i]);
+    }
   }
   expect_no_checkpoint(expected);
   return gradients;
 }
 
-/// Replaces the task gradients by those of the mean over the ranks; `present` tells whose are on any of them.
+inline AveragesUnderWay averages_under_way(const State& state, const FlatLists& layout, std::size_t tasks) {
+  return {state.options().ranks, layout.of_one(), tasks, {"the task gradients", state.engine->steps_begun()}};
+}
+
+/// Replaces the task gradients by those of the mean over the ranks; `present` tells whose are on any of them. All that is shared
+/// travels task by task, whether there is a next pass meanwhile or not: a rank need not know what the others do.
 inline void average_gradients_of_tasks(State& state, const FlatLists& layout, const std::vector<std::uint8_t>& present,
                                        TaskTensors& gradients) {
+  if (state.plan->surface == Surface::all_shared) {
+    AveragesUnderWay under_way = averages_under_way(state, layout, gradients.size());
+    for (std::size_t i = 0; i < gradients.size(); ++i) {
+      if (present[i] != 0) {
+        under_way.send(i, gradients[i]);
+      }
+    }
+    state.shown.bytes_averaged += under_way.bytes();
+    gradients = under_way.means();
+    return;
+  }
   state.shown.bytes_averaged += layout.bytes();
   average_lists(state.options().ranks, layout, gradients, {"the task gradients", state.engine->steps_begun()});
   for (std::size_t i = 0; i < gradients.size(); ++i) {
@@ -119,17 +132,29 @@ inline TaskTensors gather_at_fork(State& state, Step& step, const TaskTensors& c
     shown.of_own_samples = true;
     return {};
   }
-  shown.layer_input = input_to_compare_by(state, compared, cotangents);
-  if (shown.layer_input.defined()) {
+  const at::Tensor x = layer_input(state, compared);
+  if (compares_by_rows(state, step.pass, x, compared, cotangents)) {
     const bool is_output = roots.front() == compared.product;
+    shown.layer_input = x;
     shown.gradients = is_output ? cotangents : pull_back_tasks(state, step, cotangents, {compared.product});
+    if (step.pass.rows) {
+      gather_rows(state, *step.pass.rows, step.pass.outcome.present, shown);
+    }
     return {};
   }
+  const bool over_ranks = static_cast<bool>(state.options().ranks.average);
+  const FlatLists layout(over_ranks ? compared.parameters : std::vector<at::Tensor>(), cotangents.size());
   if (state.plan->surface != Surface::all_shared) {
     shown.gradients = pull_back_tasks(state, step, cotangents, compared.edges);
-  } else {
+    if (over_ranks) {
+      average_gradients_of_tasks(state, layout, step.pass.outcome.present, shown.gradients);
+    }
+    return {};
+  }
+  AveragesUnderWay under_way = averages_under_way(state, layout, cotangents.size());
+  {
     const HooksAside aside(compared.parameters);
-    shown.gradients = pull_back_tasks(state, step, cotangents, compared.edges);
+    shown.gradients = pull_back_tasks(state, step, cotangents, compared.edges, over_ranks ? &under_way : nullptr);
     step.pass.one_more = any_sparse(shown.gradients) ? "a sparse gradient" : why_no_sums(roots, compared.edges, *state.names);
     step.pass.summed = step.pass.one_more.empty();
   }
@@ -137,9 +162,9 @@ inline TaskTensors gather_at_fork(State& state, Step& step, const TaskTensors& c
   if (step.pass.summed) {
     to_sum = shown.gradients;  // before they are averaged: the trainer averages what a backward leaves
   }
-  if (state.options().ranks.average) {
-    average_gradients_of_tasks(state, FlatLists(compared.parameters, shown.gradients.size()), step.pass.outcome.present,
-                               shown.gradients);
+  if (over_ranks) {
+    state.shown.bytes_averaged += under_way.bytes();
+    shown.gradients = under_way.means();
   }
   return to_sum;
 }

@@ -14,6 +14,7 @@
 #include <ATen/ops/full.h>
 
 #include <fuller/backward/agreement.hpp>
+#include <fuller/backward/layer_of_ranks.hpp>
 #include <fuller/backward/modalities.hpp>
 #include <fuller/backward/ranks_at_gates.hpp>
 #include <fuller/backward/state.hpp>
@@ -53,6 +54,9 @@ class RanksInStep {
       mine.measured = outcome.measured ? 1 : 0;
       if (outcome.measured && (state.plan->surface != Surface::representation || doing == Doing::sum)) {
         note_layout(step.summed->compared.parameters, mine);
+        if (doing == Doing::fork && state.plan->surface != Surface::all_shared) {
+          note_layer(layer_input(state, step.summed->compared), step.summed->compared, mine);
+        }
       }
       mine.scale = step.pass.noted_scale.item<double>();
     }
@@ -67,12 +71,14 @@ class RanksInStep {
     }
   }
 
-  /// Has a pass know what is present on any rank, and the loss scale of all ranks together.
+  /// Has a pass know what is present on any rank, the loss scale of all ranks together, and by what they compare a linear layer.
   static void apply(const Agreement& agreed, Pass& pass, const State& state) {
     const std::vector<std::uint8_t> present = agreed.present();
     std::copy_n(present.begin(), pass.outcome.present.size(), pass.outcome.present.begin());
     if (agreed.first_busy()->doing != Doing::plain) {
-      pass.share = std::abs(agreed.all()[static_cast<std::size_t>(state.options().ranks.rank)].scale);
+      const auto rank = static_cast<std::size_t>(state.options().ranks.rank);
+      pass.share = std::abs(agreed.all()[rank].scale);
+      pass.rows = rows_of_ranks(agreed, rank);
       pass.noted_scale = at::full({}, agreed.scale(), at::kDouble);
     }
   }

@@ -6,10 +6,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/ScalarType.h>
 
 #include <fuller/diagnostics.hpp>
 #include <fuller/engine/outcome.hpp>
@@ -62,6 +64,15 @@ struct Summed {
   std::shared_ptr<const Seen> seen;
 };
 
+/// Rows of a linear layer's input and output gradients that ranks show each other, instead of its weight's gradients.
+struct RowsOfRanks {
+  std::int64_t count = 0;   ///< of all ranks
+  std::int64_t before = 0;  ///< of the ranks before this one
+  std::int64_t inputs = 0;
+  std::int64_t outputs = 0;
+  at::ScalarType type = at::kFloat;  ///< as which they travel
+};
+
 /// One backward of it.
 struct Pass {
   std::weak_ptr<const Running> run;  ///< until the fork has run
@@ -69,6 +80,7 @@ struct Pass {
   std::vector<at::Tensor> casts;     ///< and casts of it, which losses of other types have got
   at::Tensor noted_scale;            ///< what the engine made of it; on ranks that have agreed, that of their mean
   double share = 1;                  ///< what this rank's losses count in those of all ranks
+  std::optional<RowsOfRanks> rows;   ///< where ranks have agreed to compare a linear layer by them
   std::uint64_t nodes_at_start = 0;  ///< nodes_made() when the backward reached the loss sum
   Outcome outcome;
   std::int64_t passes = 0;      ///< for task gradients

@@ -8,6 +8,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -64,7 +66,28 @@ class GroupAverage {
     }
   }
 
+  /// The reductions begun: what is returned waits for them.
+  std::function<void()> begin(std::vector<at::Tensor>& tensors) const {
+    if (!std::all_of(tensors.begin(), tensors.end(), [&](const at::Tensor& tensor) { return goes_as_it_is(tensor); })) {
+      (*this)(tensors);
+      return [] {};
+    }
+    const at::NoGradGuard no_grad;
+    auto works = std::make_shared<std::vector<Work>>();
+    for (const at::Tensor& tensor : tensors) {
+      works->push_back(begun(tensor));
+    }
+    return [works, tensors, size = size_] {
+      for (std::size_t k = 0; k < tensors.size(); ++k) {
+        (*works)[k]->wait();
+        at::Tensor(tensors[k]).div_(size);
+      }
+    };
+  }
+
  private:
+  using Work = decltype(std::declval<Group&>()->allreduce(std::declval<std::vector<at::Tensor>&>()));
+
   bool goes_as_it_is(const at::Tensor& tensor) const {
     return tensor.layout() == at::kStrided && tensor.is_contiguous() &&
            travelling(tensor.scalar_type()) == tensor.scalar_type() && (!device_ || tensor.device() == *device_);
@@ -72,10 +95,12 @@ class GroupAverage {
 
   /// A sum and a division: a mean is an operation of NCCL's alone. One tensor at a time, since Gloo takes no more.
   void reduce(at::Tensor& tensor) const {
-    std::vector<at::Tensor> one{tensor};
-    const auto work = group_->allreduce(one);
-    work->wait();
+    begun(tensor)->wait();
     tensor.div_(size_);
+  }
+  Work begun(const at::Tensor& tensor) const {
+    std::vector<at::Tensor> one{tensor};
+    return group_->allreduce(one);
   }
 
   Group group_;

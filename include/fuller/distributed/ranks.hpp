@@ -41,13 +41,19 @@ struct RanksOptions {
 ///
 /// Let nothing else use the group, so that its reductions do not mix with the trainer's. Each average is one reduction for each
 /// type and device, a sum and a division, halves in float. It allocates flat buffers, and waits for the group as the group's
-/// work->wait() does: NCCL's reduces in the current stream. What the group throws ends the step with an Error.
+/// work->wait() does: NCCL's reduces in the current stream. At Surface::all_shared one task's gradients are reduced while the
+/// next task's are formed. What the group throws ends the step with an Error.
 /// @param group  a pointer to whatever has allreduce(tensors), getRank() and getSize()
 template <class Group>
 Ranks ranks_of(Group group, const RanksOptions& options = {}) {
   const int rank = group->getRank();
   const int size = group->getSize();
-  return detail::ranks_by(detail::GroupAverage<Group>(std::move(group), size, options.device), rank, size);
+  const detail::GroupAverage<Group> average(std::move(group), size, options.device);
+  Ranks ranks = detail::ranks_by(average, rank, size);
+  if (size > 1) {
+    ranks.begin = [average](std::vector<at::Tensor>& tensors) { return average.begin(tensors); };
+  }
+  return ranks;
 }
 
 /// The same, and where a reduction fails, the ranks tell each other through the store that they are there. Those that do not are

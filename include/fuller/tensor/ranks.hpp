@@ -43,11 +43,16 @@ struct Ranks {
   /// Which of them this is, from 0 on; -1: not known. Where it is known, ranks tell each other before they reduce anything what
   /// they are about to do. Then a rank may idle, and what cannot be reduced together is refused on all of them, in words.
   int rank = -1;
-  /// Promises that every rank has the same tasks and modalities in every step, and that none idles. Then ranks tell each other
-  /// nothing, and a step on a device waits for nothing. If the promise is broken, a rank may wait for ever.
+  /// Promises that every rank has the same tasks and modalities in every step and multiplies its sum by the same factor, and that
+  /// none idles. Then ranks tell each other nothing, and a step on a device waits for nothing. If the promise is broken, a rank
+  /// may wait for ever, or find other weights.
   bool alike = false;
   /// Called after average() has thrown: says in words which ranks have not come; empty where that is not known.
   std::function<std::string()> missing{};
+  /// Begins what average() does, and returns what waits for its end; until then the tensors are not touched. Several may be under
+  /// way, begun in the same order by every rank. Where it is given, the task gradients of Surface::all_shared travel while the
+  /// next task's are formed. Not given: average().
+  std::function<std::function<void()>(std::vector<at::Tensor>& tensors)> begin{};
 };
 
 namespace detail {
@@ -77,11 +82,12 @@ struct Reduction {
   std::int64_t step;
 };
 
-/// average(), and where it throws, an Error with rank, step and reduction.
-inline void average(const Ranks& ranks, std::vector<at::Tensor>& tensors, const Reduction& which) {
+/// What is part of a reduction, and where it throws, an Error with rank, step and reduction.
+template <class F>
+void reducing(const Ranks& ranks, const Reduction& which, const F& part) {
   const at::NoGradGuard no_grad;
   try {
-    ranks.average(tensors);
+    part();
   } catch (const std::exception& error) {
     const std::string lost = ranks.missing ? ranks.missing() : "";
     const std::string who =
@@ -89,6 +95,10 @@ inline void average(const Ranks& ranks, std::vector<at::Tensor>& tensors, const 
     fail(who, "in step ", which.step, " the average of ", which.of, " over the ranks failed", lost.empty() ? "" : ", for ", lost,
          ": ", error.what());
   }
+}
+
+inline void average(const Ranks& ranks, std::vector<at::Tensor>& tensors, const Reduction& which) {
+  reducing(ranks, which, [&] { ranks.average(tensors); });
 }
 
 /// Replaces `numbers` by their mean over all ranks.
@@ -142,6 +152,13 @@ class FlatLists {
         buffers_.push_back({type, device, length});
       }
     }
+  }
+
+  /// The same for a single list.
+  FlatLists of_one() const {
+    FlatLists one(*this);
+    one.lists_ = 1;
+    return one;
   }
 
   /// Elements of one list that travel as `type`.
@@ -222,6 +239,52 @@ inline void average_lists(const Ranks& ranks, const FlatLists& layout, std::vect
     lists[i] = layout.list(flat, i);
   }
 }
+
+/// Lists that are averaged over the ranks one by one, each under way while the next is formed. Every rank sends the same lists in
+/// the same order.
+class AveragesUnderWay {
+ public:
+  AveragesUnderWay(const Ranks& ranks, FlatLists of_one, std::size_t lists, const Reduction& which)
+      : ranks_(ranks), layout_(std::move(of_one)), which_(which), flat_(lists) {}
+
+  /// @param list  as long as what the layout was made from, or empty, which counts as zeros
+  void send(std::size_t i, const std::vector<at::Tensor>& list) {
+    flat_[i] = layout_.packed({list});
+    reducing(ranks_, which_, [&] {
+      if (ranks_.begin) {
+        ends_.push_back(ranks_.begin(flat_[i]));
+      } else {
+        ranks_.average(flat_[i]);
+      }
+    });
+  }
+
+  std::int64_t bytes() const {
+    std::int64_t sent = 0;
+    for (const auto& list : flat_) {
+      sent += list.empty() ? 0 : layout_.bytes();
+    }
+    return sent;
+  }
+
+  /// Waits for all that were sent.
+  /// @return their means, flat; nothing in the place of a list that was not sent
+  std::vector<std::vector<at::Tensor>> means() {
+    reducing(ranks_, which_, [&] {
+      for (const auto& wait : ends_) {
+        wait();
+      }
+    });
+    return std::move(flat_);
+  }
+
+ private:
+  const Ranks& ranks_;
+  FlatLists layout_;
+  Reduction which_;
+  std::vector<std::vector<at::Tensor>> flat_;
+  std::vector<std::function<void()>> ends_;
+};
 
 /// The mean loss of each task over the ranks that have it, each counted with its share in `shares`: 0 where it is not given.
 inline void average_losses(const Ranks& ranks, const std::vector<double>& shares, std::vector<double>& losses,
