@@ -46,8 +46,8 @@ Group gloo_group(const Store& store, const std::string& name, int rank) {
   return c10::make_intrusive<c10d::ProcessGroupGloo>(c10::make_intrusive<c10d::PrefixStore>(name, store), rank, ranks_here, how);
 }
 
-/// What ranks tell each other before they reduce anything, where a rank has 12 numbers.
-double meeting_bytes(int ranks) { return 96.0 * ranks; }
+/// What ranks tell each other before they reduce anything, where a rank has 15 numbers.
+double meeting_bytes(int ranks) { return 120.0 * ranks; }
 
 /// Bytes that a rank gives to averages in one step.
 struct Sent {

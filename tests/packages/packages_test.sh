@@ -6,6 +6,8 @@ set -euo pipefail
 kind=$1 source=$2 cxx=$3
 here=$source/tests/packages
 python=${FULLER_PACKAGES_PYTHON:-python3}
+# CMake asks for make, which a machine that builds with Ninja need not have.
+! command -v ninja >/dev/null || export CMAKE_GENERATOR=${CMAKE_GENERATOR:-Ninja}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 skip() { echo "skipped: $1"; exit 77; }
