@@ -2,7 +2,9 @@
 // Batch norms that see the batch of all ranks, here threads: forward, in every pass of a calibrated backward, and on a rank that
 // has no sample.
 #include <algorithm>
+#include <cstdint>
 #include <memory>
+#include <mutex>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -39,6 +41,15 @@ fuller::Ranks ranks_at(Meeting& meeting, int rank, int size, int* reductions = n
   return ranks;
 }
 
+/// What `draw` makes of LibTorch's generator, begun anew: ranks are threads here, and share it.
+template <class F>
+auto drawn(std::uint64_t seed, const F& draw) {
+  static std::mutex turn;
+  const std::lock_guard<std::mutex> mine(turn);
+  torch::manual_seed(seed);
+  return draw();
+}
+
 /// Two shared convolutions and two heads, with batch norm after each but the heads' last.
 struct NetImpl : torch::nn::Module {
   explicit NetImpl(torch::Dtype type) {
@@ -47,7 +58,6 @@ struct NetImpl : torch::nn::Module {
     const auto convolution = [](std::int64_t in, std::int64_t out) {
       return Conv2d(Conv2dOptions(in, out, 3).padding(1).bias(false));
     };
-    torch::manual_seed(2);
     first = convolution(3, 5);
     last = convolution(5, 4);
     trunk = register_module("trunk", torch::nn::Sequential(first, bevfusion::BatchNorm(5), torch::nn::ReLU(), last,
@@ -68,7 +78,7 @@ struct NetImpl : torch::nn::Module {
 Tensors trained(Surface surface, torch::Dtype type, int rank, const fuller::Ranks& of_calibration, const fuller::Ranks& of_norms,
                 const fuller::Ranks& of_trainer) {
   const int size = of_calibration.count;
-  const auto held = std::make_shared<NetImpl>(type);
+  const auto held = drawn(2, [&] { return std::make_shared<NetImpl>(type); });
   NetImpl& net = *held;
   std::shared_ptr<bevfusion::NormSums> sums;
   if (size > 1) {
@@ -81,8 +91,10 @@ Tensors trained(Surface surface, torch::Dtype type, int rank, const fuller::Rank
   torch::optim::SGD optimizer(net.parameters(), 0.05);
   Tensors out;
   for (const std::int64_t samples : {5, 3, 1}) {  // on three ranks: 2, 2 and 1; one each; none on two of them
-    torch::manual_seed(static_cast<std::uint64_t>(samples));
-    const Tensor batch = 3 + 2 * torch::randn({samples, 3, 6, 5}, torch::kDouble).to(type);
+    const Tensor noise = drawn(static_cast<std::uint64_t>(samples), [&] {
+      return torch::randn({samples, 3, 6, 5}, torch::kDouble);
+    });
+    const Tensor batch = (3 + 2 * noise).to(type);
     const std::int64_t from = std::min<std::int64_t>(samples, (samples + size - 1) / size * rank);
     const std::int64_t to = std::min<std::int64_t>(samples, (samples + size - 1) / size * (rank + 1));
     optimizer.zero_grad();
