@@ -41,11 +41,12 @@ fuller::Ranks ranks_at(Meeting& meeting, int rank, int size, int* reductions = n
   return ranks;
 }
 
+std::mutex one_at_a_time;  // the generator belongs to the process
+
 /// What `draw` makes of LibTorch's generator, begun anew: ranks are threads here, and share it.
 template <class F>
 auto drawn(std::uint64_t seed, const F& draw) {
-  static std::mutex turn;
-  const std::lock_guard<std::mutex> mine(turn);
+  const std::lock_guard<std::mutex> lock(one_at_a_time);
   torch::manual_seed(seed);
   return draw();
 }
