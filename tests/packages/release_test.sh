@@ -13,7 +13,7 @@ export GIT_AUTHOR_NAME=test GIT_AUTHOR_EMAIL=test@fuller.invalid GIT_COMMITTER_N
 # A repository of its own, of the tree as it is, whether committed or not.
 copy=$work/copy
 mkdir "$copy"
-(cd "$source" && tar -cf - include scripts tests bench docs examples cmake packaging CMakeLists.txt .clang-format *.md CITATION.cff LICENSE) | tar -xf - -C "$copy"
+(cd "$source" && tar --exclude=__pycache__ -cf - include scripts tests bench docs examples cmake packaging CMakeLists.txt .clang-format *.md CITATION.cff LICENSE) | tar -xf - -C "$copy"
 cd "$copy"
 git init --quiet .
 git add -A

@@ -8,6 +8,7 @@ import types
 from pathlib import Path
 
 source, version = Path(sys.argv[1]), sys.argv[2]
+sys.dont_write_bytecode = True  # beside the package, in the sources
 told = {}
 
 
