@@ -3,7 +3,6 @@
 // ranks, on a device, resumed, under policies. The oracles are the same calibration with the one big batch, and passes for each
 // loss alone. What cannot be exact is in accumulation_refusals_test.cpp.
 #include <cmath>
-#include <limits>
 #include <memory>
 #include <mutex>
 #include <sstream>
@@ -17,6 +16,7 @@
 #include <fuller/engine/steps.hpp>
 #include <fuller/fuller.hpp>
 
+#include "support/accumulated_steps.hpp"
 #include "support/calibrated.hpp"
 #include "support/catch.hpp"
 #include "support/device_ways.hpp"
@@ -26,106 +26,7 @@
 #include "support/rank_threads.hpp"
 #include "support/steps.hpp"
 
-using namespace fuller::testing;
-using fuller::ApplyTo;
-using fuller::Calibration;
-using fuller::CalibrationOptions;
-using fuller::Diagnostics;
-using fuller::NonFinite;
-using fuller::Surface;
-
 namespace accumulation_test {
-
-constexpr int tasks = 3;
-constexpr std::int64_t samples = 20;
-
-using Presence = std::vector<int>;
-const Presence all_present(tasks, 1);
-
-CalibrationOptions at_surface(Surface surface) {
-  CalibrationOptions options;
-  options.surface = surface;
-  return options;
-}
-
-Network network() { return linear_network(tasks, torch::kDouble, samples); }
-
-Tensor loss_of(Calibration& calibration, Network& net, const Tensor& x, const Presence& present, bool forks) {
-  if (forks) {
-    return calibrated_loss(calibration, net, x, present);
-  }
-  const Tensors z = net.features(x);
-  Tensors losses;
-  for (int i = 0; i < tasks; ++i) {
-    losses.push_back(present[static_cast<std::size_t>(i)] != 0 ? net.loss(i, z) : Tensor());
-  }
-  return calibration.sum(losses);
-}
-
-/// One step in so many micro-batches of equal size; its gradients stay in the network.
-void step(Calibration& calibration, Network& net, const Tensor& x, int micro_batches, bool forks = true, double scale = 1) {
-  calibration.accumulate(micro_batches);
-  const std::int64_t rows = x.size(0) / micro_batches;
-  for (int j = 0; j < micro_batches; ++j) {
-    const Tensor part = x.slice(0, j * rows, (j + 1) * rows);
-    (loss_of(calibration, net, part, all_present, forks) * (scale / micro_batches)).backward();
-  }
-}
-
-void descend(const Tensors& parameters) {
-  const torch::NoGradGuard no_grad;
-  for (const Tensor& parameter : parameters) {
-    if (parameter.grad().defined()) {
-      parameter.sub_(0.02 * parameter.grad());
-      parameter.mutable_grad() = Tensor();
-    }
-  }
-}
-
-struct Trace {
-  Tensors gradients;
-  std::vector<double> weights;
-  std::vector<double> norms;
-};
-
-Trace trained(Calibration& calibration, int micro_batches, bool forks, double scale = 1) {
-  Network net = network();
-  Trace trace;
-  for (int number = 0; number < 4; ++number) {
-    step(calibration, net, net.input(number), micro_batches, forks, scale);
-    append(trace.gradients, gradients_of(net.parameters()));
-    const Diagnostics seen = calibration.diagnostics();
-    trace.weights.insert(trace.weights.end(), seen.weights.begin(), seen.weights.end());
-    trace.norms.insert(trace.norms.end(), seen.norms.begin(), seen.norms.end());
-    descend(net.parameters());
-    if (number == 1) {
-      calibration.end_epoch();
-    }
-  }
-  return trace;
-}
-
-double difference_of(const std::vector<double>& a, const std::vector<double>& b) {
-  return difference({torch::tensor(a, torch::kDouble)}, {torch::tensor(b, torch::kDouble)});
-}
-
-void expect_equal(const Trace& mine, const Trace& whole, double tolerance = 1e-12) {
-  CHECK(difference_of(mine.weights, whole.weights) < tolerance);
-  CHECK(difference_of(mine.norms, whole.norms) < tolerance);
-  CHECK(difference(mine.gradients, whole.gradients) < tolerance);
-}
-
-template <class Rule>
-void expect_one_big_batch(const Rule& rule, const CalibrationOptions& options, bool forks = true) {
-  Calibration big(rule, task_names(tasks), options);
-  const Trace whole = trained(big, 1, forks);
-  for (const int micro_batches : {2, 5}) {
-    INFO(Rule::name << ", " << micro_batches << " micro-batches, " << (forks ? "forked" : "not forked"));
-    Calibration several(rule, task_names(tasks), options);
-    expect_equal(trained(several, micro_batches, forks), whole);
-    CHECK(several.steps() == big.steps());
-  }
-}
 
 TEST_CASE(
     "Accumulated: the micro-batches of a step have the weights and gradients of the one big batch, by rules of every kind") {
@@ -414,159 +315,6 @@ TEST_CASE("Accumulated: resumed between steps, bit for bit") {
   step(resumed, net, net.input(2), 5);
   CHECK(equal(gradients_of(net.parameters()), uninterrupted));
   CHECK(resumed.steps() == 2);
-}
-
-TEST_CASE("Accumulated: a NaN in one micro-batch is one of the step, and decided upon by the policy") {
-  const auto micro_batch = [](Calibration& calibration, Network& net, int j) {
-    const auto z = calibration.fork_levels(net.features(net.input(j)));
-    Tensors losses;
-    for (int i = 0; i < tasks; ++i) {
-      losses.push_back(net.loss(i, z[static_cast<std::size_t>(i)]));
-    }
-    losses[1] = j == 0 ? losses[1] * std::numeric_limits<double>::quiet_NaN() : losses[1];
-    (calibration.sum(losses) / 2).backward();
-  };
-  Network net = network();
-  CalibrationOptions options;
-  SECTION("skip: the task is left out of both") {
-    options.non_finite = NonFinite::skip;
-    Calibration calibration(fuller::IMTL_G(), task_names(tasks), options);
-    calibration.accumulate(2);
-    micro_batch(calibration, net, 0);
-    micro_batch(calibration, net, 1);
-    CHECK(all_finite(gradients_of(net.parameters())));
-    CHECK(calibration.diagnostics().conditions[1] == fuller::Condition::non_finite);
-    for (const Tensor& gradient : gradients_of(net.head_parameters(1))) {
-      CHECK(gradient.abs().sum().item<double>() == 0);
-    }
-    CHECK(calibration.diagnostics().weights[0] > 0);
-  }
-  SECTION("throw_error: in the last backward, and no parameter has got anything") {
-    options.non_finite = NonFinite::throw_error;
-    Calibration calibration(fuller::IMTL_G(), task_names(tasks), options);
-    calibration.accumulate(2);
-    micro_batch(calibration, net, 0);
-    CHECK_THROWS_AS(micro_batch(calibration, net, 1), fuller::NonFiniteError);
-    for (const Tensor& parameter : net.parameters()) {
-      CHECK_FALSE(parameter.grad().defined());
-    }
-    CHECK(calibration.steps() == 0);
-    CHECK(calibration.diagnostics().gathered == 0);
-    step(calibration, net, net.input(3), 2);
-    CHECK(calibration.steps() == 1);
-  }
-}
-
-TEST_CASE("Accumulated: hooks of parameters see the one gradient that trains, with what terms outside the sum add") {
-  Network net = network();
-  Calibration calibration(fuller::IMTL_G(), task_names(tasks));
-  const Tensor shared = net.shared_parameters().front();
-  const Tensor of_head = net.head_parameters(2).front();
-  Tensors of_shared;
-  Tensors of_head_seen;
-  const auto first = shared.register_hook([&](const Tensor& gradient) {
-    of_shared.push_back(gradient.clone());
-    return gradient * 2;
-  });
-  const auto second = of_head.register_hook([&](const Tensor& gradient) {
-    of_head_seen.push_back(gradient.clone());
-    return gradient * 2;
-  });
-  calibration.accumulate(2);
-  const Tensor x = net.input(1);
-  loss_of(calibration, net, x, all_present, true).backward();
-  CHECK(of_shared.empty());
-  (loss_of(calibration, net, x, {1, 1, 0}, true) + shared.sum()).backward();  // its head is not reached by this one
-  REQUIRE(of_shared.size() == 1);
-  REQUIRE(of_head_seen.size() == 1);
-  CHECK(equal({shared.grad()}, {of_shared[0] * 2}));
-  CHECK(equal({of_head.grad()}, {of_head_seen[0] * 2}));
-  shared.remove_hook(first);
-  of_head.remove_hook(second);
-  clear(net.parameters());
-  calibration.accumulate(2);
-  loss_of(calibration, net, x, all_present, true).backward();
-  loss_of(calibration, net, x, {1, 1, 0}, true).backward();
-  CHECK(difference({shared.grad() + 1}, {of_shared[0]}) < 1e-12);
-  CHECK(difference({of_head.grad()}, {of_head_seen[0]}) < 1e-12);
-}
-
-TEST_CASE("Accumulated: two micro-batches in one backward, and forwards before backwards") {
-  Network net = network();
-  Calibration calibration(fuller::IMTL_G(), task_names(tasks));
-  const Tensor x = net.input(4);
-  step(calibration, net, x, 2);
-  const Tensors one_by_one = gradients_of(net.parameters());
-  const auto halves = [&] {
-    clear(net.parameters());
-    return Tensors{loss_of(calibration, net, x.slice(0, 0, samples / 2), all_present, true) / 2,
-                   loss_of(calibration, net, x.slice(0, samples / 2), all_present, true) / 2};
-  };
-  const Tensors both = halves();
-  (both[0] + both[1]).backward();
-  CHECK(difference(gradients_of(net.parameters()), one_by_one) < 1e-14);
-  const Tensors apart = halves();
-  apart[0].backward();
-  apart[1].backward();
-  CHECK(difference(gradients_of(net.parameters()), one_by_one) < 1e-14);
-  CHECK(calibration.steps() == 3);
-  // A head that one of the two reaches, and its hook.
-  clear(net.parameters());
-  int hooks = 0;
-  const Tensor of_head = net.head_parameters(2).front();
-  const auto hook = of_head.register_hook([&](const Tensor& gradient) {
-    ++hooks;
-    return gradient;
-  });
-  const Tensor without = loss_of(calibration, net, x, {1, 1, 0}, true);
-  const Tensor with = loss_of(calibration, net, x, all_present, true);
-  (with + without).backward();
-  CHECK(hooks == 1);
-  const Tensors in_one = gradients_of(net.parameters());
-  clear(net.parameters());
-  loss_of(calibration, net, x, {1, 1, 0}, true).backward();
-  loss_of(calibration, net, x, all_present, true).backward();
-  CHECK(hooks == 2);
-  CHECK(difference(gradients_of(net.parameters()), in_one) < 1e-14);
-  of_head.remove_hook(hook);
-}
-
-TEST_CASE("Accumulated: bfloat16 gradients are kept in their type") {
-  Network net = linear_network(tasks, torch::kBFloat16, samples);
-  Calibration calibration(fuller::IMTL_G(), task_names(tasks));
-  step(calibration, net, net.input(1), 2);
-  Network exact = linear_network(tasks, torch::kDouble, samples);
-  {
-    const torch::NoGradGuard no_grad;
-    for (std::size_t k = 0; k < net.parameters().size(); ++k) {
-      exact.parameters()[k].copy_(net.parameters()[k]);
-    }
-  }
-  Calibration whole(fuller::IMTL_G(), task_names(tasks));
-  step(whole, exact, net.input(1).to(torch::kDouble), 2);
-  for (const Tensor& parameter : net.parameters()) {
-    CHECK(parameter.grad().scalar_type() == torch::kBFloat16);
-  }
-  CHECK(difference(gradients_of(net.parameters()), gradients_of(exact.parameters())) < 0.1);
-}
-
-TEST_CASE("Accumulated: a micro-batch lets go of its graph as a backward does, and keeps it where that is asked for") {
-  Network net = network();
-  Calibration calibration(fuller::IMTL_G(), task_names(tasks));
-  calibration.accumulate(3);
-  const Tensor once = loss_of(calibration, net, net.input(0), all_present, true);
-  once.backward();
-  CHECK(contains(thrown_by([&] { once.backward(); }), "second time"));
-  CHECK(calibration.diagnostics().gathered == 0);  // that threw, and the step starts over
-  const Tensor kept = loss_of(calibration, net, net.input(0), all_present, true);
-  kept.backward({}, /*retain_graph=*/true);
-  kept.backward({}, /*retain_graph=*/true);
-  kept.backward();
-  const Tensors thrice = gradients_of(net.parameters());
-  clear(net.parameters());
-  Calibration big(fuller::IMTL_G(), task_names(tasks));
-  (loss_of(big, net, net.input(0), all_present, true) * 3).backward();
-  CHECK(difference(thrice, gradients_of(net.parameters())) < 1e-12);
 }
 
 }  // namespace accumulation_test
