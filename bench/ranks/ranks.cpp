@@ -46,8 +46,9 @@ Group gloo_group(const Store& store, const std::string& name, int rank) {
   return c10::make_intrusive<c10d::ProcessGroupGloo>(c10::make_intrusive<c10d::PrefixStore>(name, store), rank, ranks_here, how);
 }
 
-/// What ranks tell each other before they reduce anything, where a rank has 15 numbers.
-double meeting_bytes(int ranks) { return 120.0 * ranks; }
+/// What ranks tell each other before they reduce anything: the doubles of each.
+constexpr std::int64_t meeting_numbers = 15;
+double meeting_bytes(int ranks) { return 8.0 * meeting_numbers * ranks; }
 
 /// Bytes that a rank gives to averages in one step.
 struct Sent {
@@ -164,6 +165,19 @@ void tell_interconnects_and_paper(Results& results) {
   }
 }
 
+/// The plain step, whose backward stops at z for so many averages that a calibrated one has there, and nothing else: what is left
+/// of the time of such averages when nothing of fuller's runs.
+void step_with_bare_averages(bench::Network& net, const Group& group, const std::vector<std::int64_t>& lengths) {
+  const torch::Tensor z = net.shared();
+  z.register_hook([&group, &lengths](const torch::Tensor&) {
+    for (const std::int64_t length : lengths) {
+      std::vector<torch::Tensor> numbers{torch::zeros(length, torch::kDouble)};
+      group->allreduce(numbers)->wait();
+    }
+  });
+  bench::naive::plain_backward(bench::naive::losses_of(net, z));
+}
+
 void measure(const bench::Network::Kind& kind, double seconds, int rank, const Group& of_trainer, const Group& of_calibration,
              Results& out) {
   bench::Network net(kind);
@@ -181,6 +195,13 @@ void measure(const bench::Network::Kind& kind, double seconds, int rank, const G
     } else if (variant.name == bench::last_layer_floor || variant.name == bench::trunk_floor) {
       variants.push_back(variant);
     }
+  }
+  const std::int64_t gram = std::int64_t{kind.tasks} * kind.tasks;
+  const std::pair<const char*, std::vector<std::int64_t>> bare[] = {
+      {"one bare average at z", {gram}}, {"two bare averages at z", {meeting_numbers * ranks_here, gram}}};
+  for (const auto& [name, lengths] : bare) {
+    variants.push_back(
+        {name, averaged([&net, &of_calibration, lengths = lengths] { step_with_bare_averages(net, of_calibration, lengths); })});
   }
   std::vector<Sent> sent;
   std::vector<std::shared_ptr<bench::Calibrated>> calibrated;

@@ -37,6 +37,15 @@ inline std::vector<Tensor> losses_of(Network& net, const Tensor& z) {
   return losses;
 }
 
+/// The step without calibration: the backward of the summed losses.
+inline void plain_backward(const std::vector<Tensor>& losses) {
+  Tensor total = losses[0];
+  for (std::size_t i = 1; i < losses.size(); ++i) {
+    total = total + losses[i];
+  }
+  total.backward();
+}
+
 /// The last layer's gradient of each task, then a backward of the weighted sum: each head is passed twice.
 inline void last_layer_step(Network& net) {
   const std::vector<Tensor> losses = losses_of(net, net.shared());

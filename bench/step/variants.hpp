@@ -115,14 +115,7 @@ inline constexpr const char* held_floor = "held/cotangents_and_heads";
 /// Every variant of one network. The first is the plain step, the second the floor.
 inline std::vector<Variant> variants_of(Network& net) {
   std::vector<Variant> all;
-  all.push_back({"plain", [&net] {
-                   const std::vector<Tensor> losses = naive::losses_of(net, net.shared());
-                   Tensor total = losses[0];
-                   for (std::size_t i = 1; i < losses.size(); ++i) {
-                     total = total + losses[i];
-                   }
-                   total.backward();
-                 }});
+  all.push_back({"plain", [&net] { naive::plain_backward(naive::losses_of(net, net.shared())); }});
   all.push_back({last_layer_floor, [probe = std::make_shared<FloorProbe>(FloorProbe{net, {}, {}})] { (*probe)(); }});
   all.push_back({"held/cotangents", [&net] { held_step(net); }});
   all.push_back({held_floor, [&net] { held_step_with_heads(net); }});
