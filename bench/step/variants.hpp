@@ -131,6 +131,12 @@ inline std::vector<Variant> variants_of(Network& net) {
     all.push_back(calibrated(net, prefix + "PCGrad", fuller::PCGrad(), surface));
     all.push_back(calibrated(net, prefix + "wPCGrad", fuller::WPCGrad<>(), surface));
   }
+  // Rules that their papers ask a backward for each task for, and a solver.
+  all.push_back(calibrated(net, "last_shared/NashMTL", fuller::NashMTL(), Surface::last_shared));
+  all.push_back(calibrated(net, "last_shared/FairGrad", fuller::FairGrad(), Surface::last_shared));
+  all.push_back(calibrated(net, "last_shared/UPGrad", fuller::UPGrad(), Surface::last_shared));
+  all.push_back(calibrated(net, "last_shared/MGDA", fuller::MGDA(), Surface::last_shared));
+  all.push_back(calibrated(net, "last_shared/CAGrad", fuller::CAGrad(), Surface::last_shared));
   // Steps between those in which the rule is asked, which is in none that is timed.
   constexpr int rarely = 1000000;
   all.push_back(calibrated(net, "between/last_shared/IMTL-G", fuller::IMTL_G(), Surface::last_shared, rarely));
