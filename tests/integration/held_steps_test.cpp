@@ -37,18 +37,6 @@ CalibrationOptions every(int steps) {
   return options;
 }
 
-Tensor loss_of(Calibration& calibration, Network& net, const Tensor& x, const std::vector<int>& present, bool forks) {
-  if (forks) {
-    return calibrated_loss(calibration, net, x, present);
-  }
-  const Tensors z = net.features(x);
-  Tensors losses;
-  for (int i = 0; i < tasks; ++i) {
-    losses.push_back(present[static_cast<std::size_t>(i)] != 0 ? net.loss(i, z) : Tensor());
-  }
-  return calibration.sum(losses);
-}
-
 /// What the parameters get of the losses alone, each weighted: those of heads by weights of their own.
 Tensors by_hand(Network& net, const Tensor& x, const Diagnostics& seen) {
   const Tensors z = net.features(x);
@@ -98,7 +86,7 @@ TEST_CASE("In the steps between, a backward is that of the weighted losses, and 
             const Tensor x = net.input(step);
             const std::vector<int> present{1, step == 4 ? 0 : 1, 1};
             clear(net.parameters());
-            loss_of(calibration, net, x, present, forks).backward();
+            summed_loss(calibration, net, x, present, forks).backward();
             const Diagnostics seen = calibration.diagnostics();
             CHECK(seen.held_for == step % 3);
             CHECK(seen.norms.empty() == (step % 3 != 0));

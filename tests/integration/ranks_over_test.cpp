@@ -13,6 +13,7 @@
 #include "support/catch.hpp"
 #include "support/rank_threads.hpp"
 #include "support/ranked_network.hpp"
+#include "support/ranks_over_store.hpp"
 #include "support/steps.hpp"
 
 namespace ranks_over_test {
@@ -26,7 +27,9 @@ using fuller::Surface;
 using fuller::testing::contains;
 using fuller::testing::difference;
 using fuller::testing::equal;
+using fuller::testing::expect_ranks_find;
 using fuller::testing::in_threads;
+using fuller::testing::quick;
 using fuller::testing::ranked_schedule;
 using fuller::testing::ranked_tasks;
 using fuller::testing::ranked_training;
@@ -40,42 +43,6 @@ using Store = c10::intrusive_ptr<c10d::HashStore>;
 
 const std::vector<std::string> names{"a", "b", "c"};
 
-RanksOptions quick() {
-  RanksOptions options;
-  options.timeout = std::chrono::seconds(20);
-  return options;
-}
-
-/// Of the length of all: wPCGrad has weights of some hundreds, which projections make of small differences.
-double difference_of(const std::vector<double>& a, const std::vector<double>& b) {
-  return difference({torch::tensor(a, torch::kDouble)}, {torch::tensor(b, torch::kDouble)});
-}
-
-/// Ranks by a schedule against one trainer with all they have.
-void expect_one_big_batch(const fuller::testing::MakesCalibration& make, const CalibrationOptions& options, int size, bool joint,
-                          bool partial) {
-  const auto schedule = ranked_schedule(size, partial);
-  const auto store = c10::make_intrusive<c10d::HashStore>();
-  std::vector<RankedTrace> of_ranks(static_cast<std::size_t>(size));
-  const auto thrown = in_threads(size, [&](int rank) {
-    of_ranks[static_cast<std::size_t>(rank)] =
-        ranked_training(make, options, fuller::ranks_over(store, rank, size, quick()), torch::kDouble, joint, schedule);
-  });
-  for (const std::string& words : thrown) {
-    REQUIRE(words == "");
-  }
-  CHECK(store->getNumKeys() == 0);
-  const RankedTrace whole = ranked_training(make, options, {}, torch::kDouble, joint, schedule);
-  for (const RankedTrace& one : of_ranks) {
-    CHECK(one.weights == of_ranks[0].weights);
-    CHECK(one.gates == of_ranks[0].gates);
-    CHECK(equal(one.gradients, of_ranks[0].gradients));
-  }
-  CHECK(difference_of(of_ranks[0].weights, whole.weights) < 2e-11);
-  CHECK(difference_of(of_ranks[0].gates, whole.gates) < 1e-12);
-  CHECK(difference(of_ranks[0].gradients, whole.gradients) < 2e-11);
-}
-
 TEST_CASE("ranks with what each has find the weights, gates and gradients of the one big batch", "[ranks]") {
   fuller::testing::for_rules_of_every_kind(ranked_tasks, [&](const auto& rule) {
     const bool reads_losses = std::decay_t<decltype(rule)>::needs.losses;
@@ -85,7 +52,7 @@ TEST_CASE("ranks with what each has find the weights, gates and gradients of the
       CalibrationOptions options;
       options.surface = surface;
       // A loss of a task that one rank alone has is that rank's mean, while the gradients' mean counts the others with 0.
-      expect_one_big_batch(make, options, surface == Surface::last_shared ? 3 : 2, false, !reads_losses);
+      expect_ranks_find(make, options, surface == Surface::last_shared ? 3 : 2, false, !reads_losses);
     }
   });
 }
@@ -94,11 +61,11 @@ TEST_CASE("ranks whose weights are chosen at the losses, or whose heads are not 
   CalibrationOptions options;
   options.surface = Surface::all_shared;
   const auto make = [](CalibrationOptions with) { return Calibration(fuller::IMTL_G(), names, std::move(with)); };
-  expect_one_big_batch(make, options, 3, true, true);
+  expect_ranks_find(make, options, 3, true, true);
   options.apply_to = ApplyTo::shared_only;
-  expect_one_big_batch(make, options, 2, true, true);
+  expect_ranks_find(make, options, 2, true, true);
   options.surface = Surface::last_shared;
-  expect_one_big_batch(make, options, 2, false, true);
+  expect_ranks_find(make, options, 2, false, true);
 }
 
 TEST_CASE("ranks whose rule is asked in every other step, and whose weights are drawn towards new ones, likewise", "[ranks]") {
@@ -112,8 +79,8 @@ TEST_CASE("ranks whose rule is asked in every other step, and whose weights are 
         const auto with = [](const auto& rule) {
           return [rule](CalibrationOptions all) { return Calibration(rule, names, std::move(all)); };
         };
-        expect_one_big_batch(with(fuller::IMTL_G()), options, 3, joint, true);
-        expect_one_big_batch(with(fuller::GradNorm()), options, 2, joint, false);
+        expect_ranks_find(with(fuller::IMTL_G()), options, 3, joint, true);
+        expect_ranks_find(with(fuller::GradNorm()), options, 2, joint, false);
       }
     }
   }

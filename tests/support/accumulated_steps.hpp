@@ -38,18 +38,6 @@ inline CalibrationOptions at_surface(Surface surface) {
 
 inline Network network() { return linear_network(tasks, torch::kDouble, samples); }
 
-inline Tensor loss_of(Calibration& calibration, Network& net, const Tensor& x, const Presence& present, bool forks) {
-  if (forks) {
-    return calibrated_loss(calibration, net, x, present);
-  }
-  const Tensors z = net.features(x);
-  Tensors losses;
-  for (int i = 0; i < tasks; ++i) {
-    losses.push_back(present[static_cast<std::size_t>(i)] != 0 ? net.loss(i, z) : Tensor());
-  }
-  return calibration.sum(losses);
-}
-
 /// One step in so many micro-batches of equal size; its gradients stay in the network.
 inline void step(Calibration& calibration, Network& net, const Tensor& x, int micro_batches, bool forks = true,
                  double scale = 1) {
@@ -57,7 +45,7 @@ inline void step(Calibration& calibration, Network& net, const Tensor& x, int mi
   const std::int64_t rows = x.size(0) / micro_batches;
   for (int j = 0; j < micro_batches; ++j) {
     const Tensor part = x.slice(0, j * rows, (j + 1) * rows);
-    (loss_of(calibration, net, part, all_present, forks) * (scale / micro_batches)).backward();
+    (summed_loss(calibration, net, part, all_present, forks) * (scale / micro_batches)).backward();
   }
 }
 
@@ -94,26 +82,28 @@ inline Trace trained(Calibration& calibration, int micro_batches, bool forks, do
   return trace;
 }
 
-inline double difference_of(const std::vector<double>& a, const std::vector<double>& b) {
-  return difference({torch::tensor(a, torch::kDouble)}, {torch::tensor(b, torch::kDouble)});
-}
-
 inline void expect_equal(const Trace& mine, const Trace& whole, double tolerance = 1e-12) {
   CHECK(difference_of(mine.weights, whole.weights) < tolerance);
   CHECK(difference_of(mine.norms, whole.norms) < tolerance);
   CHECK(difference(mine.gradients, whole.gradients) < tolerance);
 }
 
-template <class Rule>
-void expect_one_big_batch(const Rule& rule, const CalibrationOptions& options, bool forks = true) {
-  Calibration big(rule, task_names(tasks), options);
+inline void expect_one_big_batch(const char* name, const MakesCalibration& make, const CalibrationOptions& options,
+                                 bool forks = true) {
+  Calibration big = make(options);
   const Trace whole = trained(big, 1, forks);
   for (const int micro_batches : {2, 5}) {
-    INFO(Rule::name << ", " << micro_batches << " micro-batches, " << (forks ? "forked" : "not forked"));
-    Calibration several(rule, task_names(tasks), options);
+    INFO(name << ", " << micro_batches << " micro-batches, " << (forks ? "forked" : "not forked"));
+    Calibration several = make(options);
     expect_equal(trained(several, micro_batches, forks), whole);
     CHECK(several.steps() == big.steps());
   }
+}
+
+template <class Rule>
+void expect_one_big_batch(const Rule& rule, const CalibrationOptions& options, bool forks = true) {
+  const auto make = [&](CalibrationOptions with) { return Calibration(rule, task_names(tasks), std::move(with)); };
+  expect_one_big_batch(Rule::name, make, options, forks);
 }
 
 }  // namespace accumulation_test

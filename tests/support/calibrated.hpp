@@ -3,6 +3,8 @@
 
 // The calibrated step on a network of the tests, and what user code may throw into it.
 
+#include <cstdint>
+#include <functional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -17,6 +19,8 @@
 
 namespace fuller::testing {
 
+using MakesCalibration = std::function<Calibration(CalibrationOptions)>;
+
 /// The losses downstream of the fork, summed by the calibration; tasks with `present[i] == 0` are absent.
 inline Tensor calibrated_loss(Calibration& calibration, Network& net, const Tensor& x, const std::vector<int>& present = {},
                               double factor = 1.0, const Tensors& last_shared = {}) {
@@ -30,12 +34,30 @@ inline Tensor calibrated_loss(Calibration& calibration, Network& net, const Tens
   return calibration.sum(losses);
 }
 
+/// calibrated_loss(), or the same losses without a fork.
+inline Tensor summed_loss(Calibration& calibration, Network& net, const Tensor& x, const std::vector<int>& present, bool forks) {
+  if (forks) {
+    return calibrated_loss(calibration, net, x, present);
+  }
+  const Tensors z = net.features(x);
+  Tensors losses;
+  for (int i = 0; i < net.tasks(); ++i) {
+    losses.push_back(present[static_cast<std::size_t>(i)] != 0 ? net.loss(i, z) : Tensor());
+  }
+  return calibration.sum(losses);
+}
+
 /// .grad of all parameters after one calibrated backward from nothing.
 inline Tensors calibrated_gradients(Calibration& calibration, Network& net, const Tensor& x,
                                     const std::vector<int>& present = {}) {
   clear(net.parameters());
   calibrated_loss(calibration, net, x, present).backward();
   return gradients_of(net.parameters());
+}
+
+/// Of the length of all: wPCGrad has weights of some hundreds, which projections make of small differences.
+inline double difference_of(const std::vector<double>& a, const std::vector<double>& b) {
+  return difference({torch::tensor(a, torch::kDouble)}, {torch::tensor(b, torch::kDouble)});
 }
 
 /// What `f` threw, or "" if it did not.

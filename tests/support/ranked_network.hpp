@@ -5,7 +5,6 @@
 // samples.
 
 #include <cstdint>
-#include <functional>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -15,6 +14,7 @@
 
 #include <fuller/fuller.hpp>
 
+#include "support/calibrated.hpp"
 #include "support/networks.hpp"
 
 namespace fuller::testing {
@@ -153,8 +153,6 @@ struct RankedTrace {
   std::vector<double> gates;
   Tensors gradients;
 };
-
-using MakesCalibration = std::function<Calibration(CalibrationOptions)>;
 
 /// @param ranks  of this trainer; alone, it takes all their samples
 inline RankedTrace ranked_training(const MakesCalibration& make, CalibrationOptions options, const Ranks& ranks,
