@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bevfusion/commands/experiment_command.hpp"
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 #include <filesystem>
@@ -12,6 +13,7 @@
 #include "bevfusion/experiments/experiment_plan.hpp"
 #include "bevfusion/experiments/experiment_results.hpp"
 #include "bevfusion/experiments/experiment_runner.hpp"
+#include "bevfusion/experiments/known_runs.hpp"
 #include "bevfusion/experiments/quoted_results.hpp"
 #include "bevfusion/nuscenes/tables.hpp"
 #include "bevfusion/report/experiment_report.hpp"
@@ -53,11 +55,19 @@ void quote(bool check) {
 }
 
 /// The experiment's table, its results and its report.
-void tell(const fs::path& folder) {
+void tell(const fs::path& folder, const KnownRuns& known) {
   const FinishedExperiment experiment = read_experiment(folder);
-  write_results(folder, experiment);
+  FinishedExperiment all = experiment;
+  known.complete(all);
+  write_results(folder, all);
   std::printf("\n%s, %s: %s\n\n%s\n", experiment.sheet.paper.c_str(), experiment.sheet.place.c_str(),
-              experiment.sheet.title.c_str(), results_text(experiment).c_str());
+              experiment.sheet.title.c_str(), results_text(all).c_str());
+  const auto elsewhere =
+      std::count_if(all.runs.begin(), all.runs.end(), [](const ExperimentRun& run) { return !run.known_from.empty(); });
+  if (elsewhere > 0) {
+    std::printf("%d of %zu runs are known from --known alone; the page shows the others.\n", static_cast<int>(elsewhere),
+                all.runs.size());
+  }
   for (const std::string& sentence : write_experiment_report(folder, experiment)) {
     std::printf("%s\n", sentence.c_str());
   }
@@ -91,8 +101,9 @@ void run(ExperimentOptions options, bool plan_alone) {
   if (outcome.signal != 0) {
     end_by(outcome.signal, options);
   }
+  const KnownRuns known(options.known);
   for (const fs::path& folder : write_experiments(plan)) {
-    tell(folder);
+    tell(folder, known);
   }
   if (!outcome.failed.empty()) {
     std::string text = std::to_string(outcome.failed.size()) + " of " + std::to_string(plan.runs.size()) + " runs failed";
@@ -176,6 +187,11 @@ void add_experiment_command(CLI::App& app, const TrainingProgram& program) {
   command->add_option("--epochs", options.epochs, "Epochs of each run; as its config (and --quick) has them unless given")
       ->check(example::number_within<int>(1))
       ->type_name("N");
+  command
+      ->add_option("--known", options.known,
+                   "Files of results, such as docs/results/NAME.json: their runs need not be done again, and count")
+      ->delimiter(',')
+      ->type_name("FILE");
   command->add_option("--jobs", options.jobs, "Runs at once; one a core unless given, on a GPU one")
       ->check(example::number_within<int>(1))
       ->type_name("N");

@@ -6,10 +6,12 @@
 #include <fstream>
 #include <iterator>
 #include <map>
+#include <set>
 #include <sstream>
 #include <stdexcept>
 #include <thread>
 
+#include "bevfusion/experiments/known_runs.hpp"
 #include "bevfusion/experiments/planned_data.hpp"
 #include "bevfusion/experiments/run_cost.hpp"
 #include "bevfusion/experiments/run_key.hpp"
@@ -257,6 +259,20 @@ void plan_row(ExperimentPlan& plan, std::size_t sheet, const ExperimentRow& row,
   }
 }
 
+/// Runs that files of results know need not be done; but a teacher has to be there for what it teaches.
+void take_known(ExperimentPlan& plan) {
+  const KnownRuns known(plan.options.known);
+  std::set<fs::path> needed;
+  for (auto planned = plan.runs.rbegin(); planned != plan.runs.rend(); ++planned) {
+    if (needed.count(planned->run.folder) == 0) {
+      known.complete(planned->run);
+    }
+    if (planned->run.state != RunState::done) {
+      needed.insert(planned->teachers.begin(), planned->teachers.end());
+    }
+  }
+}
+
 }  // namespace
 
 double ExperimentPlan::seconds_left() const {
@@ -300,6 +316,7 @@ ExperimentPlan plan_experiments(const ExperimentOptions& options) {
       }
     }
   }
+  take_known(plan);
   // Seed by seed: whenever it is stopped, all rows have as many runs as there was time for.
   std::stable_sort(plan.runs.begin(), plan.runs.end(),
                    [](const PlannedRun& a, const PlannedRun& b) { return a.run.seed < b.run.seed; });

@@ -29,11 +29,12 @@ struct ExperimentOptions {
   int epochs = 0;                 ///< 0: what the row's config says
   int jobs = 0;                   ///< runs at once; 0: a core each, on a GPU one
   bool quick = false;
-  std::string data, version;         ///< a data set; where empty, synthetic scenes are written
-  std::vector<std::string> repeat;   ///< words that the user typed
-  std::string program;               ///< the file to start for train, eval and synth
-  std::string called = "bevfusion";  ///< as commands to repeat name it
-  std::string libtorch;              ///< version
+  std::vector<std::filesystem::path> known;  ///< files of results whose runs need not be done again
+  std::string data, version;                 ///< a data set; where empty, synthetic scenes are written
+  std::vector<std::string> repeat;           ///< words that the user typed
+  std::string program;                       ///< the file to start for train, eval and synth
+  std::string called = "bevfusion";          ///< as commands to repeat name it
+  std::string libtorch;                      ///< version
   std::function<std::string(const std::vector<std::string>&)> print_config;  ///< of words of `train`: what --print-config prints
   /// Samples of a split of a data set; only asked for one that no finished run tells of.
   std::function<double(const std::string& root, const std::string& version, const std::string& split)> count_samples;

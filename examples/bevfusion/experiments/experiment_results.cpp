@@ -62,10 +62,20 @@ Json figures_of(const ExperimentSheet& sheet, const RowFigures& row, const Exper
   return out;
 }
 
+/// The tasks that a run names; none where it was not read.
+std::vector<std::string> tasks_of(const RowFigures& row, const ExperimentRun& run) {
+  const auto found = std::find(row.runs.begin(), row.runs.end(), &run);
+  return found == row.runs.end() ? std::vector<std::string>()
+                                 : row.group.runs[static_cast<std::size_t>(found - row.runs.begin())].facts.tasks;
+}
+
 Json run_of(const ExperimentSheet& sheet, const RowFigures& row, const ExperimentRun& run) {
-  Json out = {{"seed", run.seed}, {"state", text_of(run.state)}};
+  Json out = {{"name", run.folder.filename().string()}, {"seed", run.seed}, {"state", text_of(run.state)}};
   if (!run.message.empty()) {
     out["message"] = run.message;
+  }
+  if (const std::vector<std::string> tasks = tasks_of(row, run); !tasks.empty()) {
+    out["tasks"] = tasks;
   }
   out["figures"] = figures_of(sheet, row, run);
   out["wall_seconds"] = number(run.wall_seconds);

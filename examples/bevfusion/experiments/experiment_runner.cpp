@@ -379,12 +379,14 @@ ExperimentOutcome run_experiments(ExperimentPlan& plan, std::FILE* terminal) {
   fs::create_directories(plan.options.out / "runs");
   const example::FolderLock lock(plan.options.out, "is used for experiments");
   const NotedSignals signals;
-  if (!plan.data.there && !write_data(plan, terminal)) {
+  const bool all_done =
+      std::all_of(plan.runs.begin(), plan.runs.end(), [](const PlannedRun& run) { return run.run.state == RunState::done; });
+  if (!plan.data.there && !all_done && !write_data(plan, terminal)) {
     ExperimentOutcome outcome;
     outcome.signal = received;
     return outcome;
   }
-  plan.data.there = true;
+  plan.data.there = plan.data.there || !all_done;
   return Runner(plan, terminal).run();
 }
 

@@ -68,6 +68,9 @@ std::vector<const ExperimentRun*> FinishedExperiment::of_row(const std::string& 
 }
 
 void add_state(ExperimentRun& run) {
+  if (!run.known_from.empty()) {
+    return;
+  }
   const std::optional<RunFile> file = read_run_file(run.folder);
   run.state = state_of(run.folder, file);
   if (file) {

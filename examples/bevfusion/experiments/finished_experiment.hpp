@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <limits>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,10 @@ struct ExperimentRun {
   std::string libtorch;  ///< version; empty where the program has none
   std::string machine;   ///< processor and number of cores, and the GPU
   std::vector<std::string> train_command, eval_command;  ///< to repeat it, words
+  /// Of one whose folder is not here: the file of results that knows it, and what it says. Empty of all others.
+  std::string known_from;
+  std::vector<std::string> tasks;            ///< empty where the file does not say
+  std::map<std::string, double> figures;     ///< in evaluation's own units
   std::vector<std::string> predict_command;  ///< that draws what it finds; empty unless it is the run of its row that is shown
 };
 
@@ -48,7 +53,8 @@ struct FinishedExperiment {
   std::vector<const ExperimentRun*> of_row(const std::string& key) const;
 };
 
-/// Takes from the run's folder how it stands; row, seed, folder and commands stay.
+/// Takes from the run's folder how it stands; row, seed, folder and commands stay. One that is known from elsewhere stays as it
+/// is.
 /// @throws std::runtime_error for a run.json that is malformed
 void add_state(ExperimentRun& run);
 

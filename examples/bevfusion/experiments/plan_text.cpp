@@ -23,7 +23,7 @@ std::string whole(double number) {
 /// "done", "at step 120 of 504", "504 steps"
 std::string standing(const PlannedRun& run) {
   if (run.run.state == RunState::done) {
-    return "done";
+    return run.run.known_from.empty() ? "done" : "known from " + run.run.known_from;
   }
   const std::string steps = whole(run.steps);
   if (run.done_steps > 0) {

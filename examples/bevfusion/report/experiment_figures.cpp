@@ -80,8 +80,31 @@ double detail_of(const RunRecord& run, const std::string& name) {
   return not_there;
 }
 
+double figure_in(const Figures& figures, const std::string& name) {
+  const auto found = figures.find(name);
+  return found == figures.end() ? not_there : found->second;
+}
+
+/// What a file of results says of a run, as if it had been read from its folder; what is counted against other runs is left to be
+/// counted anew, against all that there are now.
+RunRecord known_run(const ExperimentRow& row, const ExperimentRun& known) {
+  RunRecord run;
+  run.group = row.key;
+  run.figures = known.figures;
+  for (const char* relative : {"delta_mtl", "lambda_mtl", "parameter_ratio"}) {
+    run.figures.erase(relative);
+  }
+  run.parameters = figure_in(known.figures, "parameters");
+  run.facts.tasks = known.tasks.empty() && !row.single.empty() ? std::vector<std::string>{row.single} : known.tasks;
+  return run;
+}
+
 double value_of(const RowFigures& row, std::size_t r, const std::string& key) {
   const RunRecord& run = row.group.runs[r];
+  const bool counted_anew = key == "delta_mtl" || key == "lambda_mtl" || key == "parameter_ratio";
+  if (!row.runs[r]->known_from.empty() && !counted_anew) {
+    return figure_in(run.figures, key);
+  }
   const std::string without = "without ";
   const std::size_t slash = key.find('/');
   if (key.rfind(without, 0) == 0 && slash != std::string::npos) {
@@ -102,9 +125,8 @@ double value_of(const RowFigures& row, std::size_t r, const std::string& key) {
   if (key == "peak_bytes") {
     return row.runs[r]->peak_bytes;
   }
-  const auto figure = run.figures.find(key);
-  if (figure != run.figures.end()) {
-    return figure->second;
+  if (const double figure = figure_in(run.figures, key); std::isfinite(figure)) {
+    return figure;
   }
   return run.steps.count(key) > 0 ? run.median_of(key) : detail_of(run, key);
 }
@@ -226,7 +248,8 @@ ExperimentFigures experiment_figures(const FinishedExperiment& experiment) {
         continue;
       }
       try {
-        figures.group.runs.push_back(read_run(row.key + "=" + run->folder.string()));
+        figures.group.runs.push_back(run->known_from.empty() ? read_run(row.key + "=" + run->folder.string())
+                                                             : known_run(row, *run));
         figures.runs.push_back(run);
       } catch (const std::exception& error) {
         out.unreadable.push_back(row.label + ", seed " + std::to_string(run->seed) + ": " + error.what());

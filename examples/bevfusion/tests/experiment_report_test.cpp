@@ -5,10 +5,14 @@
 #include <filesystem>
 #include <fstream>
 #include <sstream>
+#include <stdexcept>
 #include <string>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
+#include "bevfusion/experiments/experiment_results.hpp"
+#include "bevfusion/experiments/known_runs.hpp"
 #include "bevfusion/report/courses.hpp"
 #include "bevfusion/report/experiment_figures.hpp"
 #include "bevfusion/report/experiment_page.hpp"
@@ -38,6 +42,11 @@ const FigureCell& cell_of(const FinishedExperiment& experiment, const Experiment
                           const std::string& column) {
   const auto place = static_cast<std::size_t>(experiment.sheet.column(column) - experiment.sheet.columns.data());
   return figures.row(row)->cells.at(place);
+}
+
+std::vector<double> finite_of(std::vector<double> values) {
+  values.erase(std::remove_if(values.begin(), values.end(), [](double value) { return !std::isfinite(value); }), values.end());
+  return values;
 }
 
 }  // namespace
@@ -112,6 +121,68 @@ TEST_CASE("an experiment's table is worked out beside the paper's", "[bevfusion]
   CHECK(cell_of(experiment, figures, "both", "gamma_task").mean == Approx(2.5));
   CHECK(cell_of(experiment, figures, "both", "without camera/mIoU").mean == Approx(10));
   CHECK(cell_of(experiment, figures, "both", "peak_bytes").mean == Approx(1.5));
+}
+
+TEST_CASE("runs that a file of results knows count as those that are here", "[bevfusion][report]") {
+  const TemporaryFolder folder;
+  const FinishedExperiment whole = small_experiment(folder.path() / "here");
+  FinishedExperiment earlier = whole, rest = whole;
+  std::filesystem::create_directories(folder.path() / "there");
+  for (ExperimentRun& run : earlier.runs) {
+    run.state = run.seed == 3 ? RunState::not_started : run.state;
+  }
+  write_results(folder.path() / "there", earlier);
+  for (ExperimentRun& run : rest.runs) {
+    if (run.seed != 3) {
+      run.state = RunState::not_started;
+      run.folder = folder.path() / "gone" / run.folder.filename();
+    }
+  }
+  const std::filesystem::path file = folder.path() / "there" / "results.json";
+  KnownRuns({file}).complete(rest);
+  const auto known = std::find_if(rest.runs.begin(), rest.runs.end(), [](const ExperimentRun& run) { return run.row == "both"; });
+  CHECK(known->known_from == file.string());
+  CHECK(known->machine == "a processor with two cores");
+  CHECK(known->train_command == whole.of_row("both").at(0)->train_command);
+  CHECK(std::count_if(rest.runs.begin(), rest.runs.end(), [](const ExperimentRun& run) { return run.known_from.empty(); }) ==
+        6 + 1);  // the third seed, and intra's second, which had failed
+
+  const ExperimentFigures expected = experiment_figures(whole);
+  const ExperimentFigures got = experiment_figures(rest);
+  CHECK(got.unreadable.empty());
+  // Delta_MTL is counted from all single networks' mean, here and there; training's seconds are of the log.
+  for (const char* row : {"detection", "segmentation", "baseline", "intra", "inter", "both"}) {
+    for (const FigureColumn& column : whole.sheet.columns) {
+      INFO(row << ", " << column.key);
+      const FigureCell& mine = cell_of(rest, got, row, column.key);
+      const FigureCell& theirs = cell_of(whole, expected, row, column.key);
+      CHECK(finite_of(mine.values) == finite_of(theirs.values));
+      CHECK(finite_of({mine.mean, mine.half_width, mine.difference.value, mine.difference.half_width}) ==
+            finite_of({theirs.mean, theirs.half_width, theirs.difference.value, theirs.difference.half_width}));
+    }
+  }
+  // Once more through a file: what was known is kept.
+  write_results(folder.path() / "there", rest);
+  FinishedExperiment again = rest;
+  for (ExperimentRun& run : again.runs) {
+    run.state = RunState::not_started;
+    run.known_from.clear();
+  }
+  KnownRuns({file}).complete(again);
+  CHECK(cell_of(again, experiment_figures(again), "both", "delta_mtl").mean ==
+        Approx(cell_of(whole, expected, "both", "delta_mtl").mean));
+
+  std::ofstream(folder.path() / "other.json") << "[3]";
+  const auto refusal = [&](const char* name) {
+    try {
+      KnownRuns({folder.path() / name});
+    } catch (const std::runtime_error& error) {
+      return std::string(error.what());
+    }
+    return std::string("nothing");
+  };
+  CHECK(holds(refusal("other.json"), "other.json holds no results of an experiment"));
+  CHECK(holds(refusal("none.json"), "none.json: cannot be read; --known takes"));
 }
 
 TEST_CASE("parameters are counted against the experts' of the same tasks together", "[bevfusion][report]") {

@@ -15,7 +15,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "bevfusion/experiments/experiment_results.hpp"
 #include "bevfusion/experiments/experiment_runner.hpp"
+#include "bevfusion/experiments/known_runs.hpp"
 #include "bevfusion/experiments/run_cost.hpp"
 #include "bevfusion/tests/support/planned_experiments.hpp"
 #include "support/catch.hpp"
@@ -188,6 +190,42 @@ TEST_CASE("everything is trained and evaluated once, for all experiments that as
   // Once more: nothing is left to do, the data set is there.
   CHECK(run(options).done == 6);
   CHECK(lines_of(ledger).size() == 19);
+}
+
+TEST_CASE("what files of results know is not done again, but a teacher for what it teaches", "[bevfusion][experiments]") {
+  const TemporaryFolder folder;
+  const fs::path ledger = folder.path() / "ledger";
+  const Variable said("FAKE_LEDGER", ledger.string());
+  CHECK(run(taught(folder.path() / "first")).done == 3);
+  const FinishedExperiment first = read_experiment(folder.path() / "first" / "dmfuser");
+  write_results(folder.path() / "first" / "dmfuser", first);
+  ExperimentOptions options = taught(folder.path() / "second");
+  options.known = {folder.path() / "first" / "dmfuser" / "results.json"};
+
+  fs::remove(ledger);
+  CHECK(run(options).done == 3);  // all of them known
+  CHECK(!fs::exists(ledger));
+  CHECK(text_of(plan_experiments(options)).find("known from ") != std::string::npos);
+
+  options.seeds = 2;  // of the second seed nothing is known
+  CHECK(run(options).done == 6);
+  CHECK(count_of(lines_of(ledger), "train ") == 3);
+  FinishedExperiment both = read_experiment(options.out / "dmfuser");
+  KnownRuns(options.known).complete(both);
+  CHECK(std::all_of(both.runs.begin(), both.runs.end(), [](const ExperimentRun& one) { return one.state == RunState::done; }));
+
+  // Teachers that are known alone have no checkpoint to teach from.
+  ExperimentOptions student = taught(folder.path() / "third");
+  FinishedExperiment teachers = first;
+  teachers.runs.erase(
+      std::remove_if(teachers.runs.begin(), teachers.runs.end(), [](const ExperimentRun& one) { return one.row == "sum_kd"; }),
+      teachers.runs.end());
+  fs::create_directories(folder.path() / "experts");
+  write_results(folder.path() / "experts", teachers);
+  student.known = {folder.path() / "experts" / "results.json"};
+  fs::remove(ledger);
+  CHECK(run(student).failed.empty());
+  CHECK(count_of(lines_of(ledger), "train ") == 3);
 }
 
 TEST_CASE("the page's scenes are drawn of one run a row, after its figures are known", "[bevfusion][experiments]") {
