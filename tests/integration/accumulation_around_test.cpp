@@ -82,9 +82,9 @@ TEST_CASE("Accumulated: hooks of parameters see the one gradient that trains, wi
   });
   calibration.accumulate(2);
   const Tensor x = net.input(1);
-  loss_of(calibration, net, x, all_present, true).backward();
+  calibrated_loss(calibration, net, x, all_present).backward();
   CHECK(of_shared.empty());
-  (loss_of(calibration, net, x, {1, 1, 0}, true) + shared.sum()).backward();  // its head is not reached by this one
+  (calibrated_loss(calibration, net, x, {1, 1, 0}) + shared.sum()).backward();  // its head is not reached by this one
   REQUIRE(of_shared.size() == 1);
   REQUIRE(of_head_seen.size() == 1);
   CHECK(equal({shared.grad()}, {of_shared[0] * 2}));
@@ -93,8 +93,8 @@ TEST_CASE("Accumulated: hooks of parameters see the one gradient that trains, wi
   of_head.remove_hook(second);
   clear(net.parameters());
   calibration.accumulate(2);
-  loss_of(calibration, net, x, all_present, true).backward();
-  loss_of(calibration, net, x, {1, 1, 0}, true).backward();
+  calibrated_loss(calibration, net, x, all_present).backward();
+  calibrated_loss(calibration, net, x, {1, 1, 0}).backward();
   CHECK(difference({shared.grad() + 1}, {of_shared[0]}) < 1e-12);
   CHECK(difference({of_head.grad()}, {of_head_seen[0]}) < 1e-12);
 }
@@ -107,8 +107,8 @@ TEST_CASE("Accumulated: two micro-batches in one backward, and forwards before b
   const Tensors one_by_one = gradients_of(net.parameters());
   const auto halves = [&] {
     clear(net.parameters());
-    return Tensors{loss_of(calibration, net, x.slice(0, 0, samples / 2), all_present, true) / 2,
-                   loss_of(calibration, net, x.slice(0, samples / 2), all_present, true) / 2};
+    return Tensors{calibrated_loss(calibration, net, x.slice(0, 0, samples / 2), all_present) / 2,
+                   calibrated_loss(calibration, net, x.slice(0, samples / 2), all_present) / 2};
   };
   const Tensors both = halves();
   (both[0] + both[1]).backward();
@@ -126,14 +126,14 @@ TEST_CASE("Accumulated: two micro-batches in one backward, and forwards before b
     ++hooks;
     return gradient;
   });
-  const Tensor without = loss_of(calibration, net, x, {1, 1, 0}, true);
-  const Tensor with = loss_of(calibration, net, x, all_present, true);
+  const Tensor without = calibrated_loss(calibration, net, x, {1, 1, 0});
+  const Tensor with = calibrated_loss(calibration, net, x, all_present);
   (with + without).backward();
   CHECK(hooks == 1);
   const Tensors in_one = gradients_of(net.parameters());
   clear(net.parameters());
-  loss_of(calibration, net, x, {1, 1, 0}, true).backward();
-  loss_of(calibration, net, x, all_present, true).backward();
+  calibrated_loss(calibration, net, x, {1, 1, 0}).backward();
+  calibrated_loss(calibration, net, x, all_present).backward();
   CHECK(hooks == 2);
   CHECK(difference(gradients_of(net.parameters()), in_one) < 1e-14);
   of_head.remove_hook(hook);
@@ -162,18 +162,18 @@ TEST_CASE("Accumulated: a micro-batch lets go of its graph as a backward does, a
   Network net = network();
   Calibration calibration(fuller::IMTL_G(), task_names(tasks));
   calibration.accumulate(3);
-  const Tensor once = loss_of(calibration, net, net.input(0), all_present, true);
+  const Tensor once = calibrated_loss(calibration, net, net.input(0), all_present);
   once.backward();
   CHECK(contains(thrown_by([&] { once.backward(); }), "second time"));
   CHECK(calibration.diagnostics().gathered == 0);  // that threw, and the step starts over
-  const Tensor kept = loss_of(calibration, net, net.input(0), all_present, true);
+  const Tensor kept = calibrated_loss(calibration, net, net.input(0), all_present);
   kept.backward({}, /*retain_graph=*/true);
   kept.backward({}, /*retain_graph=*/true);
   kept.backward();
   const Tensors thrice = gradients_of(net.parameters());
   clear(net.parameters());
   Calibration big(fuller::IMTL_G(), task_names(tasks));
-  (loss_of(big, net, net.input(0), all_present, true) * 3).backward();
+  (calibrated_loss(big, net, net.input(0), all_present) * 3).backward();
   CHECK(difference(thrice, gradients_of(net.parameters())) < 1e-12);
 }
 

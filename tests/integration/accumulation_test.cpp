@@ -161,7 +161,7 @@ void expect_uneven(const Rule& rule, Surface surface) {
     }
     calibration.accumulate(static_cast<std::int64_t>(parts.size()));
     for (const Part& part : parts) {
-      (loss_of(calibration, net, x.slice(0, part.from, part.to), part.present, true) * part.share).backward();
+      (calibrated_loss(calibration, net, x.slice(0, part.from, part.to), part.present) * part.share).backward();
     }
     CHECK(difference(gradients_of(net.parameters()), expected) < 1e-12);
     CHECK(difference_of(calibration.diagnostics().weights, weights.shared) < 1e-12);
@@ -243,7 +243,7 @@ TEST_CASE("Accumulated: on two ranks, each with micro-batches, or none") {
           calibration.accumulate(static_cast<std::int64_t>(parts.size()));
           for (const Part& part : parts) {
             const Presence present = number == 0 ? all_present : part.present;  // Surface::all_shared has to see all once
-            (loss_of(calibration, net, x.slice(0, part.from, part.to), present, true) * part.share).backward();
+            (calibrated_loss(calibration, net, x.slice(0, part.from, part.to), present) * part.share).backward();
           }
         };
         if (meeting != nullptr) {

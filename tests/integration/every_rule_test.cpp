@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Each rule of the library, in each mode, over ranks and in micro-batches: weights and gradients are those of the one big batch.
-// Other tests show it for rules of every kind; this one, which takes the compiler minutes, is for scripts/nightly.
+// Other tests show it for rules of every kind, and look at more.
 #include <string>
 #include <type_traits>
 #include <utility>
