@@ -183,6 +183,7 @@ TEST_CASE("an option's range ends where it is said to end") {
   check_range<GradNorm>(&GradNormOptions::beta_1, '[', 0, 1, ')');
   check_range<GradNorm>(&GradNormOptions::beta_2, '[', 0, 1, ')');
   check_range<GradNorm>(&GradNormOptions::floor, '(', 0, 1, ')');
+  check_range<FairGrad>(&FairGradOptions::alpha, '[', 0.1, 10, ']');
   check_range<FairGrad>(&FairGradOptions::ridge, '[', 1e-12, 1e-2, ']');
   check_range<NashMTL>(&NashMTLOptions::ridge, '[', 1e-12, 1e-2, ']');
   check_range<LDC>(&LDCOptions::lambda, '[', 0, 1000, ']');

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the wrapper of every rule tells of its state, and what it shows a rule after a step.
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include <fuller/calibrators/calibrators.hpp>
+
+#include "support/catch.hpp"
+#include "support/steps.hpp"
+
+using fuller::LossStage;
+using fuller::WeightingOptions;
+using fuller::testing::Jacobian;
+using fuller::testing::Step;
+using fuller::testing::step_of;
+
+namespace {
+
+/// A rule that keeps in its state what it is shown after a step: for each task its loss, or -1 where it is absent; beyond that
+/// one number of its own for each.
+struct Witness {
+  static constexpr const char* name = "witness";
+  static constexpr fuller::Needs needs{false, true};
+  int state_size(int tasks) const { return 2 * tasks; }
+  int scratch_size(int) const { return 1; }
+  void initialise(int tasks, double* state) const {
+    for (int k = 0; k < 2 * tasks; ++k) {
+      state[k] = 100 + k;
+    }
+  }
+  template <class Lanes, int Tasks>
+  void operator()(Lanes, const fuller::Evidence<Tasks>& evidence, double*, double* weights, double*) const {
+    for (int i = 0; i < evidence.tasks(); ++i) {
+      weights[i] = evidence.present[i] != 0 ? 1 : 0;
+    }
+  }
+  void after_step(const fuller::Evidence<>& evidence, double* state, double* scratch) const {
+    scratch[0] = 0;
+    for (int i = 0; i < evidence.tasks(); ++i) {
+      state[i] = evidence.present[i] != 0 ? evidence.losses[i] : -1;
+    }
+  }
+};
+
+Step with_losses(const std::vector<double>& losses) {
+  Step step = step_of(Jacobian::Identity(Eigen::Index(losses.size()), Eigen::Index(losses.size())));
+  step.losses = losses;
+  return step;
+}
+
+/// A wrapped rule with its memory, exactly as large as it asks for.
+template <class Rule>
+struct Wrapped {
+  Wrapped(const Rule& rule, const WeightingOptions& options, int count)
+      : weighting(rule, options),
+        tasks(count),
+        state(static_cast<std::size_t>(weighting.state_size(count))),
+        scratch(static_cast<std::size_t>(weighting.scratch_size(count))) {
+    weighting.initialise(count, state.data());
+  }
+  void step(const Step& evidence) {
+    const std::size_t T = static_cast<std::size_t>(tasks);
+    std::vector<double> shared(T), heads(T);
+    std::vector<fuller::Condition> conditions(T);
+    weighting(fuller::Serial{}, evidence.view(), state.data(), {shared.data(), heads.data(), conditions.data()}, scratch.data());
+  }
+  std::vector<double> factors() const {
+    std::vector<double> all;
+    for (int i = 0; i < tasks; ++i) {
+      all.push_back(weighting.last_factor(tasks, state.data(), i));
+    }
+    return all;
+  }
+
+  fuller::Weighting<Rule> weighting;
+  int tasks;
+  std::vector<double> state;
+  std::vector<double> scratch;
+};
+
+}  // namespace
+
+TEST_CASE("a loss stage's last factors are 0 before the first step, and always without a stage") {
+  WeightingOptions options;
+  options.every = 2;
+  Wrapped<Witness> plain(Witness(), options, 3);
+  plain.step(with_losses({4, .5, 8}));
+  CHECK(plain.factors() == std::vector<double>{0, 0, 0});
+  options.stage = LossStage::loss;  // d_i = 1 / L_i
+  Wrapped<Witness> staged(Witness(), options, 3);
+  CHECK(staged.factors() == std::vector<double>{0, 0, 0});
+  staged.step(with_losses({4, .5, 8}));
+  CHECK(staged.factors() == std::vector<double>{.25, 2, .125});
+  Step without = with_losses({2, .25, std::nan("")});
+  without.present[2] = 0;
+  staged.step(without);
+  CHECK(staged.factors() == std::vector<double>{.5, 4, .125});  // an absent task keeps its own
+}
+
+TEST_CASE("the steps since a rule was asked are counted where it is not asked in each") {
+  for (const LossStage stage : {LossStage::none, LossStage::loss}) {
+    WeightingOptions options;
+    options.stage = stage;
+    Wrapped<Witness> always(Witness(), options, 3);
+    Step held = with_losses({1, 1, 1});
+    held.held = true;
+    always.step(with_losses({1, 1, 1}));
+    CHECK(always.weighting.held_for(3, always.state.data()) == 0);
+    options.every = 4;
+    Wrapped<Witness> seldom(Witness(), options, 3);
+    CHECK(seldom.weighting.held_for(3, seldom.state.data()) == 0);
+    for (const int number : {0, 1, 2, 3, 0, 1}) {
+      seldom.step(number == 0 ? with_losses({1, 1, 1}) : held);
+      CHECK(seldom.weighting.held_for(3, seldom.state.data()) == number);
+    }
+  }
+}
+
+TEST_CASE("after a step a rule is shown the losses of the tasks that are there, finite and with their static weights") {
+  WeightingOptions options;
+  options.before = {2, 3, 5, 7};
+  Wrapped<Witness> run(Witness(), options, 4);
+  Step after = with_losses({1, std::nan(""), 4, 10});
+  after.present[3] = 0;
+  run.weighting.after_step(after.view(), run.state.data(), run.scratch.data());
+  CHECK(std::vector<double>(run.state.begin(), run.state.begin() + 8) == std::vector<double>{2, -1, 20, -1, 104, 105, 106, 107});
+  after.losses = {std::numeric_limits<double>::infinity(), -1, 1e308, 10};
+  after.present = {1, 1, 1, 1};
+  run.weighting.after_step(after.view(), run.state.data(), run.scratch.data());
+  // 5e308 is no double; -3 is a loss.
+  CHECK(std::vector<double>(run.state.begin(), run.state.begin() + 4) == std::vector<double>{-1, -3, -1, 70});
+  // Without static weights, as they are; a rule that learns nothing after a step leaves its state alone.
+  Wrapped<Witness> plain(Witness(), {}, 2);
+  plain.weighting.after_step(with_losses({6, 9}).view(), plain.state.data(), plain.scratch.data());
+  CHECK(std::vector<double>(plain.state.begin(), plain.state.begin() + 2) == std::vector<double>{6, 9});
+  Wrapped<fuller::DWA> deaf(fuller::DWA(), {}, 2);
+  const std::vector<double> state = deaf.state;
+  deaf.weighting.after_step(with_losses({6, 9}).view(), deaf.state.data(), deaf.scratch.data());
+  CHECK(deaf.state == state);
+}
