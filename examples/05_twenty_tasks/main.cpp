@@ -5,7 +5,6 @@
 #include <cstddef>
 #include <filesystem>
 #include <functional>
-#include <iostream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,8 +13,6 @@
 
 #include "../support/command_line.hpp"
 #include "../support/page.hpp"
-#include "../support/progress.hpp"
-#include "../support/text_table.hpp"
 #include "training.hpp"
 
 namespace {
@@ -125,25 +122,15 @@ void write_page(const Settings& settings, const TaskSet& set, const RuleComparis
 }
 
 RuleComparison train_all(const Settings& settings, const TaskSet& set) {
-  const auto all = rules();
-  const std::size_t count = all.size() * static_cast<std::size_t>(settings.seeds);
-  std::vector<std::vector<ManyTasksRun>> runs(all.size(), std::vector<ManyTasksRun>(static_cast<std::size_t>(settings.seeds)));
-  Progress progress(static_cast<double>(count) * settings.lessons.epochs *
-                    static_cast<double>(set.train.size() / settings.lessons.batch));
-  in_parallel(count, settings.jobs, [&](std::size_t i) {
-    const std::size_t rule = i % all.size(), seed = i / all.size();
-    fuller::CalibrationOptions options;
-    options.surface = fuller::Surface::all_shared;
-    options.measure_every = all[rule].measure_every;
-    auto calibration = all[rule].make(set.names, options);
-    runs[rule][seed] = train(calibration, settings.lessons, all[rule].measure_every, static_cast<int>(seed) + 1, set,
-                             [&] { progress.advance(1); });
-  });
-  std::vector<std::string> titles;
-  for (const auto& rule : all) {
-    titles.emplace_back(rule.title);
-  }
-  return {titles, std::move(runs), {"accuracy", true}};
+  const double steps = settings.lessons.epochs * static_cast<double>(set.train.size() / settings.lessons.batch);
+  return compare_rules(rules(), settings.seeds, settings.jobs, steps, {"accuracy", true},
+                       [&](const auto& rule, int seed, const auto& advance) {
+                         fuller::CalibrationOptions options;
+                         options.surface = fuller::Surface::all_shared;
+                         options.measure_every = rule.measure_every;
+                         auto calibration = rule.make(set.names, options);
+                         return train(calibration, settings.lessons, rule.measure_every, seed, set, advance);
+                       });
 }
 
 int run(int argc, char** argv) {
@@ -173,12 +160,9 @@ int run(int argc, char** argv) {
   shape.outputs = set.train.answers == 2 ? 1 : set.train.answers;
   const auto comparison = train_all(settings, set);
   write_page(settings, set, comparison);
-  std::cout << "\nBalanced test accuracy of twenty tasks, ± half a 95 % confidence interval over " << settings.seeds
-            << " seeds\n\n"
-            << text_table(comparison.table()) << "\n"
-            << comparison.verdict() << "\n\nPage: " << std::filesystem::absolute(settings.out).lexically_normal().string()
-            << "/index.html   (" << clock_time(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count())
-            << " minutes)" << std::endl;
+  tell("Balanced test accuracy of twenty tasks, ± half a 95 % confidence interval over " + std::to_string(settings.seeds) +
+           " seeds",
+       comparison, settings.out, begin);
   return 0;
 }
 

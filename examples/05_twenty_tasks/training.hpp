@@ -14,7 +14,6 @@
 #include <fuller/fuller.hpp>
 
 #include "../support/one_thread.hpp"
-#include "../support/parallel.hpp"
 #include "../support/rule_comparison.hpp"
 #include "../support/statistics.hpp"
 #include "networks.hpp"
@@ -89,8 +88,7 @@ inline ManyTasksRun train(fuller::Calibration& calibration, const Lessons& lesso
   auto order = at::detail::createCPUGenerator(static_cast<std::uint64_t>(seed));
   torch::optim::Adam optimizer(net->parameters(), torch::optim::AdamOptions(1e-3));
   const std::int64_t steps = set.train.size() / lessons.batch;
-  ManyTasksRun run;
-  std::vector<double> seconds, shares;
+  ManyTasksLog log(measure_every);
   for (int epoch = 0; epoch < lessons.epochs; ++epoch) {
     const auto shuffled = torch::randperm(set.train.size(), order, torch::kInt64);
     for (std::int64_t i = 0; i < steps; ++i) {
@@ -111,22 +109,12 @@ inline ManyTasksRun train(fuller::Calibration& calibration, const Lessons& lesso
       net->hear(solved);
 
       const double taken = thread_seconds() - begin;
-      const auto seen = calibration.diagnostics();
-      if (!std::isnan(seen.conflict_share)) {
-        run.conflicts.emplace_back(epoch + static_cast<double>(i + 1) / static_cast<double>(steps), seen.conflict_share);
-        shares.push_back(seen.conflict_share);
-      }
-      if (std::isnan(seen.conflict_share) || measure_every == 0) {
-        seconds.push_back(taken);
-      }
+      log.step(epoch + static_cast<double>(i + 1) / static_cast<double>(steps), calibration.diagnostics().conflict_share, taken);
       advance();
     }
     calibration.end_epoch();
   }
-  run.scores = test(*net, calibration, set.test, set.names);
-  run.conflict_share = mean(shares);
-  run.step_seconds = median(seconds);
-  return run;
+  return log.finished(test(*net, calibration, set.test, set.names));
 }
 
 }  // namespace example

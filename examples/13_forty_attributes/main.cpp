@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
-#include <iostream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,8 +15,6 @@
 
 #include "../support/command_line.hpp"
 #include "../support/page.hpp"
-#include "../support/progress.hpp"
-#include "../support/text_table.hpp"
 #include "face_attributes.hpp"
 #include "garment_attributes.hpp"
 #include "rules.hpp"
@@ -97,25 +94,16 @@ AttributeSet load(const Settings& settings) {
 }
 
 RuleComparison train_all(const Settings& settings, const AttributeSet& set) {
-  const auto chosen = chosen_rules(settings.rules);
-  const std::size_t count = chosen.size() * static_cast<std::size_t>(settings.seeds);
-  std::vector<std::vector<ManyTasksRun>> runs(chosen.size(), std::vector<ManyTasksRun>(static_cast<std::size_t>(settings.seeds)));
-  Progress progress(static_cast<double>(count) * settings.lessons.epochs *
-                    static_cast<double>(set.train.size() / settings.lessons.batch));
-  in_parallel(count, settings.jobs, [&](std::size_t i) {
-    const std::size_t rule = i % chosen.size(), seed = i / chosen.size();
-    fuller::CalibrationOptions options;
-    options.surface = settings.surface == "all" ? fuller::Surface::all_shared : fuller::Surface::representation;
-    options.measure_every = chosen[rule].measure_every;
-    auto calibration = chosen[rule].make(set.names, options);
-    runs[rule][seed] = train(calibration, settings.lessons, chosen[rule].measure_every, static_cast<int>(seed) + 1, set,
-                             [&] { progress.advance(1); });
-  });
-  std::vector<std::string> titles;
-  for (const auto& rule : chosen) {
-    titles.push_back(rule.title);
-  }
-  return {titles, std::move(runs), {"error", false}};
+  const double steps = settings.lessons.epochs * static_cast<double>(set.train.size() / settings.lessons.batch);
+  return compare_rules(chosen_rules(settings.rules), settings.seeds, settings.jobs, steps, {"error", false},
+                       [&](const auto& rule, int seed, const auto& advance) {
+                         fuller::CalibrationOptions options;
+                         options.surface =
+                             settings.surface == "all" ? fuller::Surface::all_shared : fuller::Surface::representation;
+                         options.measure_every = rule.measure_every;
+                         auto calibration = rule.make(set.names, options);
+                         return train(calibration, settings.lessons, rule.measure_every, seed, set, advance);
+                       });
 }
 
 std::string percent(double value) {
@@ -173,12 +161,10 @@ int run(int argc, char** argv) {
   expect_whole_batch(settings.lessons.batch, set.train.size());
   const auto comparison = train_all(settings, set);
   write_page(settings, set, comparison);
-  std::cout << "\nTest error of " << set.names.size() << " attributes, ± half a 95 % confidence interval over " << settings.seeds
-            << " seeds; always the commoner answer: " << percent(mean(error_of_the_commoner(set))) << " %\n\n"
-            << text_table(comparison.table()) << "\n"
-            << comparison.verdict() << "\n\nPage: " << std::filesystem::absolute(settings.out).lexically_normal().string()
-            << "/index.html   (" << clock_time(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count())
-            << " minutes)" << std::endl;
+  tell("Test error of " + std::to_string(set.names.size()) + " attributes, ± half a 95 % confidence interval over " +
+           std::to_string(settings.seeds) + " seeds; always the commoner answer: " + percent(mean(error_of_the_commoner(set))) +
+           " %",
+       comparison, settings.out, begin);
   return 0;
 }
 

@@ -12,7 +12,6 @@
 #include <fuller/fuller.hpp>
 
 #include "../support/one_thread.hpp"
-#include "../support/parallel.hpp"
 #include "../support/rule_comparison.hpp"
 #include "../support/statistics.hpp"
 #include "attribute_data.hpp"
@@ -65,8 +64,7 @@ inline ManyTasksRun train(fuller::Calibration& calibration, const Lessons& lesso
   auto order = at::detail::createCPUGenerator(static_cast<std::uint64_t>(seed));
   torch::optim::Adam optimizer(net->parameters(), torch::optim::AdamOptions(lessons.learning_rate));
   const std::int64_t steps = set.train.size() / lessons.batch;
-  ManyTasksRun run;
-  std::vector<double> seconds, shares;
+  ManyTasksLog log(measure_every);
   for (int epoch = 0; epoch < lessons.epochs; ++epoch) {
     const auto shuffled = torch::randperm(set.train.size(), order, torch::kInt64);
     for (std::int64_t i = 0; i < steps; ++i) {
@@ -84,22 +82,12 @@ inline ManyTasksRun train(fuller::Calibration& calibration, const Lessons& lesso
       optimizer.step();
 
       const double taken = thread_seconds() - begin;
-      const auto seen = calibration.diagnostics();
-      if (!std::isnan(seen.conflict_share)) {
-        run.conflicts.emplace_back(epoch + static_cast<double>(i + 1) / static_cast<double>(steps), seen.conflict_share);
-        shares.push_back(seen.conflict_share);
-      }
-      if (std::isnan(seen.conflict_share) || measure_every == 0) {
-        seconds.push_back(taken);
-      }
+      log.step(epoch + static_cast<double>(i + 1) / static_cast<double>(steps), calibration.diagnostics().conflict_share, taken);
       advance();
     }
     calibration.end_epoch();
   }
-  run.scores = test(net, set.test);
-  run.conflict_share = mean(shares);
-  run.step_seconds = median(seconds);
-  return run;
+  return log.finished(test(net, set.test));
 }
 
 }  // namespace example

@@ -2,15 +2,21 @@
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstddef>
 #include <cstdio>
+#include <filesystem>
+#include <iostream>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "parallel.hpp"
+#include "progress.hpp"
 #include "statistics.hpp"
 #include "svg.hpp"
+#include "text_table.hpp"
 
 namespace example {
 
@@ -20,6 +26,38 @@ struct ManyTasksRun {
   std::vector<std::pair<double, double>> conflicts;  ///< epochs passed, share of pairs of tasks in conflict
   double conflict_share = 0;                         ///< mean of those
   double step_seconds = 0;                           ///< median processor time of a step in which nothing extra was measured
+};
+
+/// Gathers a training's steps.
+class ManyTasksLog {
+ public:
+  /// @param measure_every  0: conflicts cost the step nothing, since the rule needs its gradients anyway
+  explicit ManyTasksLog(int measure_every) : measure_every_(measure_every) {}
+
+  /// @param epochs          passed, with fraction
+  /// @param conflict_share  NaN where nothing was measured
+  void step(double epochs, double conflict_share, double seconds) {
+    const bool measured = !std::isnan(conflict_share);
+    if (measured) {
+      run_.conflicts.emplace_back(epochs, conflict_share);
+      shares_.push_back(conflict_share);
+    }
+    if (!measured || measure_every_ == 0) {
+      seconds_.push_back(seconds);
+    }
+  }
+
+  ManyTasksRun finished(std::vector<double> scores) {
+    run_.scores = std::move(scores);
+    run_.conflict_share = mean(shares_);
+    run_.step_seconds = median(seconds_);
+    return std::move(run_);
+  }
+
+ private:
+  int measure_every_;
+  ManyTasksRun run_;
+  std::vector<double> seconds_, shares_;
 };
 
 /// What a score is called, and whether more of it is better.
@@ -153,5 +191,37 @@ class RuleComparison {
   std::vector<std::vector<ManyTasksRun>> runs_;
   Score score_;
 };
+
+/// Trains by each rule with each seed from 1, several at once, and shows how far it is.
+/// @param rules           what has a title
+/// @param steps           of one training
+/// @param train           called as train(rule, seed, advance), where advance() is to be called after each step: a ManyTasksRun
+template <class Rule, class Train>
+RuleComparison compare_rules(const std::vector<Rule>& rules, int seeds, int jobs, double steps, const Score& score,
+                             const Train& train) {
+  const std::size_t count = rules.size() * static_cast<std::size_t>(seeds);
+  std::vector<std::vector<ManyTasksRun>> runs(rules.size(), std::vector<ManyTasksRun>(static_cast<std::size_t>(seeds)));
+  Progress progress(static_cast<double>(count) * steps);
+  in_parallel(count, jobs, [&](std::size_t i) {
+    const std::size_t rule = i % rules.size(), seed = i / rules.size();
+    runs[rule][seed] = train(rules[rule], static_cast<int>(seed) + 1, [&] { progress.advance(1); });
+  });
+  std::vector<std::string> titles;
+  for (const Rule& rule : rules) {
+    titles.emplace_back(rule.title);
+  }
+  return {titles, std::move(runs), score};
+}
+
+/// Ends a program: the table and the verdict, and where the page is.
+inline void tell(const std::string& heading, const RuleComparison& comparison, const std::string& out,
+                 std::chrono::steady_clock::time_point begin) {
+  std::cout << "\n"
+            << heading << "\n\n"
+            << text_table(comparison.table()) << "\n"
+            << comparison.verdict() << "\n\nPage: " << std::filesystem::absolute(out).lexically_normal().string()
+            << "/index.html   (" << clock_time(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count())
+            << " minutes)" << std::endl;
+}
 
 }  // namespace example
