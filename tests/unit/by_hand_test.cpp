@@ -231,6 +231,91 @@ TEST_CASE("LDC-MTL: routers stop at their bounds, and a loss of 0 has a logarith
   CHECK(logs.state[3] == Approx(-.1 * std::log(.5) / 2 * .25).epsilon(1e-9));
 }
 
+TEST_CASE("PCD's first step where epsilon is as large as the mean squares, and under a loss scale") {
+  fuller::PCDOptions options;
+  options.epsilon = 9;
+  options.beta = .75;
+  // Norms 3 and 5, cosine -1/2. After one step the mean square is the square: |g~| = n / sqrt(n^2 + 9).
+  const double l_1 = 3 / std::sqrt(18.0);
+  const double l_2 = 5 / std::sqrt(34.0);
+  const double x = l_1 / 2 + .02 * l_2;
+  const double length = std::sqrt(l_1 * l_1 - x * l_1 + x * x);
+  Step step = step_of(Jacobian::Identity(2, 2));
+  step.gram = {9, -7.5, -7.5, 25};
+  for (const double scale : {1.0, 4.0}) {
+    Step scaled = step;
+    scaled.loss_scale = scale;
+    for (double& product : scaled.gram) {
+      product *= scale * scale;
+    }
+    Runner<fuller::PCD> run(fuller::PCD(options), 2);
+    check(run(scaled), {l_1 / length, x / length * 3 / 5});
+    check(run.state, {.25 * 9, .25 * 25, 1, 1});
+    run(scaled);
+    check(run.state, {(.75 * .25 + .25) * 9, (.75 * .25 + .25) * 25, 2, 2});
+  }
+}
+
+TEST_CASE("RLW's numbers are Marsaglia's, of words 0 to 3 of the first block whose point lies in the disc") {
+  fuller::RLWOptions options;
+  options.seed = 77;
+  int tried_again = 0;
+  for (int k = 0; k < 60; ++k) {
+    std::vector<double> shares;
+    for (std::uint32_t task = 0; task < 3; ++task) {
+      double u = 0, s = 0;
+      for (std::uint32_t block = 0; !(s > 0 && s < 1); ++block) {
+        const fuller::PhiloxBlock words = fuller::random_block(77, k, task, block);
+        u = 2 * fuller::uniform_double(words.word[0], words.word[1]) - 1;
+        const double v = 2 * fuller::uniform_double(words.word[2], words.word[3]) - 1;
+        s = u * u + v * v;
+        tried_again += block > 0 ? 1 : 0;
+      }
+      shares.push_back(std::exp(u * std::sqrt(-2 * std::log(s) / s)));
+    }
+    const double sum = shares[0] + shares[1] + shares[2];
+    Step step = with_losses({1, 1, 1});
+    step.step = k;
+    check(weights_of(fuller::RLW(options), step), {shares[0] / sum, shares[1] / sum, shares[2] / sum});
+  }
+  CHECK(tried_again > 5);
+}
+
+TEST_CASE("schedules: what is accepted at the edges, and an epoch whose middle is a phase's end but for rounding") {
+  using fuller::Phase;
+  const auto taken = [](std::int64_t epochs, const std::vector<Phase>& phases) {
+    fuller::PhaseSchedule schedule;
+    schedule.options.epochs = epochs;
+    for (const Phase& phase : phases) {
+      schedule.options.phases[schedule.options.count++] = phase;
+    }
+    try {
+      schedule.initialise(3, nullptr);
+      return true;
+    } catch (const fuller::Error&) {
+      return false;
+    }
+  };
+  CHECK(taken(1, {{1, 2}}));
+  CHECK_FALSE(taken(0, {{1, 2}}));
+  CHECK_FALSE(taken(1, {{1, 3}}));
+  CHECK(taken(1, {{1, -1}}));
+  CHECK_FALSE(taken(1, {{1, -2}}));
+  CHECK(taken(1, {{1, 0, 1e-300}}));
+  CHECK_FALSE(taken(1, {{1, 0, 0}}));
+  CHECK_FALSE(taken(1, {{0, 0}}));
+  std::vector<Phase> sixteen;
+  for (int k = 1; k <= 16; ++k) {
+    sixteen.push_back({k / 16.0, k % 3});
+  }
+  CHECK(taken(16, sixteen));
+  CHECK_NOTHROW(fuller::PhaseSchedule(1, {{}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}, {}}));
+  REQUIRE(.07 * 50 > 3.5);
+  const fuller::PhaseSchedule schedule(50, {{.07, 0}, {1, 1}});
+  CHECK(schedule.phase(2).favoured == 0);
+  CHECK(schedule.phase(3).favoured == 1);
+}
+
 TEST_CASE("a loss divided by itself is 1 to the last bit, which the product with its inverse is not") {
   Step step = with_losses({49, 1});
   REQUIRE(49 * (1 / 49.0) != 1);

@@ -148,6 +148,10 @@ TEST_CASE("options of Weighting, and numbers of tasks") {
 }
 
 TEST_CASE("a share below which gradients count as zero lies in [0, 1)") {
+  for (const double share : {0.0, std::nextafter(1.0, 0.0)}) {
+    const auto options = with(&fuller::WeightingOptions::zero_below, share);
+    CHECK(objection(fuller::Weighting<fuller::IMTL_G>(fuller::IMTL_G(), options)).empty());
+  }
   for (const double share : {-1e-3, 1.0, std::nan("")}) {
     const auto options = with(&fuller::WeightingOptions::zero_below, share);
     check_mentions(objection(fuller::Weighting<fuller::IMTL_G>(fuller::IMTL_G(), options)), {"zero_below", "[0, 1)"});

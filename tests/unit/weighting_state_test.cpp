@@ -117,6 +117,58 @@ TEST_CASE("the steps since a rule was asked are counted where it is not asked in
   }
 }
 
+TEST_CASE("how often each task was given a weight is counted, and kept") {
+  WeightingOptions options;
+  options.every = 2;
+  Wrapped<Witness> run(Witness(), options, 2);
+  Step alone = with_losses({1, 1});
+  alone.present[1] = 0;
+  for (const Step& step : {with_losses({1, 1}), with_losses({1, 1}), alone}) {
+    run.step(step);
+  }
+  // The rule's 4, last weights 2, held weights 2; alone counts for nobody under Missing::hold.
+  CHECK(std::vector<double>(run.state.begin() + 4, run.state.end()) == std::vector<double>{1, 1, 1, 1, 2, 2, 0});
+}
+
+TEST_CASE("a gradient counts as zero by its share of the longest that is there and finite") {
+  using fuller::Condition;
+  const auto conditions = [](const std::vector<double>& norms, double share, int absent, double nan_loss_of) {
+    WeightingOptions options;
+    options.zero_below = share;
+    options.non_finite = fuller::NonFinite::skip;
+    Step step = with_losses(std::vector<double>(norms.size(), 1.0));
+    for (std::size_t i = 0; i < norms.size(); ++i) {
+      step.gram[i * norms.size() + i] = norms[i] * norms[i];
+    }
+    if (absent >= 0) {
+      step.present[std::size_t(absent)] = 0;
+    }
+    if (nan_loss_of >= 0) {
+      step.losses[std::size_t(nan_loss_of)] = std::nan("");
+    }
+    fuller::testing::WeightingRunner<fuller::GradNorm> run(fuller::GradNorm(), step.tasks, options);
+    run(step);
+    return run.conditions;
+  };
+  using All = std::vector<Condition>;
+  const double share = WeightingOptions().zero_below;
+  CHECK(share == 1e-13);
+  for (const double unit : {1e-100, 1.0, 1e100}) {
+    INFO("unit " << unit);
+    CHECK(conditions({unit, .9e-13 * unit}, share, -1, -1) == All{Condition::used, Condition::zero});
+    CHECK(conditions({1.1e-13 * unit, unit}, share, -1, -1) == All{Condition::used, Condition::used});
+    CHECK(conditions({unit, .9e-4 * unit, 1.1e-4 * unit}, 1e-4, -1, -1) ==
+          All{Condition::used, Condition::zero, Condition::used});
+    // Without the longest, the others are compared among themselves.
+    CHECK(conditions({unit, .9e-4 * unit, 1.1e-4 * unit}, 1e-4, 0, -1) ==
+          All{Condition::absent, Condition::used, Condition::used});
+    CHECK(conditions({unit, .9e-4 * unit, 1.1e-4 * unit}, 1e-4, -1, 0) ==
+          All{Condition::non_finite, Condition::used, Condition::used});
+  }
+  CHECK(conditions({1, 1e-150}, 0, -1, -1) == All{Condition::used, Condition::used});
+  CHECK(conditions({1, 0}, 0, -1, -1) == All{Condition::used, Condition::zero});
+}
+
 TEST_CASE("after a step a rule is shown the losses of the tasks that are there, finite and with their static weights") {
   WeightingOptions options;
   options.before = {2, 3, 5, 7};
