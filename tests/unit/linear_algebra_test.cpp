@@ -82,6 +82,24 @@ TEST_CASE("the Cholesky solver takes the largest pivot first: dependent rows lea
   }
 }
 
+TEST_CASE("the Cholesky solver finds that three vectors of a plane depend on each other, whichever two are close") {
+  std::mt19937_64 random(5);
+  std::uniform_real_distribution<double> exponent(-6, -3);
+  std::uniform_real_distribution<double> angle(0.3, 1.2);
+  for (int draw = 0; draw < 300; ++draw) {
+    const double close = std::pow(10, exponent(random));
+    const double other = angle(random);
+    Matrix U(3, 2);
+    U << 1, 0, std::cos(close), std::sin(close), std::cos(other), std::sin(other);
+    U.row(draw % 3).swap(U.row(draw / 3 % 3));
+    Matrix C = U * U.transpose();
+    C.diagonal().setOnes();
+    Eigen::VectorXd x = Eigen::VectorXd::Ones(3);
+    INFO("draw " << draw << ", angles " << close << " and " << other);
+    CHECK_FALSE(fuller::detail::solve_positive_definite(fuller::Serial{}, 3, C.data(), x.data(), 6e-15));
+  }
+}
+
 TEST_CASE("the Cholesky solver's quadratic form is b^T A^-1 b") {
   std::mt19937_64 random(3);
   for (const int n : {1, 2, 5, 20}) {

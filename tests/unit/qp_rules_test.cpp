@@ -90,6 +90,31 @@ TEST_CASE("the quadratic programme meets its conditions, and finds what trying e
   }
 }
 
+TEST_CASE("the quadratic programme has no unit: q times a power of two is x and y times it, bit for bit") {
+  std::mt19937_64 random(11);
+  for (int draw = 0; draw < 120; ++draw) {
+    const int n = 1 + draw % 9;
+    const Jacobian U = drawn(draw, n, random).rowwise().normalized();
+    const MatrixXd A = U * U.transpose();
+    const VectorXd q = VectorXd::NullaryExpr(n, [&] { return std::normal_distribution<double>()(random); });
+    VectorXd x(n);
+    VectorXd y(n);
+    std::vector<double> scratch(std::size_t(fuller::detail::NonnegativeQp::scratch_size(n)));
+    const bool found =
+        fuller::detail::NonnegativeQp::solve(fuller::Serial{}, n, A.data(), q.data(), x.data(), y.data(), scratch.data());
+    for (const int exponent : {-400, -60, -20, 20, 60, 400}) {
+      const VectorXd scaled = std::ldexp(1.0, exponent) * q;
+      VectorXd x_s(n);
+      VectorXd y_s(n);
+      INFO("draw " << draw << ", 2^" << exponent);
+      CHECK(fuller::detail::NonnegativeQp::solve(fuller::Serial{}, n, A.data(), scaled.data(), x_s.data(), y_s.data(),
+                                                 scratch.data()) == found);
+      CHECK(x_s == std::ldexp(1.0, exponent) * x);
+      CHECK(y_s == std::ldexp(1.0, exponent) * y);
+    }
+  }
+}
+
 TEST_CASE("the quadratic programme says when no point meets all constraints") {
   // d in one dimension with d >= 1 and -d >= 1.
   const double A[] = {1, -1, -1, 1};
