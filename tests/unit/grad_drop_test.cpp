@@ -123,6 +123,18 @@ TEST_CASE("GradDrop's loop is the element's formula with Philox at its place, in
   }
 }
 
+TEST_CASE("GradDrop's four numbers of a block are the middles of 2^32 equal parts") {
+  const fuller::detail::ElementDraws draws{5, 6, 7};
+  for (const std::int64_t b : {0, 1, 90}) {
+    double found[4];
+    draws.four(b, found);
+    const fuller::PhiloxBlock block = fuller::random_block(5, 6, 7, static_cast<std::uint32_t>(b));
+    for (int k = 0; k < 4; ++k) {
+      CHECK(found[k] * 0x1p33 == 2.0 * block.word[k] + 1);
+    }
+  }
+}
+
 TEST_CASE("GradDrop refuses leaks that are no shares") {
   CHECK(objection({}).empty());
   CHECK(objection({{0, 0.5, 1}, 3}).empty());

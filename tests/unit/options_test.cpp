@@ -190,6 +190,8 @@ TEST_CASE("an option's range ends where it is said to end") {
   check_range<FairGrad>(&FairGradOptions::alpha, '[', 0.1, 10, ']');
   check_range<FairGrad>(&FairGradOptions::ridge, '[', 1e-12, 1e-2, ']');
   check_range<NashMTL>(&NashMTLOptions::ridge, '[', 1e-12, 1e-2, ']');
+  CHECK(objection(FAMO(with(&FAMOOptions::gamma, 0.0))).empty());
+  CHECK_FALSE(objection(FAMO(with(&FAMOOptions::gamma, HUGE_VAL))).empty());
   check_range<LDC>(&LDCOptions::lambda, '[', 0, 1000, ']');
   check_range<CAGrad>(&CAGradOptions::c, '[', 0, 100, ']');
   check_range<DBMTL>(&DBMTLOptions::beta, '[', 0, 1, ')');

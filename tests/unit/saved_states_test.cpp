@@ -59,6 +59,7 @@ class States {
       INFO(bad);
       CHECK_FALSE(takes(place, bad));
       CHECK(said.find(what) != std::string::npos);
+      CHECK((std::isfinite(bad) || std::isnan(bad) || said.find(bad < 0 ? " is -inf," : " is inf,") != std::string::npos));
     }
   }
 
@@ -97,6 +98,8 @@ void check_adam(States<Rule>& states, int first) {
   CHECK_FALSE(fits(0, 1.5e300, 1));
   CHECK_FALSE(fits(0, not_a_number, 1));
   CHECK_FALSE(fits(not_a_number, 1, 1));
+  CHECK_FALSE(fits(-77, 1, 1));
+  CHECK(states.said.find(" is -77,") != std::string::npos);
   CHECK_FALSE(fits(0, 1, -1));
   CHECK_FALSE(fits(0, 1, infinity));
   CHECK_FALSE(fits(0, 1, not_a_number));
@@ -115,6 +118,7 @@ TEST_CASE("saved log scales, logits and routers end at their bounds, and Adam's 
   famo.check_range(1, -1e100, 1e100, "logit of number 1");
   check_adam(famo, 3);
   famo.check_range(8, -1000, 1000, "last logarithm of number 0");
+  famo.check_range(9, -1000, 1000, "last logarithm of number 1");
   for (const double mark : {0.5, 2.0, -1.0, not_a_number}) {
     CHECK(famo.takes(11, 1));
     CHECK_FALSE(famo.takes(11, mark));
@@ -132,6 +136,8 @@ TEST_CASE("saved norms, lengths and counts are finite and not negative") {
   States norm(GradNorm{});
   norm.check_range(1, std::numeric_limits<double>::denorm_min(), largest, "weight of number 1");
   norm.check_range(2, 0, largest, "L(0) of number 0");
+  norm.check_range(3, 0, largest, "L(0) of number 1");
+  norm.check_range(7, 0, largest, "second moment of number 1");
   norm.check_range(5, -largest, largest, "first moment of number 1");
   norm.check_range(6, 0, largest, "second moment of number 0");
   norm.check_range(9, 0, largest, "step count of number 1");
