@@ -2,16 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes the rules, laws and their core wrong in one place at a time, and sees whether the tests without LibTorch notice.
 
-    mutate.py CHECKOUT WORK [--part FOLDER_OR_FILE]... [--program NAME]... [--share N] [--seconds N] [--jobs N] [--list]
+    mutate.py CHECKOUT WORK [--torch] [--part FOLDER_OR_FILE]... [--program NAME]... [--share N] [--seconds N] [--slowest N] [--jobs N] [--list]
 
 An operator becomes its opposite (+ and -, * and /, < and >=, == and !=), a comparison its neighbour (< and <=), a sign turns, a literal is another, an if is the other
 way round. All mutants are compiled into one set of programs, each behind a switch (switches.hpp), and a run has one of them on; it is shown the test cases that reach it
 alone, under the address sanitizer, so that an index out of bounds is noticed. A mutant that no test fails for survives. WORK is a folder to build in; minutes the first time.
 
+--torch     the nodes in autograd's graph (backward) in place of rules, laws and core, before tests with LibTorch, without the sanitizer; an hour to build, so give it a
+            WORK of its own, and --share
 --part      only mutants of this folder or file of include/fuller, such as gates or calibrators/mgda.hpp (default: calibrators, gates, core)
---program   only this one of the three test programs, which takes a third of the time and notices less
+--program   only this one of the test programs, which takes a part of the time and notices less
 --share N   every N-th mutant, for a sample (default: 1, all of them)
 --seconds   stop after so long, and say how far it came
+--slowest   leaves out the test cases that take longer than so many seconds: what is noticed without them is noticed
 --list      prints the mutants and ends
 
 Survivors that survivors.txt explains are counted apart. Ends with 1 where another survives. Mutants that no case of these programs reaches are counted and listed
@@ -27,8 +30,12 @@ import sys
 import time
 from pathlib import Path
 
-ALL_PROGRAMS = ["calibrators_unit", "calibrators_property", "calibrators_reference"]
-PARTS = ["calibrators", "gates", "core"]
+CORE_PROGRAMS = ["calibrators_unit", "calibrators_property", "calibrators_reference"]
+TORCH_PROGRAMS = ["autograd_equality", "autograd_surfaces", "autograd_gates", "autograd_steps", "autograd_heads", "gate_laws", "ranks"]
+CORE_PARTS = ["calibrators", "gates", "core"]
+TORCH_PARTS = ["backward"]
+# Not built: it compares a rule on 32 lanes with the same rule on one, both with the mutant, and takes longer to compile than all the rest.
+NOT_BUILT = "property/lanes_test.cpp"
 # Headers whose mistakes these programs are not there to see.
 LEFT_OUT = {"core/error.hpp", "core/stable_subset.hpp", "core/standard.hpp", "core/host_device.hpp", "core/halves.hpp", "core/lanes.hpp"}
 INFIX = {"+": "p", "-": "m", "*": "t", "/": "d", "<": "l", "<=": "k", ">": "g", ">=": "h", "==": "e", "!=": "n"}
@@ -36,7 +43,7 @@ BECOMES = {"+": ["-"], "-": ["+"], "*": ["/"], "/": ["*"], "<": ["<=", ">="], "<
 # Lines that are no statement of a function that runs.
 NO_STATEMENT = re.compile(r"^\s*(#|template\b|using\b|case\b|struct\b|enum\b|static_assert|friend\b)|\b(constexpr|static_assert|decltype|noexcept|enable_if_t|operator\s*[-+*/<>=!]=?)")
 BINARY = re.compile(r"(?<=[\w)\]}]) (<=|>=|==|!=|[-+*/<>])(?=\s|$)")
-LITERAL = re.compile(r"(?<![\w.<\"'])(\d+(?:\.\d*)?(?:e-?\d+)?)(?![\w.>\"'])")
+LITERAL = re.compile(r"(?<![\w.<\"'])(?<!p-)(\d+(?:\.\d*)?(?:e-?\d+)?)(?![\w.>\"'])")
 SIGN = re.compile(r"(?:(?<=[(\[,=?:] )|(?<=\()|(?<=\[)|(?<=return ))-(?=[A-Za-z_(])")
 COMPOUND = re.compile(r"^(\s*[\w.\[\]() ,>*+-]+? [-+]= )([^;]+);\s*$")
 IF = re.compile(r"^(\s*(?:\} else )?if \()(.*)(\) \{\s*)$")
@@ -185,24 +192,30 @@ def at_fault(said):
     return found
 
 
-def build(checkout, work, parts, programs, jobs):
+def build(checkout, work, parts, programs, torch, jobs):
     """Programs with all mutants that compile; those of lines that do not are left out."""
     source, tree = work / "source", work / "tree"
     files = subprocess.run(["git", "-C", str(checkout), "ls-files", "-co", "--exclude-standard"], check=True, capture_output=True, text=True).stdout.split("\n")
     for file in filter(None, files):
-        if file.startswith("include/fuller/") or not (checkout / file).is_file():
+        if file.startswith("include/fuller/") or file == "tests/CMakeLists.txt" or not (checkout / file).is_file():
             continue
         target = source / file
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists() or target.read_bytes() != (checkout / file).read_bytes():
             shutil.copyfile(checkout / file, target)
             shutil.copymode(checkout / file, target)
+    tests = source / "tests/CMakeLists.txt"
+    tests.parent.mkdir(parents=True, exist_ok=True)
+    wanted = (checkout / "tests/CMakeLists.txt").read_text(encoding="utf-8").replace(" " + NOT_BUILT, "")
+    if not tests.exists() or tests.read_text(encoding="utf-8") != wanted:
+        tests.write_text(wanted, encoding="utf-8")
     excluded = set()
     for attempt in range(12):
         mutants = write_mutated(checkout, source, parts, excluded)
         if attempt == 0:
-            flags = ["-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_CXX_FLAGS_RELEASE=-O1", "-DCMAKE_CXX_FLAGS=-w -fmax-errors=0 -fsanitize=address -fno-omit-frame-pointer", "-DFULLER_WITH_TORCH=OFF", "-DFULLER_WITH_CUDA=OFF",
-                     "-DFULLER_BUILD_EXAMPLES=OFF", "-DFULLER_TEST_EXAMPLES=OFF", "-DFULLER_BUILD_BENCH=OFF", "-DFULLER_INSTALL=OFF"]
+            flags = ["-DCMAKE_BUILD_TYPE=Release", "-DCMAKE_CXX_FLAGS_RELEASE=-O1", "-DCMAKE_CXX_FLAGS=-w -fmax-errors=0" + ("" if torch else " -fsanitize=address -fno-omit-frame-pointer"),
+                     *(["-DFULLER_WITH_TORCH=ON", "-DFULLER_TORCH_ROOT=" + os.environ.get("FULLER_TORCH_ROOT", "/usr"), "-DFULLER_TEST_CORE=OFF"] if torch else ["-DFULLER_WITH_TORCH=OFF"]),
+                     "-DFULLER_WITH_CUDA=OFF", "-DFULLER_BUILD_EXAMPLES=OFF", "-DFULLER_TEST_EXAMPLES=OFF", "-DFULLER_BUILD_BENCH=OFF", "-DFULLER_INSTALL=OFF"]
             subprocess.run(["cmake", "-G", "Ninja", "-S", str(source), "-B", str(tree), *flags], check=True, stdout=subprocess.DEVNULL)
         ended = subprocess.run(["ninja", "-C", str(tree), "-k", "0", f"-j{jobs}", *programs], capture_output=True, text=True, env={**os.environ, "LC_ALL": "C", "CCACHE_DISABLE": "1"})
         if ended.returncode == 0:
@@ -220,7 +233,7 @@ def run(program, names, folder, mutant=-1, seen=None, timeout=600):
     listing = folder / f"{os.getpid()}_{program.name}_{mutant}.txt"
     # Catch2 takes a comma for the end of a name, and a bracket for a tag.
     listing.write_text("".join(re.sub(r"([\\,\[])", r"\\\1", name) + "\n" for name in names))
-    environment = {**os.environ, "FULLER_MUTANT": str(mutant), "ASAN_OPTIONS": "detect_leaks=0:hard_rss_limit_mb=4096:allocator_may_return_null=1"}
+    environment = {**os.environ, "FULLER_MUTANT": str(mutant), "OMP_NUM_THREADS": "1", "ASAN_OPTIONS": "detect_leaks=0:hard_rss_limit_mb=4096:allocator_may_return_null=1"}
     if seen:
         environment["FULLER_MUTANTS_SEEN"] = str(seen)
     since = time.monotonic()
@@ -238,7 +251,7 @@ def cases_of(program):
     return [line for line in listed.split("\n") if line.strip()]
 
 
-def reaching(work, programs, jobs):
+def reaching(work, programs, slowest, jobs):
     """For each mutant the cases that reach it: (seconds, program, name)."""
     folder = work / "runs"
     folder.mkdir(exist_ok=True)
@@ -258,7 +271,9 @@ def reaching(work, programs, jobs):
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         for numbers, seconds, program, name in pool.map(one, range(len(tasks))):
             for number in numbers:
-                reached.setdefault(number, []).append((seconds, program, name))
+                reached.setdefault(number, [])
+                if seconds <= slowest:
+                    reached[number].append((seconds, program, name))
     return {number: sorted(cases, key=lambda case: case[0]) for number, cases in reached.items()}, len(tasks)
 
 
@@ -292,25 +307,28 @@ def main():
     arguments = argparse.ArgumentParser(usage=__doc__)
     arguments.add_argument("checkout", type=lambda text: Path(text).resolve())
     arguments.add_argument("work", type=lambda text: Path(text).resolve())
+    arguments.add_argument("--torch", action="store_true")
     arguments.add_argument("--part", action="append")
-    arguments.add_argument("--program", action="append", choices=ALL_PROGRAMS)
+    arguments.add_argument("--program", action="append", choices=CORE_PROGRAMS + TORCH_PROGRAMS)
     arguments.add_argument("--share", type=int, default=1)
     arguments.add_argument("--seconds", type=float, default=float("inf"))
+    arguments.add_argument("--slowest", type=float, default=float("inf"))
     arguments.add_argument("--jobs", type=int, default=os.cpu_count())
     arguments.add_argument("--list", action="store_true")
     given = arguments.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
     since = time.monotonic()
+    all_parts = TORCH_PARTS if given.torch else CORE_PARTS
     if given.list:
-        for mutant in write_mutated(given.checkout, given.work / "listed", PARTS, set()):
+        for mutant in write_mutated(given.checkout, given.work / "listed", all_parts, set()):
             print(f"{mutant.file}:{mutant.line}: {mutant.text} | {mutant.what}")
         return
-    programs = given.program or ALL_PROGRAMS
-    mutants = build(given.checkout, given.work, PARTS, programs, given.jobs)
+    programs = given.program or (TORCH_PROGRAMS if given.torch else CORE_PROGRAMS)
+    mutants = build(given.checkout, given.work, all_parts, programs, given.torch, given.jobs)
     print(f"mutate: {len(mutants)} mutants in {len(programs)} programs, built in {time.monotonic() - since:.0f} s", flush=True)
-    reached, cases = reaching(given.work, programs, given.jobs)
+    reached, cases = reaching(given.work, programs, given.slowest, given.jobs)
     print(f"mutate: {cases} cases reach {sum(mutant.number in reached for mutant in mutants)} of them", flush=True)
-    parts = given.part or PARTS
+    parts = given.part or all_parts
     mutants = [mutant for mutant in mutants if any(mutant.file == part or mutant.file.startswith(part + "/") for part in parts)]
     (given.work / "unreached.txt").write_text("".join(mutant.key() + "\n" for mutant in mutants if mutant.number not in reached))
     unreached = sum(mutant.number not in reached for mutant in mutants)
