@@ -13,7 +13,7 @@
 
 namespace bevfusion {
 
-void RunChoice::add_to(CLI::App& command) {
+void RunChoice::add_to(CLI::App& command, bool samples) {
   command.add_option("--run", run, "The run's folder, with config.toml and checkpoint.pt")->required()->type_name("DIR");
   command.add_option("--checkpoint", checkpoint, "Another checkpoint than the run folder's checkpoint.pt")->type_name("FILE");
   command
@@ -21,15 +21,18 @@ void RunChoice::add_to(CLI::App& command) {
                   "Weights to use: averaged, where the run has an average (training.average), or last, those of its last step")
       ->check(CLI::IsMember({"averaged", "last"}))
       ->capture_default_str();
+  command.add_option("--data", data, "Folder of the data set, if it is another than the run's config names")->type_name("DIR");
+  command.add_option("--version", version, "Name of the tables' folder in it, if it is another than the run's config names")
+      ->type_name("NAME");
+  command.add_option("--device", device, "cpu, cuda, cuda:1, ...; the run's unless given")->type_name("NAME");
+  if (!samples) {
+    return;
+  }
   command
       .add_option(
           "--split", split,
           "Split of the data set to use: train, val, test, mini_train or mini_val; the run's validation split unless given")
       ->type_name("NAME");
-  command.add_option("--data", data, "Folder of the data set, if it is another than the run's config names")->type_name("DIR");
-  command.add_option("--version", version, "Name of the tables' folder in it, if it is another than the run's config names")
-      ->type_name("NAME");
-  command.add_option("--device", device, "cpu, cuda, cuda:1, ...; the run's unless given")->type_name("NAME");
   command.add_option("--threads", threads, "Threads that load samples; as the run's unless given")
       ->check(example::number_within<int>(1))
       ->type_name("N");

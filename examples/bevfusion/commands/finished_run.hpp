@@ -25,7 +25,8 @@ struct RunChoice {
   int threads = 0;
   int batch = 0;
 
-  void add_to(CLI::App& command);
+  /// @param samples  with the options that say which samples and how they are loaded
+  void add_to(CLI::App& command, bool samples = true);
 };
 
 /// A run's config as chosen, its trained network and the samples.

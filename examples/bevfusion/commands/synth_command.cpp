@@ -58,6 +58,11 @@ void add_options(CLI::App& app, SynthOptions& o) {
       ->capture_default_str()
       ->group(world);
 
+  app.add_flag("--driving", o.driving,
+               "The car keeps to a route with bends and traffic lights; route, speed, steering and pedals are written as in\n"
+               "nuScenes' CAN bus expansion, and the lights beside them")
+      ->group(world);
+
   const char* lidar = "LiDAR";
   number(app, "--azimuths", o.azimuths, "Firings in one turn of the LiDAR")->capture_default_str()->group(lidar);
   number(app, "--lidar-range", o.lidar_range, "How far the LiDAR sees, m")->capture_default_str()->group(lidar);

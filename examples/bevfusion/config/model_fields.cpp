@@ -124,7 +124,10 @@ void add_model_fields(FieldList& list, ModelConfig& model) {
   list.add("model.parts.camera", &model.parts.camera, "Camera branch (image backbone, lift-splat)").also("camera");
   for (TaskChoice& task : model.parts.tasks.all()) {
     if (task.sheet.splits.empty()) {
-      list.add("model.parts." + task.sheet.name, &task.on, task.sheet.help).also(task.sheet.name);
+      auto field = list.add("model.parts." + task.sheet.name, &task.on, task.sheet.help);
+      if (task.sheet.labels != TaskLabels::its_own) {  // those of every data set are chosen often
+        field.also(task.sheet.name);
+      }
     }
   }
   add_lidar_fields(list, model);

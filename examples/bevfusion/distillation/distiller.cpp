@@ -24,6 +24,9 @@ ModelInput sample_of(const ModelInput& input, std::int64_t b) {
       *tensor = tensor->narrow(0, b, 1);
     }
   }
+  for (auto& of_task : one.measured) {
+    of_task.second = of_task.second.narrow(0, b, 1);
+  }
   return one;
 }
 

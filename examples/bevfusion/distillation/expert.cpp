@@ -126,7 +126,7 @@ ExpertAnswer Expert::answer(const ModelInput& input) {
   const torch::NoGradGuard no_grad;
   ExpertAnswer out;
   out.shared = tower_->fuse(tower_->branches(input));
-  out.said = tower_->say(task_, out.shared);
+  out.said = tower_->say(task_, out.shared, input.measured_for(task_));
   return out;
 }
 

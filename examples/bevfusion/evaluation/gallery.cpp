@@ -108,13 +108,16 @@ void Gallery::add(const SamplePrediction& prediction) {
     return boxes;
   };
 
+  std::vector<DrawnPath> ways = drawing.driven;
+  ways.insert(ways.end(), drawing.planned.begin(), drawing.planned.end());
+
   page_.raw("<h2 title=\"sample " + example::escaped(token) + "\">" + example::escaped(frame.scene) + ", sample " +
             std::to_string(place_in_scene(context_.tables, prediction.sample)) + "</h2>\n<div class=\"scene\"><p>" +
             drawing.caption + "</p>");
   const double reach = std::max(grid.reach, context_.config.model.bev_range);
   write_png(options_.out / (name + "_bev.png"),
-            compare_from_above({drawing.annotated, drawing.annotated_boxes}, {drawing.predicted, beside(truth_colour)}, points,
-                               grid, reach, options_.width));
+            compare_from_above({drawing.annotated, drawing.annotated_boxes, drawing.driven},
+                               {drawing.predicted, beside(truth_colour), ways}, points, grid, reach, options_.width));
   page_.raw(picture(name + "_bev.png", "from above: annotated, predicted"));
   for (const OwnPicture& own : drawing.own) {
     const std::string file = name + "_" + own.name + ".png";
@@ -124,7 +127,7 @@ void Gallery::add(const SamplePrediction& prediction) {
   }
   if (std::any_of(frame.cameras.begin(), frame.cameras.end(), [](const CameraFrame& camera) { return camera.present; })) {
     write_png(options_.out / (name + "_cameras.png"),
-              compare_in_pictures(frame, beside(truth_colour_in_pictures), options_.width));
+              compare_in_pictures(frame, beside(truth_colour_in_pictures), ways, options_.width));
     page_.raw(picture(name + "_cameras.png", "boxes in the six pictures"));
   }
   page_.raw("</div>\n");

@@ -99,9 +99,10 @@ torch::nn::Module& BevFusionImpl::head(const std::string& task) const {
   return *found->second;
 }
 
-std::any BevFusionImpl::say(const std::string& task, const torch::Tensor& shared) {
+std::any BevFusionImpl::say(const std::string& task, const torch::Tensor& shared, const torch::Tensor& measured) {
   torch::nn::Module& of_task = head(task);
-  return known_.at(task)->forward(of_task, bev_ ? shared : of_tasks_.at(task)->forward(shared), config_, labels_);
+  return known_.at(task)->forward_measured(of_task, bev_ ? shared : of_tasks_.at(task)->forward(shared), measured, config_,
+                                           labels_);
 }
 
 std::vector<torch::Tensor> BevFusionImpl::losses(const std::string& task, const std::any& said, const TrainingBatch& batch,

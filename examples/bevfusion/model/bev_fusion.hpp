@@ -42,8 +42,9 @@ class BevFusionImpl : public torch::nn::Module {
   /// The tasks that the model has, in the order of their heads.
   const std::vector<std::shared_ptr<const Task>>& tasks() const { return tasks_; }
   /// What the head of a task says of the shared representation; see Task::forward().
+  /// @param measured  ModelInput::measured of the task
   /// @throws std::invalid_argument for a task that the model has not
-  std::any say(const std::string& task, const torch::Tensor& shared);
+  std::any say(const std::string& task, const torch::Tensor& shared, const torch::Tensor& measured = {});
   /// The same, as the type that the task gives it.
   template <class Said>
   Said say_as(const std::string& task, const torch::Tensor& shared) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <map>
+#include <string>
 #include <vector>
 
 #include <torch/types.h>
@@ -14,6 +16,13 @@ struct ModelInput {
   std::vector<torch::Tensor> clouds;  ///< B point clouds [N_b, 5]: x, y, z, intensity, seconds; empty without LiDAR
   torch::Tensor images;               ///< [B, cameras, 3, H, W], normalised; undefined without cameras
   CameraGeometry geometry;
+  std::map<std::string, torch::Tensor> measured;  ///< [B, n] by task: what the car tells its head; see Task::measured()
+
+  /// What the head of a task is told, undefined where it is told nothing.
+  torch::Tensor measured_for(const std::string& task) const {
+    const auto found = measured.find(task);
+    return found == measured.end() ? torch::Tensor() : found->second;
+  }
 };
 
 }  // namespace bevfusion

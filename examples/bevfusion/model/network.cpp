@@ -48,7 +48,7 @@ Outputs NetworkImpl::forward(const ModelInput& input, const std::vector<std::str
   for (BevFusion& tower : towers_) {
     const torch::Tensor shared = tower->fuse(tower->filled(tower->branches(input, without)));
     for (const auto& task : tower->tasks()) {
-      outputs[task->name()] = tower->say(task->name(), shared);
+      outputs[task->name()] = tower->say(task->name(), shared, input.measured_for(task->name()));
     }
   }
   return outputs;

@@ -20,6 +20,9 @@ inline ModelInput on_device(ModelInput input, const torch::Device& device) {
                                   &input.geometry.lidar_augmentation}) {
     move(*matrices);
   }
+  for (auto& of_task : input.measured) {
+    move(of_task.second);
+  }
   return input;
 }
 

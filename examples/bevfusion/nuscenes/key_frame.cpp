@@ -113,6 +113,23 @@ bool has_beam(float ring, int beams) {
 
 }  // namespace
 
+void add_sweep(const std::vector<LidarPoint>& own, const SweepFrame& sweep, bool key_frame, const PointOptions& options,
+               std::vector<SweepPoint>& points) {
+  points.reserve(points.size() + own.size());
+  const bool filter = !key_frame || options.close_in_key_frame;
+  for (const LidarPoint& p : own) {
+    if (!has_beam(p.ring, options.beams)) continue;
+    if (filter && std::abs(p.x) < options.close && std::abs(p.y) < options.close) continue;
+    if (key_frame) {  // exactly as measured
+      points.push_back({p.x, p.y, p.z, p.intensity, 0.0F});
+      continue;
+    }
+    const Eigen::Vector3d moved = sweep.key_from_sweep * Eigen::Vector3d(p.x, p.y, p.z);
+    points.push_back({static_cast<float>(moved.x()), static_cast<float>(moved.y()), static_cast<float>(moved.z()), p.intensity,
+                      static_cast<float>(sweep.age)});
+  }
+}
+
 std::vector<SweepPoint> read_points(const KeyFrame& frame, const PointOptions& options) {
   std::vector<SweepPoint> points;
   for (std::size_t s = 0; s < frame.sweeps.size(); ++s) {
@@ -122,20 +139,7 @@ std::vector<SweepPoint> read_points(const KeyFrame& frame, const PointOptions& o
            "is missing. It is a sweep between key frames, which some parts of nuScenes come without: --loading.sweeps 1 (of "
            "bevfusion_draw: --sweeps 1) reads key frames alone, from which no velocity can be learnt");
     }
-    const std::vector<LidarPoint> own = read_lidar(sweep.file);
-    points.reserve(points.size() + own.size());
-    const bool filter = s > 0 || options.close_in_key_frame;
-    for (const LidarPoint& p : own) {
-      if (!has_beam(p.ring, options.beams)) continue;
-      if (filter && std::abs(p.x) < options.close && std::abs(p.y) < options.close) continue;
-      if (s == 0) {  // exactly as measured
-        points.push_back({p.x, p.y, p.z, p.intensity, 0.0F});
-        continue;
-      }
-      const Eigen::Vector3d moved = sweep.key_from_sweep * Eigen::Vector3d(p.x, p.y, p.z);
-      points.push_back({static_cast<float>(moved.x()), static_cast<float>(moved.y()), static_cast<float>(moved.z()), p.intensity,
-                        static_cast<float>(sweep.age)});
-    }
+    add_sweep(read_lidar(sweep.file), sweep, s == 0, options, points);
   }
   return points;
 }

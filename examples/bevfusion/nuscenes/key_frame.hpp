@@ -10,6 +10,7 @@
 #include "bevfusion/geometry/box.hpp"
 #include "bevfusion/geometry/camera_view.hpp"
 #include "bevfusion/labels/label_sets.hpp"
+#include "bevfusion/nuscenes/lidar_file.hpp"
 #include "bevfusion/nuscenes/tables.hpp"
 #include "bevfusion/pictures/image.hpp"
 
@@ -80,6 +81,11 @@ struct PointOptions {
 
 /// Reads the sweeps and brings their points together; throws DataError where a file is missing or damaged.
 std::vector<SweepPoint> read_points(const KeyFrame& frame, const PointOptions& options = {});
+
+/// Adds the returns of one sweep as read_points() does.
+/// @param key_frame  it is the key frame's own
+void add_sweep(const std::vector<LidarPoint>& own, const SweepFrame& sweep, bool key_frame, const PointOptions& options,
+               std::vector<SweepPoint>& points);
 
 /// The samples of the scenes, in the scenes' order and each scene's by time. Throws DataError where a named scene is not there.
 std::vector<RowIndex> samples_of_scenes(const Tables& tables, const std::vector<std::string>& scenes);

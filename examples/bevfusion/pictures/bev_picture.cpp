@@ -67,6 +67,17 @@ void BevPicture::draw(const std::vector<DrawnBox>& boxes) {
   }
 }
 
+void BevPicture::draw(const std::vector<DrawnPath>& paths) {
+  for (const DrawnPath& path : paths) {
+    for (std::size_t i = 1; i < path.places.size(); ++i) {
+      const Eigen::Vector2d from = place(path.places[i - 1].x(), path.places[i - 1].y());
+      const Eigen::Vector2d to = place(path.places[i].x(), path.places[i].y());
+      draw_line(image_, from, to, path.colour, path.width);
+      draw_line(image_, to, to, path.colour, 3 * path.width);
+    }
+  }
+}
+
 void BevPicture::draw_ego_and_scale() {
   const double pixels = options_.size / (2 * options_.reach);
   const double half = std::max(6.0, 2.0 * pixels);  // a car's half length, and never too small to see

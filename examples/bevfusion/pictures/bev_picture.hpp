@@ -8,6 +8,7 @@
 #include "bevfusion/map/map_masks.hpp"
 #include "bevfusion/nuscenes/key_frame.hpp"
 #include "bevfusion/pictures/drawn_box.hpp"
+#include "bevfusion/pictures/drawn_path.hpp"
 #include "bevfusion/pictures/image.hpp"
 
 namespace bevfusion {
@@ -33,6 +34,7 @@ class BevPicture {
   void draw(const std::vector<Box3D>& boxes, Colour colour, double width);
   /// The same, each as it says, with its text to the right of it.
   void draw(const std::vector<DrawnBox>& boxes);
+  void draw(const std::vector<DrawnPath>& paths);
   /// The car, an arrowhead at the LiDAR that points ahead, and a bar of a round length with its number.
   void draw_ego_and_scale();
 

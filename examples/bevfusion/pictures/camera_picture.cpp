@@ -63,6 +63,17 @@ void draw_boxes(Image& image, const CameraView& view, const std::vector<DrawnBox
   }
 }
 
+void draw_paths(Image& image, const CameraView& view, const std::vector<DrawnPath>& paths) {
+  for (const DrawnPath& path : paths) {
+    for (std::size_t i = 1; i < path.places.size(); ++i) {
+      draw_edge(image, view, view.camera_from_lidar * path.places[i - 1], view.camera_from_lidar * path.places[i], path.colour,
+                path.width);
+      const auto at = view.project(path.places[i]);
+      if (at && view.in_image(*at)) draw_line(image, at->head<2>(), at->head<2>(), path.colour, 3 * path.width);
+    }
+  }
+}
+
 void name_pictures(std::array<Image, camera_count>& images, int shown_width) {
   for (std::size_t c = 0; c < camera_count; ++c) {
     const int scale = std::max(1, images[c].width * std::max(1, shown_width / 320) / shown_width);

@@ -9,6 +9,7 @@
 #include "bevfusion/labels/detection_label.hpp"
 #include "bevfusion/nuscenes/key_frame.hpp"
 #include "bevfusion/pictures/drawn_box.hpp"
+#include "bevfusion/pictures/drawn_path.hpp"
 #include "bevfusion/pictures/image.hpp"
 
 namespace bevfusion {
@@ -21,6 +22,9 @@ void draw_boxes(Image& image, const CameraView& view, const std::vector<Box3D>& 
 /// The same, each as it says, with its text above it where its middle is in the picture.
 /// @param scale  of the texts
 void draw_boxes(Image& image, const CameraView& view, const std::vector<DrawnBox>& boxes, int scale);
+
+/// Draws ways on the ground, cut off just before the camera.
+void draw_paths(Image& image, const CameraView& view, const std::vector<DrawnPath>& paths);
 
 /// Writes each picture's camera into its left top corner, as large as can be read where it is shown at a width.
 void name_pictures(std::array<Image, camera_count>& images, int shown_width);

@@ -19,6 +19,9 @@ inline constexpr Colour truth_colour = {20, 20, 20};
 inline constexpr Colour truth_colour_in_pictures = {255, 255, 255};
 /// Boxes that no figure counts, annotated or predicted.
 inline constexpr Colour uncounted_colour = {150, 150, 150};
+/// Ways of the car: the one that it drove, and the one that is predicted.
+inline constexpr Colour driven_colour = {255, 225, 0};
+inline constexpr Colour planned_colour = {255, 0, 255};
 /// The car itself, the scale bar and its number.
 inline constexpr Colour ego_colour = {90, 90, 90};
 

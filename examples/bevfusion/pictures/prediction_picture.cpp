@@ -44,6 +44,7 @@ Image compare_from_above(const SceneView& truth, const SceneView& prediction, co
     }
     picture.draw(points);
     picture.draw(scene.boxes);
+    picture.draw(scene.paths);
     picture.draw_ego_and_scale();
     return picture;
   };
@@ -53,7 +54,8 @@ Image compare_from_above(const SceneView& truth, const SceneView& prediction, co
   return both;
 }
 
-Image compare_in_pictures(const KeyFrame& frame, const std::vector<DrawnBox>& boxes, int width) {
+Image compare_in_pictures(const KeyFrame& frame, const std::vector<DrawnBox>& boxes, const std::vector<DrawnPath>& paths,
+                          int width) {
   const int scale_of_text = std::max(1, width / 320);
   std::array<Image, camera_count> images;
   for (std::size_t c = 0; c < camera_count; ++c) {
@@ -64,6 +66,7 @@ Image compare_in_pictures(const KeyFrame& frame, const std::vector<DrawnBox>& bo
     images[c] = read_picture(frame.cameras[c]);
     scale(images[c], view, width);
     draw_boxes(images[c], view, boxes, scale_of_text);
+    draw_paths(images[c], view, paths);
   }
   name_pictures(images, width);
   return six_pictures(images, width);

@@ -6,6 +6,7 @@
 #include "bevfusion/map/map_masks.hpp"
 #include "bevfusion/nuscenes/key_frame.hpp"
 #include "bevfusion/pictures/drawn_box.hpp"
+#include "bevfusion/pictures/drawn_path.hpp"
 #include "bevfusion/pictures/image.hpp"
 
 namespace bevfusion {
@@ -14,6 +15,7 @@ namespace bevfusion {
 struct SceneView {
   MapMasks masks;  ///< none where cells is 0
   std::vector<DrawnBox> boxes;
+  std::vector<DrawnPath> paths = {};
 };
 
 /// Two views from above beside each other, x to the right, y (the car's front) up: to the left what is true, to the right what is
@@ -23,8 +25,10 @@ struct SceneView {
 Image compare_from_above(const SceneView& truth, const SceneView& prediction, const std::vector<SweepPoint>& points,
                          const MapGrid& grid, double reach, int size);
 
-/// The six pictures of a key frame with boxes and the cameras' names, each brought to a width first so that lines stay fine.
+/// The six pictures of a key frame with boxes, ways and the cameras' names, each brought to a width first so that lines stay
+/// fine.
 /// @throws DataError for a picture that cannot be read
-Image compare_in_pictures(const KeyFrame& frame, const std::vector<DrawnBox>& boxes, int width);
+Image compare_in_pictures(const KeyFrame& frame, const std::vector<DrawnBox>& boxes, const std::vector<DrawnPath>& paths,
+                          int width);
 
 }  // namespace bevfusion

@@ -88,7 +88,7 @@ std::string convergence_charts(const ExperimentFigures& figures) {
     std::vector<ChartLine> all;
     ChartRange range;
     for (const RowFigures& row : figures.rows) {
-      ChartLine line = over_epochs(row, figure.name, 100);
+      ChartLine line = over_epochs(row, figure.name, figure.scale());
       line.dashed = !row.row->single.empty();
       range.add({line}, false);
       all.push_back(std::move(line));
@@ -96,7 +96,7 @@ std::string convergence_charts(const ExperimentFigures& figures) {
     TableRows rows;
     for (const std::string& block : blocks_of(figures)) {
       Chart chart;
-      chart.title = in_block(figure.title + ", %", block);
+      chart.title = in_block(figure.charted(), block);
       chart.x_label = "epoch";
       chart.whole_x = true;
       chart.y = range;
@@ -118,7 +118,7 @@ std::string convergence_charts(const ExperimentFigures& figures) {
       all[r].name = full_name(*figures.rows[r].row);
     }
     rows = numbers_of(all, "epoch");
-    numbers += numbers_html(rows, figure.title + " by epoch, %");
+    numbers += numbers_html(rows, figure.title + " by epoch" + (figure.share ? ", %" : ""));
   }
   return html.empty() ? "" : panels(html) + numbers;
 }
@@ -136,7 +136,7 @@ std::string missing_sensor_charts(const ExperimentFigures& figures) {
   for (const FigureSheet& figure : figure_sheets()) {
     for (const std::string& block : sensors.empty() ? std::vector<std::string>() : blocks_of(figures)) {
       BarChart chart;
-      chart.title = in_block(figure.title + ", %", block);
+      chart.title = in_block(figure.charted(), block);
       BarGroup all{"all sensors", {}, {}};
       std::vector<BarGroup> without;
       for (const std::string& sensor : sensors) {
@@ -151,10 +151,10 @@ std::string missing_sensor_charts(const ExperimentFigures& figures) {
         any = true;
         chart.bars.push_back(row.row->label);
         chart.colours.push_back(row.colour);
-        add_bar(all, whole, 100);
+        add_bar(all, whole, figure.scale());
         std::size_t s = 0;
         for (const std::string& sensor : sensors) {
-          add_bar(without[s++], row.group.missing(sensor, figure.name).values, 100);
+          add_bar(without[s++], row.group.missing(sensor, figure.name).values, figure.scale());
         }
       }
       if (!any) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "bevfusion/nuscenes/data_error.hpp"
+#include "bevfusion/synth/driving_files.hpp"
 #include "bevfusion/synth/parallel.hpp"
 #include "bevfusion/synth/synth_tables.hpp"
 #include "support/folder_lock.hpp"
@@ -18,6 +19,10 @@ void make_folders(const SynthOptions& options) {
   std::filesystem::create_directories(options.out / options.version);
   std::filesystem::create_directories(options.out / "maps" / "expansion");
   std::filesystem::create_directories(options.out / "sweeps" / std::string(name_of(Channel::lidar_top)));
+  if (options.driving) {
+    std::filesystem::create_directories(options.out / "can_bus");
+    std::filesystem::create_directories(options.out / "traffic_lights");
+  }
   for (const std::string_view channel : channel_names)
     std::filesystem::create_directories(options.out / "samples" / std::string(channel));
 }
@@ -54,6 +59,7 @@ SynthReport generate(const SynthOptions& options, const std::function<void(int d
   parallel_for(scene_count, options.threads, [&](std::size_t i) {
     scenes[i] = make_scene(options, static_cast<int>(i));
     write_map_files(scenes[i], options);
+    if (options.driving) write_driving_files(scenes[i], options);
   });
 
   const auto samples = static_cast<std::size_t>(options.samples);

@@ -2,7 +2,10 @@
 #pragma once
 
 #include <Eigen/Core>
+#include <algorithm>
 #include <cmath>
+#include <memory>
+#include <vector>
 
 #include "bevfusion/geometry/rigid_transform.hpp"
 #include "bevfusion/synth/road.hpp"
@@ -15,6 +18,22 @@ struct GroundPose {
   double yaw = 0;
 };
 
+/// A way that is given by where something is every `step` seconds; before and after that it stands.
+struct TimedWay {
+  double begin = 0;  ///< s, of the first pose
+  double step = 1;   ///< s
+  std::vector<GroundPose> poses;
+
+  GroundPose at(double time) const {
+    const double place = (time - begin) / step;
+    const double piece = std::clamp(std::floor(place), 0.0, static_cast<double>(poses.size() - 2));
+    const GroundPose& from = poses[static_cast<std::size_t>(piece)];
+    const GroundPose& to = poses[static_cast<std::size_t>(piece) + 1];
+    const double share = std::clamp(place - piece, 0.0, 1.0);
+    return {from.position + share * (to.position - from.position), wrap_angle(from.yaw + share * wrap_angle(to.yaw - from.yaw))};
+  }
+};
+
 /// How something moves: along a road, keeping or weaving about its distance from the centre line, or straight on. Still at speed
 /// 0.
 struct Motion {
@@ -25,7 +44,8 @@ struct Motion {
   double sway = 0;       ///< m to either side of d
   double sway_rate = 0;  ///< rad/m
   double sway_phase = 0;
-  double turned = 0;  ///< yaw against the direction of motion, rad
+  double turned = 0;                      ///< yaw against the direction of motion, rad
+  std::shared_ptr<const TimedWay> timed;  ///< where it is there, all else is nothing
 
   static Motion straight(const Eigen::Vector2d& from, double yaw, double speed) {
     Motion motion;
@@ -36,6 +56,7 @@ struct Motion {
   }
 
   GroundPose at(double time) const {
+    if (timed) return timed->at(time);
     const double place = s + speed * time;
     const double phase = sway_rate * place + sway_phase;
     const double aside = d + sway * std::sin(phase);

@@ -105,10 +105,17 @@ std::vector<Solid> make_clutter(const Town& town, Random& random) {
 }
 
 std::vector<Solid> solids_at(const Traffic& traffic, double time) {
+  return solids_at(traffic, time, std::vector<double>(traffic.objects.size(), time));
+}
+
+std::vector<Solid> solids_at(const Traffic& traffic, double time, const std::vector<double>& times) {
   std::vector<Solid> solids = traffic.clutter;
+  for (const TrafficLight& light : traffic.lights) {
+    for (const Solid& solid : solids_of(light, time)) solids.push_back(solid);
+  }
   for (std::size_t i = 0; i < traffic.objects.size(); ++i) {
     const TrafficObject& object = traffic.objects[i];
-    const GroundPose pose = object.motion.at(time);
+    const GroundPose pose = object.motion.at(times[i]);
     const Eigen::Vector2d front(std::cos(pose.yaw), std::sin(pose.yaw));
     const double half_length = 0.5 * object.size.y() - hand;
     const double half_width = 0.5 * object.size.x() - hand;

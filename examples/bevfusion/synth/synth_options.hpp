@@ -47,6 +47,10 @@ struct SynthOptions {
   /// The share of the objects that have the colour of paint, walkway or car park, and paint's intensity.
   double camouflage = 0;
 
+  /// The car keeps to a route with bends and traffic lights instead of going on at one speed, and what its driver does is
+  /// written beside the tables.
+  bool driving = false;
+
   // LiDAR
   int azimuths = 1084;               ///< firings a turn
   double lidar_range = 80;           ///< m

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdio>
 #include <stdexcept>
+#include <utility>
 
 namespace bevfusion {
 
@@ -46,6 +47,27 @@ int SynthOptions::scenes_of_validation() const {
   return validation_scenes >= 0 ? validation_scenes : static_cast<int>(std::lround(validation_share * scenes));
 }
 
+namespace {
+
+SynthScene with_decoys(SynthScene scene, const SynthOptions& options) {
+  for (const TrafficObject& object : scene.traffic.objects) {
+    if (object.decoy) scene.town.mark_crossing(object.motion.road, object.motion.s, object.motion.d, options.decoy_reach);
+  }
+  return scene;
+}
+
+Motion motion_of(const Drive& drive) {
+  auto way = std::make_shared<TimedWay>();
+  way->begin = drive.begin;
+  way->step = Drive::step;
+  for (const VehicleState& state : drive.states) way->poses.push_back(state.pose);
+  Motion motion;
+  motion.timed = way;
+  return motion;
+}
+
+}  // namespace
+
 SynthScene make_scene(const SynthOptions& options, int index) {
   Random random({options.seed, static_cast<std::uint64_t>(index)});
   SynthScene scene;
@@ -58,15 +80,20 @@ SynthScene make_scene(const SynthOptions& options, int index) {
   scene.gain = random.uniform(options.least_gain, options.most_gain);
   scene.texture = random.bits();
   const double seconds = 0.5 * (options.samples - 1);
+  if (options.driving) {
+    const double cruise = random.uniform(4, 9);
+    scene.town = make_town(cruise * seconds, options, random);
+    scene.drive = plan_drive(scene.town, seconds, cruise, random);
+    scene.traffic = make_traffic(scene.town, motion_of(*scene.drive), seconds, options, random);
+    scene.traffic.lights = scene.drive->lights;
+    return with_decoys(std::move(scene), options);
+  }
   const bool at_any_angle = random.chance(0.3);
   const double speed = at_any_angle ? random.uniform(0, 1) : random.uniform(0, 10);
   scene.town = make_town(at_any_angle ? 0 : speed * seconds, options, random);
   const Motion car = make_drive(scene.town, speed, at_any_angle, random);
   scene.traffic = make_traffic(scene.town, car, seconds, options, random);
-  for (const TrafficObject& object : scene.traffic.objects) {
-    if (object.decoy) scene.town.mark_crossing(object.motion.road, object.motion.s, object.motion.d, options.decoy_reach);
-  }
-  return scene;
+  return with_decoys(std::move(scene), options);
 }
 
 std::vector<ObjectState> SynthScene::objects_at(double time, double range) const {

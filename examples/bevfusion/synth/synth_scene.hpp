@@ -2,10 +2,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "bevfusion/geometry/rigid_transform.hpp"
+#include "bevfusion/synth/drive.hpp"
 #include "bevfusion/synth/synth_options.hpp"
 #include "bevfusion/synth/town.hpp"
 #include "bevfusion/synth/traffic.hpp"
@@ -27,9 +29,10 @@ struct SynthScene {
   std::string location;  ///< "synthetic-town-0"
   Town town;
   Traffic traffic;
-  double gain = 1;            ///< of its pictures
-  std::uint64_t texture = 0;  ///< of its ground
-  std::int64_t start = 0;     ///< us, of its first key frame
+  std::shared_ptr<const Drive> drive;  ///< under SynthOptions::driving
+  double gain = 1;                     ///< of its pictures
+  std::uint64_t texture = 0;           ///< of its ground
+  std::int64_t start = 0;              ///< us, of its first key frame
 
   static constexpr std::int64_t period = 500'000;  ///< us between key frames
   std::int64_t sample_time(int sample) const { return start + sample * period; }

@@ -286,7 +286,9 @@ class TablesWriter {
     out.field("intensity_semantics", o.intensity_semantics).field("curb", o.curb).field("car_returns", o.car_returns);
     out.field("misses", o.misses).field("image_scale", o.image_scale).field("supersample", o.supersample).field("fog", o.fog);
     out.field("least_gain", o.least_gain).field("most_gain", o.most_gain).field("image_noise", o.image_noise);
-    out.field("blur", o.blur).field("jpeg_quality", o.jpeg_quality).close('}').finish();
+    out.field("blur", o.blur).field("jpeg_quality", o.jpeg_quality);
+    if (o.driving) out.field("driving", true);  // data sets of before have no such field
+    out.close('}').finish();
   }
 
   const std::vector<SynthScene>& scenes_;

@@ -41,8 +41,8 @@ RoadLayout lay_out(const Road& road, const std::vector<Stretch>& gaps, Random& r
   for (const Stretch& gap : gaps) {
     if (random.chance(0.85)) ribbons.push_back({GroundClass::ped_crossing, gap.from - 4.0, gap.from - 0.5, right, left});
     if (random.chance(0.85)) ribbons.push_back({GroundClass::ped_crossing, gap.to + 0.5, gap.to + 4.0, right, left});
-    ribbons.push_back({GroundClass::stop_line, gap.from - 6.0, gap.from - 4.8, right, 0, true});
-    ribbons.push_back({GroundClass::stop_line, gap.to + 4.8, gap.to + 6.0, 0, left, false});
+    ribbons.push_back({GroundClass::stop_line, gap.from - 6.0, gap.from - box_beyond_line, right, 0, true});
+    ribbons.push_back({GroundClass::stop_line, gap.to + box_beyond_line, gap.to + 6.0, 0, left, false});
   }
   std::vector<Stretch> unlined;
   for (const Stretch& gap : gaps) unlined.push_back({gap.from - 6.0, gap.to + 6.0});
@@ -122,7 +122,11 @@ Town make_town(double travel, const SynthOptions& options, Random& random) {
 
   // Junctions: one near the start, others along the way, at least 50 m apart.
   std::vector<double> crossings;
-  if (random.chance(0.6)) crossings.push_back(main_margin + random.uniform(-1, 1) * options.junction_reach);
+  if (options.driving) {  // ahead of the car, so that there is something to keep to
+    if (random.chance(0.85)) crossings.push_back(main_margin + 15 + random.unit() * options.junction_reach);
+  } else if (random.chance(0.6)) {
+    crossings.push_back(main_margin + random.uniform(-1, 1) * options.junction_reach);
+  }
   for (double s = random.uniform(20, 60); s < main.length - 20; s += random.uniform(60, 130)) {
     const bool free =
         std::all_of(crossings.begin(), crossings.end(), [&](double other) { return std::abs(other - s) > 50; }) &&

@@ -76,6 +76,8 @@ struct Town {
 
 /// Half the length of a road that crosses the main one, m.
 inline constexpr double cross_half_length = 90;
+/// How far from a junction's box the painted edge of a stop line is, m.
+inline constexpr double box_beyond_line = 4.8;
 /// How far the main road goes on before the car's start and after its end, m.
 inline constexpr double main_margin = 110;
 

@@ -8,6 +8,7 @@
 #include "bevfusion/synth/motion.hpp"
 #include "bevfusion/synth/solid.hpp"
 #include "bevfusion/synth/town.hpp"
+#include "bevfusion/synth/traffic_light.hpp"
 
 namespace bevfusion {
 
@@ -26,6 +27,7 @@ struct Traffic {
   Motion car;  ///< the one with the sensors
   std::vector<TrafficObject> objects;
   std::vector<Solid> clutter;  ///< buildings, poles and bushes, which nobody annotates
+  std::vector<TrafficLight> lights;
 };
 
 /// Mean width, length and height of a class, m.
@@ -38,7 +40,10 @@ Motion make_drive(const Town& town, double speed, bool at_any_angle, Random& ran
 /// Fills a town for `seconds` of driving. Nothing overlaps, or comes within 3.5 m of the car, at any quarter of a second.
 Traffic make_traffic(const Town& town, const Motion& car, double seconds, const SynthOptions& options, Random& random);
 
-/// What rays meet at a time: the parts of every object, a hand's breadth inside its box, and the clutter.
+/// What rays meet at a time: the parts of every object, a hand's breadth inside its box, the clutter and the lights.
 std::vector<Solid> solids_at(const Traffic& traffic, double time);
+/// The same where each object is where its motion has it at a time of its own.
+/// @param times  by object
+std::vector<Solid> solids_at(const Traffic& traffic, double time, const std::vector<double>& times);
 
 }  // namespace bevfusion

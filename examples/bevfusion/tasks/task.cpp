@@ -94,6 +94,13 @@ void add_labels(Batch& batch, const std::vector<LabelSource>& samples, const std
     if (std::any_of(labels.begin(), labels.end(), [](const torch::Tensor& of_sample) { return of_sample.defined(); })) {
       batch.labels[task->name()] = std::move(labels);
     }
+    std::vector<torch::Tensor> measured;
+    for (const LabelSource& sample : samples) {
+      measured.push_back(task->measured(sample));
+    }
+    if (!measured.empty() && measured.front().defined()) {
+      batch.input.measured[task->name()] = torch::stack(measured);
+    }
   }
 }
 

@@ -59,7 +59,16 @@ class Task {
   /// @param sets  those that make_head() saw
   virtual std::any forward(torch::nn::Module& head, const torch::Tensor& shared, const ModelConfig& config,
                            const LabelSets& sets) const = 0;
+  /// The same with what the car measured of itself, for a task that has measured().
+  /// @param measured  [B, n], or undefined where nothing was measured
+  virtual std::any forward_measured(torch::nn::Module& head, const torch::Tensor& shared, const torch::Tensor& /*measured*/,
+                                    const ModelConfig& config, const LabelSets& sets) const {
+    return forward(head, shared, config, sets);
+  }
 
+  /// What the car tells the head beside its sensors, such as its speed: n numbers of a sample, as many of each; undefined where
+  /// the head is told nothing. Known when the sample is taken, so no label.
+  virtual torch::Tensor measured(const LabelSource&) const { return {}; }
   /// Labels of a sample beside its boxes and map masks, for losses() and prediction() to find in Batch::labels under the task's
   /// name; undefined where there are none of this sample. Of all samples of one shape, or not: they are kept one by one.
   virtual torch::Tensor labels(const LabelSource&) const { return {}; }
@@ -137,7 +146,7 @@ Head& head_as(torch::nn::Module& head) {
   return *as;
 }
 
-/// Labels that tasks add to a batch of these samples, in order.
+/// Labels that tasks add to a batch of these samples, in order, and what their heads are told beside the sensors.
 void add_labels(Batch& batch, const std::vector<LabelSource>& samples, const std::vector<std::shared_ptr<const Task>>& tasks);
 
 }  // namespace bevfusion

@@ -10,6 +10,7 @@
 #include "bevfusion/map/map_masks.hpp"
 #include "bevfusion/nuscenes/tables.hpp"
 #include "bevfusion/pictures/drawn_box.hpp"
+#include "bevfusion/pictures/drawn_path.hpp"
 #include "bevfusion/pictures/picture_colours.hpp"
 
 namespace bevfusion {
@@ -51,6 +52,7 @@ struct SampleDrawing {
   std::vector<DrawnBox> annotated_boxes;  ///< there before tasks draw
   std::size_t counted = 0;                ///< of them, those that figures count; the others are grey
   std::vector<DrawnBox> predicted_boxes;
+  std::vector<DrawnPath> driven, planned;  ///< ways of the car, the second to the right and in the pictures alone
   std::vector<OwnPicture> own;
 };
 

@@ -13,6 +13,11 @@ struct FigureSheet {
   std::string name;   ///< in evaluation.json, log.jsonl, event files and report.json
   std::string title;  ///< in tables and on pages
   bool lower_is_better = false;
+  bool share = true;  ///< of 0 ... 1, which charts show in percent
+
+  /// For charts: the title with its unit, and what a value is multiplied by.
+  std::string charted() const { return title + (share ? ", %" : ""); }
+  double scale() const { return share ? 100 : 1; }
 };
 
 /// Which annotations of a sample a task learns from: whether there are any of a sample is known by kind (data.labels).

@@ -276,7 +276,9 @@ TEST_CASE("a run's config has all fields, or is damaged", "[bevfusion][config]")
   CHECK(read(whole) == "");
   CHECK(lacking(read(""), {(folder / "config.toml").string(), "lacks size, ", "more fields"}) == "");
   CHECK(lacking(read(whole.substr(0, whole.find("[init]"))), {"lacks init.lidar, "}) == "");
-  CHECK(lacking(read(whole.substr(0, whole.rfind("camera_names"))), {"lacks init.camera_names."}) == "");
+  const std::size_t names = whole.rfind("camera_names");
+  CHECK(lacking(read(whole.substr(0, names)), {"lacks init.camera_names, tasks."}) == "");
+  CHECK(lacking(read(whole.substr(0, names) + whole.substr(whole.find('\n', names) + 1)), {"lacks init.camera_names."}) == "");
   // A run of before a task was there names none of its fields; where some are there, the others were lost.
   const auto without = [](std::string text, const std::string& line) {
     const std::size_t at = text.find("\n" + line);
@@ -439,6 +441,8 @@ TEST_CASE("the config files are the sizes' defaults, and the short ones change w
   CHECK(changed("segmentation_only.toml") == Names{"model.parts.detection", "calibration.rule", "calibration.gate"});
   CHECK(changed("separate_towers.toml") == Names{"model.separate_towers", "calibration.rule", "calibration.gate"});
   CHECK(changed("three_tasks.toml") == Names{"model.parts.foreground"});
+  CHECK(changed("driver.toml") ==
+        Names{"model.parts.waypoints", "model.parts.controls", "model.parts.speed", "model.parts.red_light"});
   CHECK(changed("four_tasks.toml") == Names{"losses.tasks", "calibration.rule", "calibration.gate"});
   for (const auto& entry : fs::directory_iterator(configs)) {  // each also at the size that is trained in seconds
     if (!entry.is_regular_file()) {

@@ -63,7 +63,8 @@ TEST_CASE("the measure of colours knows white, black and red", "[pictures]") {
 
 TEST_CASE("no two classes of boxes look alike, nor like map, truth or paper", "[pictures]") {
   const DetectionLabels& labels = standard_boxes();
-  std::vector<Colour> others = {{255, 255, 255}, truth_colour, truth_colour_in_pictures, uncounted_colour};
+  std::vector<Colour> others = {{255, 255, 255},  truth_colour,  truth_colour_in_pictures,
+                                uncounted_colour, driven_colour, planned_colour};
   for (const MapLabel& label : standard_map()) others.push_back(map_colour(label));
   for (std::size_t i = 0; i < labels.size(); ++i) {
     for (std::size_t j = 0; j < i; ++j) {

@@ -11,13 +11,18 @@
 namespace bevfusion {
 
 Outputs labelled_outputs(BevFusion& tower, const std::vector<torch::Tensor>& shared, const TrainingBatch& batch) {
+  return labelled_outputs(tower, shared, batch.batch.input, batch);
+}
+
+Outputs labelled_outputs(BevFusion& tower, const std::vector<torch::Tensor>& shared, const ModelInput& input,
+                         const TrainingBatch& batch) {
   Outputs outputs;
   for (std::size_t i = 0; i < tower->tasks().size(); ++i) {
     const Task& task = *tower->tasks()[i];
     const torch::Tensor& z = shared.size() == 1 ? shared.front() : shared.at(i);
     if (task.is_labelled(batch)) {
       begin_draws({batch.draws}, task.name());
-      outputs[task.name()] = tower->say(task.name(), z);
+      outputs[task.name()] = tower->say(task.name(), z, input.measured_for(task.name()));
     }
   }
   return outputs;

@@ -112,6 +112,9 @@ std::vector<double> TowerTrainer::label_counts(const TrainingBatch& batch) const
         count = static_cast<double>(std::count(batch.boxes_labelled.begin(), batch.boxes_labelled.end(), true));
       } else if (task->sheet().labels == TaskLabels::map) {
         count = batch.batch.labelled.sum().item<double>();
+      } else if (const auto own = batch.batch.labels.find(task->name()); own != batch.batch.labels.end()) {
+        count = static_cast<double>(std::count_if(own->second.begin(), own->second.end(),
+                                                  [](const torch::Tensor& of_sample) { return of_sample.defined(); }));
       }
     }
     counts.insert(counts.end(), config_.model.parts.tasks.judged(task->sheet(), config_.losses.tasks).loss_names().size(), count);
@@ -160,7 +163,7 @@ std::vector<double> TowerTrainer::backward(const ModelInput& input, const Traini
     }
     maps = tower_->filled(std::move(maps));
     shared = shared_outputs(maps, batch.draws);
-    outputs = labelled_outputs(tower_, shared, batch);
+    outputs = labelled_outputs(tower_, shared, input, batch);
   }
   std::vector<torch::Tensor> losses = task_losses(tower_, outputs, batch, config_);
   std::vector<double> values(losses.size(), std::numeric_limits<double>::quiet_NaN());
@@ -209,7 +212,7 @@ std::map<std::string, std::vector<double>> TowerTrainer::gradient_rows(const Mod
     const std::vector<torch::Tensor> maps = tower_->filled(tower_->branches(input, batch.absent));
     begin_draws({batch.draws}, "shared");
     shared = tower_->fuse(maps);
-    outputs = labelled_outputs(tower_, {shared}, batch);
+    outputs = labelled_outputs(tower_, {shared}, input, batch);
   }
   std::vector<torch::Tensor> losses = task_losses(tower_, outputs, batch, config_);
   add_lessons(losses, lessons(outputs, {shared}, input, batch));

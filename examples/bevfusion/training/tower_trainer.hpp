@@ -61,8 +61,8 @@ class TowerTrainer {
   /// Takes part without a sample in the backward of other ranks.
   void idle();
 
-  /// How many labels of each of tasks() a batch has: what their losses are means over, or as many as its samples where a task
-  /// has labels of another kind.
+  /// How many labels of each of tasks() a batch has: what their losses are means over. Of a task with labels of its own, samples
+  /// that have some; as many as its samples where it keeps them elsewhere.
   std::vector<double> label_counts(const TrainingBatch& batch) const;
 
   /// The norms of the rows of each task's gradient at the last shared layer, unfolded along its first axis (FULLER's Figure 3),
