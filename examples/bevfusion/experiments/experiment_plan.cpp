@@ -273,6 +273,18 @@ void take_known(ExperimentPlan& plan) {
   }
 }
 
+/// Whether the sheets' synthetic scenes are a driver's, which those of one plan are or are not together: they share data.
+/// @throws std::invalid_argument where some are and some are not
+bool wants_driving(const std::vector<ExperimentSheet>& sheets) {
+  for (const ExperimentSheet& sheet : sheets) {
+    if (sheet.driving != sheets.front().driving) {
+      throw std::invalid_argument("the experiments " + sheets.front().name + " and " + sheet.name +
+                                  " are run on scenes of different kinds (driving); run one after the other");
+    }
+  }
+  return !sheets.empty() && sheets.front().driving;
+}
+
 }  // namespace
 
 double ExperimentPlan::seconds_left() const {
@@ -303,7 +315,7 @@ ExperimentPlan plan_experiments(const ExperimentOptions& options) {
   }
   read_sheets(plan);
   check_rows(plan);
-  plan.data = plan_data(options);
+  plan.data = plan_data(options, wants_driving(plan.sheets));
   const bool on_gpu = options.device != "cpu";
   plan.jobs = options.jobs > 0 ? options.jobs : on_gpu ? 1 : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   const ConfigFields defaults = printed(options, {"--size=" + options.size}, "defaults of " + options.size);

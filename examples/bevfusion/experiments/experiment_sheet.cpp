@@ -141,6 +141,7 @@ ExperimentSheet parse(const std::string& text, const std::string& file, const st
   reader.take("expected", sheet.expected);
   reader.take("needs", sheet.needs);
   reader.take("cannot", sheet.cannot);
+  reader.take("driving", sheet.driving);
   reader.take("delta_divisor", sheet.delta_divisor);
   reader.take("lambda_divisor", sheet.lambda_divisor);
   reader.take("lambda_baseline", sheet.lambda_baseline);

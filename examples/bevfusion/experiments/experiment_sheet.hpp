@@ -58,6 +58,7 @@ struct ExperimentSheet {
   std::string expected;      ///< what the paper says comes out, and what is to be expected of it at the size that is run
   std::string needs;         ///< for the whole experiment: a part that does not exist yet; nothing of it is run
   std::string cannot;        ///< why no data set of this repository can carry it; nothing of it is run
+  bool driving = false;      ///< its synthetic scenes are a driver's (bevfusion synth --driving)
   double delta_divisor = 0;  ///< as ComparisonOptions has them
   double lambda_divisor = 0;
   std::string lambda_baseline;       ///< row that Lambda_MTL counts from; each row's baseline where empty

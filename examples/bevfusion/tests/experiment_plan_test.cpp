@@ -127,6 +127,26 @@ TEST_CASE("a row that is taught brings its teachers of the same seed", "[bevfusi
   CHECK(name_of(plan_experiments(options)) != name_of(plan));
 }
 
+TEST_CASE("a driver's experiments have a driver's scenes", "[bevfusion][experiments]") {
+  const TemporaryFolder folder;
+  const ExperimentPlan plan = plan_experiments(experiment_options(folder.path(), {"dmfuser_driving"}));
+  const auto& words = plan.data.synth_command;
+  CHECK(std::count(words.begin(), words.end(), "--driving") == 1);
+  CHECK(plan.data.training_samples == 48 * 12);
+  const ExperimentPlan others = plan_experiments(experiment_options(folder.path(), {"dmfuser"}));
+  const auto& plain = others.data.synth_command;
+  CHECK(std::count(plain.begin(), plain.end(), "--driving") == 0);
+  CHECK(others.data.key != plan.data.key);
+  std::string refusal;
+  try {
+    plan_experiments(experiment_options(folder.path(), {"dmfuser", "dmfuser_driving"}));
+  } catch (const std::invalid_argument& error) {
+    refusal = error.what();
+  }
+  CHECK(refusal.find("dmfuser_driving") != std::string::npos);
+  CHECK(refusal.find("one after the other") != std::string::npos);
+}
+
 TEST_CASE("rows, seeds and epochs can be chosen", "[bevfusion][experiments]") {
   const TemporaryFolder folder;
   ExperimentOptions options = experiment_options(folder.path(), {"fuller_table_1"});

@@ -65,6 +65,7 @@ TEST_CASE("every table and figure of the papers is listed, in the papers' order"
                                            "wpcgrad_table_5",
                                            "wpcgrad_figure_2",
                                            "dmfuser",
+                                           "dmfuser_driving",
                                            "dmfuser_repository"};
   CHECK(experiment_names(configs()) == wanted);
   const std::string list = experiment_list(configs());
