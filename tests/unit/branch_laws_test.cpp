@@ -170,6 +170,10 @@ TEST_CASE("CGGM gives each branch the share that the others gained, within [0, M
   GateRunner<CGGM> four(CGGM(options), 4);
   four({0, 0, 0, 0});
   check(four({.1, .2, .3, .4}), {1.3 * .9, 1.3 * .8, 1.3 * .7, 1.3 * .6}, 1e-13);
+  options.rho = .9;
+  GateRunner<CGGM> weak(CGGM(options), 2);
+  weak({0, 0});
+  check(weak({.1, .2}), {.9 * 2 / 3, .9 / 3}, 1e-13);
   // A branch that comes later takes no part in its first step.
   GateRunner<CGGM> late(CGGM(), 3);
   BranchStep first = BranchStep::of({.1, .1, .1});
@@ -223,12 +227,18 @@ TEST_CASE("gate laws are blind to what all branches have in common") {
     }
   };
   const auto in_other_units = [](double level) { return 1e6 * level; };
+  const auto in_tiny_units = [](double level) { return 1e-40 * level; };
   const auto from_another_zero = [](double level) { return level - 40; };
   holds(fuller::ModalityGate(), in_other_units);
   holds(MLB(), in_other_units);
   holds(by_scores(), in_other_units);
   holds(OGM(), in_other_units);
   holds(CGGM(), in_other_units);
+  holds(fuller::ModalityGate(), in_tiny_units);
+  holds(MLB(), in_tiny_units);
+  holds(by_scores(), in_tiny_units);
+  holds(OGM(), in_tiny_units);
+  holds(CGGM(), in_tiny_units);
   holds(CGGM(), from_another_zero);
   holds(AGM(), from_another_zero);
 }
@@ -286,6 +296,9 @@ TEST_CASE("options and states of gate laws that make no sense are refused") {
   };
   fuller::testing::for_every_known_gate([&](const auto& law) {
     CHECK(objection(law).empty());
+    std::vector<double> state(std::size_t(law.state_size(64)) + 1);
+    CHECK(said([&] { law.initialise(64, state.data()); }).empty());
+    mentions(objection(law, 65), {"65 branches"});
     mentions(objection(law, 1), {"1 branches", "2 to 64"});
   });
   fuller::MLBOptions mlb;

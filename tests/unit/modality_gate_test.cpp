@@ -173,6 +173,28 @@ TEST_CASE("a branch that is absent, zero, NaN or infinite takes no part and keep
   }
 }
 
+TEST_CASE("a branch without a gradient keeps a gate that was closed before") {
+  for (const double bad : {0.0, std::nan(""), infinity, -1.0 /* absent */}) {
+    Gates gates(3);
+    gates({4, 20, 8});
+    const double closed = gates.state[1];
+    CHECK(closed < .8);
+    gates.present[1] = bad == -1.0 ? 0 : 1;
+    CHECK(gates({4, bad, 8})[1] == 1);
+    CHECK(gates.state[1] == closed);
+  }
+}
+
+TEST_CASE("gates and gamma_modal of gradients of any length") {
+  for (const double unit : {1e-140, 1e-30, 1e-7, 1e140}) {
+    Gates plain(3);
+    Gates other(3);
+    INFO("unit " << unit);
+    check(other({4 * unit, 2 * unit, 8 * unit}), plain({4, 2, 8}), 1e-12);
+    CHECK(fuller::gamma_modal(plain.view({16 * unit * unit, unit * unit, 4 * unit * unit})) == Approx(4).epsilon(1e-12));
+  }
+}
+
 TEST_CASE("with one branch left, or none, gates rest") {
   for (const std::vector<double>& norms : {std::vector<double>{3, 0}, {0, 0}, {std::nan(""), 1}, {infinity, infinity}}) {
     Gates gates(2);

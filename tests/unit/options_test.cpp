@@ -145,6 +145,7 @@ TEST_CASE("options of Weighting, and numbers of tasks") {
   check_mentions(objection(fuller::IMTL_G(), 65), {"IMTL-G", "65", "1 to 64"});
   check_mentions(objection(fuller::PCGrad(), 0), {"PCGrad", "0 tasks"});
   CHECK_THROWS_AS(fuller::TaskVector(std::vector<double>(65)), fuller::Error);
+  CHECK(fuller::TaskVector(std::vector<double>(64)).size() == 64);
 }
 
 TEST_CASE("a share below which gradients count as zero lies in [0, 1)") {
