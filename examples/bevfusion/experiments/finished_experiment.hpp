@@ -33,7 +33,7 @@ struct ExperimentRun {
   std::vector<std::string> train_command, eval_command;  ///< to repeat it, words
   /// Of one whose folder is not here: the file of results that knows it, and what it says. Empty of all others.
   std::string known_from;
-  std::vector<std::string> tasks;            ///< empty where the file does not say
+  std::vector<std::string> tasks;
   std::map<std::string, double> figures;     ///< in evaluation's own units
   std::vector<std::string> predict_command;  ///< that draws what it finds; empty unless it is the run of its row that is shown
 };

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bevfusion/experiments/known_runs.hpp"
 
+#include <algorithm>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
 #include <utility>
 
 #include <nlohmann/json.hpp>
+
+#include "bevfusion/tasks/task_sheet.hpp"
 
 namespace bevfusion {
 namespace {
@@ -33,16 +36,28 @@ double number_in(const Json& json, const char* key) {
   return found != json.end() && found->is_number() ? found->get<double>() : std::numeric_limits<double>::quiet_NaN();
 }
 
+/// The tasks that have a figure, for files of 0.1, which do not name them.
+std::vector<std::string> measured_tasks(const std::map<std::string, double>& figures) {
+  std::vector<std::string> tasks;
+  for (const TaskSheet& task : head_sheets()) {
+    const bool measured = std::any_of(task.figures.begin(), task.figures.end(),
+                                      [&](const FigureSheet& figure) { return figures.count(figure.name) > 0; });
+    const std::vector<std::string> names = measured ? task.loss_names() : std::vector<std::string>();
+    tasks.insert(tasks.end(), names.begin(), names.end());
+  }
+  return tasks;
+}
+
 ExperimentRun run_of(const Json& row, const Json& json, const std::filesystem::path& file) {
   ExperimentRun run;
   run.row = row.at("key").get<std::string>();
   run.seed = json.at("seed").get<std::uint64_t>();
   run.state = RunState::done;
   run.known_from = file.string();
-  run.tasks = json.value("tasks", std::vector<std::string>());
   for (const auto& [name, value] : json.at("figures").items()) {
     run.figures[name] = value.get<double>();
   }
+  run.tasks = json.value("tasks", measured_tasks(run.figures));
   run.wall_seconds = number_in(json, "wall_seconds");
   run.peak_bytes = number_in(json.at("figures"), "peak_bytes");
   run.begun = json.value("begun", "");

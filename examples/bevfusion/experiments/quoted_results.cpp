@@ -197,7 +197,10 @@ std::vector<fs::path> quote_results(const fs::path& root, bool check) {
     for (const auto& entry : fs::directory_iterator(kept)) {
       if (entry.path().extension() == ".json") {
         try {
-          results[entry.path().stem().string()] = Json::parse(content_of(entry.path()));
+          const Json json = Json::parse(content_of(entry.path()));
+          if (json.contains("experiment")) {  // other programs keep their results here too, for scripts/quote_results
+            results[entry.path().stem().string()] = json;
+          }
         } catch (const Json::exception& error) {
           throw std::invalid_argument(entry.path().string() + ": " + error.what());
         }

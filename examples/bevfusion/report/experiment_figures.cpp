@@ -95,7 +95,7 @@ RunRecord known_run(const ExperimentRow& row, const ExperimentRun& known) {
     run.figures.erase(relative);
   }
   run.parameters = figure_in(known.figures, "parameters");
-  run.facts.tasks = known.tasks.empty() && !row.single.empty() ? std::vector<std::string>{row.single} : known.tasks;
+  run.facts.tasks = known.tasks;
   return run;
 }
 

@@ -62,6 +62,7 @@ TEST_CASE("blocks get the table of their results, and nothing else changes", "[b
   repository.write("README.md", "before\n<!-- results table -->\nold\n<!-- /results -->\nafter\n");
   repository.write("docs/a.md", "<!-- results table b -->\n<!-- /results -->\n");
   repository.write("docs/b.md", "no block\n");
+  repository.write("docs/results/of_another_program.json", "{\"program\": \"two_garments\"}\n");
   CHECK(repository.quote(true).size() == 3);
   CHECK(repository.read("README.md").find("old") != std::string::npos);
   CHECK(repository.quote(false).size() == 3);
@@ -75,6 +76,7 @@ TEST_CASE("blocks get the table of their results, and nothing else changes", "[b
   CHECK(repository.read("docs/a.md").find(row_a) == std::string::npos);
   CHECK(repository.read("docs/a.md").find(row_b) != std::string::npos);
   CHECK(repository.read("docs/results/table.md").find(row_a) != std::string::npos);
+  CHECK(repository.read("docs/results/of_another_program.json") == "{\"program\": \"two_garments\"}\n");
 }
 
 TEST_CASE("a figure that was typed by hand is found", "[bevfusion][experiments]") {
