@@ -201,6 +201,39 @@ TEST_CASE("MGDA is the shortest vector of the hull, for norms 1e8 apart too") {
   }
 }
 
+TEST_CASE("MGDA's update is never longer than the shortest gradient, whatever cancels and however far apart lengths are") {
+  std::mt19937_64 random(8);
+  std::uniform_int_distribution<int> mantissa(-128, 127);
+  std::uniform_int_distribution<int> exponent(-8, 8);
+  int apart = 0;
+  for (int draw = 0; draw < 20000; ++draw) {
+    const int T = 2 + draw % 5;
+    Jacobian J = Jacobian::Zero(T, 1 + draw % 3);
+    for (int i = 0; i < T; ++i) {
+      while (J.row(i).norm() == 0) {
+        for (int p = 0; p < J.cols(); ++p) {
+          J(i, p) = J.cols() > 1 && draw % 4 == p ? 0 : mantissa(random) * std::pow(10.0, exponent(random));
+        }
+      }
+    }
+    const VectorXd w = weights_of(fuller::MGDA(), step_of(J));
+    INFO("draw " << draw << ":\n" << J << "\n" << w.transpose());
+    CHECK(w.minCoeff() >= 0);
+    CHECK(w.sum() == Approx(1).epsilon(1e-13));
+    const VectorXd n = norms_of(J);
+    const auto longest_part = double(w.cwiseProduct(n).maxCoeff());
+    CHECK((J.transpose() * w).norm() <= n.minCoeff() + 1e-15 * T * longest_part);
+    apart += n.maxCoeff() > 1e12 * n.minCoeff() ? 1 : 0;
+  }
+  CHECK(apart > 1000);
+}
+
+TEST_CASE("MGDA finds gradients that cancel beside a shorter one") {
+  // 1/21 of the first and 20/21 of the third is nothing.
+  const VectorXd w = weights_of(fuller::MGDA(), step_of((Jacobian(3, 2) << -1e8, 0, 0, 1, 5e6, 0).finished()));
+  CHECK((w - (VectorXd(3) << 1.0 / 21, 0, 20.0 / 21).finished()).norm() < 1e-12);
+}
+
 TEST_CASE("MGDA of two tasks has a closed form") {
   std::mt19937_64 random(6);
   for (int draw = 0; draw < 60; ++draw) {

@@ -24,7 +24,8 @@ inline namespace v0_1 {
 /// Surface::representation this is the paper's MGDA-UB.
 ///
 /// Dependent gradients: the update is unique, the weights are not; those that are found have few that are not 0. Scale: a common
-/// factor changes nothing. Rounding: as `NonnegativeQp`.
+/// factor changes nothing. Rounding: as `NonnegativeQp`. Gradients that cancel beside one that is 1e12 times as short are found
+/// by their directions alone.
 ///
 /// Needs the Gram matrix. No state. Weights multiply whole losses, as published.
 struct MGDA {
@@ -39,28 +40,64 @@ struct MGDA {
 
   template <class Lanes, int Tasks>
   FULLER_HD void operator()(Lanes lanes, const Evidence<Tasks>& evidence, double*, double* weights, double* scratch) const {
-    const auto u = detail::UnitGradients::of(lanes, evidence, scratch);
+    auto u = detail::UnitGradients::of(lanes, evidence, scratch);
     double shortest = detail::largest_double;
+    int first = 0;
     for (int i = 0; i < u.K; ++i) {
-      shortest = u.n[i] < shortest ? u.n[i] : shortest;
+      first = u.n[i] < shortest ? i : first;
+      shortest = u.n[first];
     }
+    bool found = solve(lanes, u, shortest) && sum_of_weights(u, shortest) > 0;
+    if (!found) {  // what cancels beside a gradient that is 1e4 times as short, and more, shows in the directions alone
+      u = detail::UnitGradients::of(lanes, evidence, scratch);
+      solve(lanes, u, 0);
+      found = length_of_directions(u) < sum_of_weights(u, shortest);
+    }
+    const double sum = found ? sum_of_weights(u, shortest) : 1;
+    detail::clear_absent(lanes, evidence, weights);
     for (int i = lanes.index(); i < u.K; i += Lanes::count) {
-      u.q[i] = -(shortest / u.n[i]);
+      weights[u.index[i]] = found ? u.x[i] * (shortest / u.n[i]) / sum : i == first ? 1 : 0;
+    }
+    lanes.sync();
+  }
+
+ private:
+  /// What a unit gradient's share is multiplied with to be the gradient's weight, but for a factor; 1 without a shortest one.
+  FULLER_HD static double unit(const detail::UnitGradients& u, double shortest, int i) {
+    return shortest > 0 ? shortest / u.n[i] : 1;
+  }
+
+  FULLER_HD static double sum_of_weights(const detail::UnitGradients& u, double shortest) {
+    double sum = 0;
+    for (int i = 0; i < u.K; ++i) {
+      sum += u.x[i] * unit(u, shortest, i);
+    }
+    return sum;
+  }
+
+  /// The shares of unit gradients in the shortest vector of the hull of gradients, or, without a shortest one, of their
+  /// directions; false where they could not be found.
+  template <class Lanes>
+  FULLER_HD static bool solve(Lanes lanes, const detail::UnitGradients& u, double shortest) {
+    for (int i = lanes.index(); i < u.K; i += Lanes::count) {
+      u.q[i] = -unit(u, shortest, i);
       for (int j = 0; j < u.K; ++j) {
-        u.C[i * u.K + j] += (shortest / u.n[i]) * (shortest / u.n[j]);
+        u.C[i * u.K + j] += unit(u, shortest, i) * unit(u, shortest, j);
       }
     }
     lanes.sync();
-    u.solve(lanes);
-    double sum = 0;
+    return u.solve(lanes);
+  }
+
+  /// | sum_i x_i u_i | after solve() without a shortest one, whose y is C x + (sum_i x_i) - 1, or what rounding may have hidden
+  /// of it.
+  FULLER_HD static double length_of_directions(const detail::UnitGradients& u) {
+    const double sum = sum_of_weights(u, 0);
+    double square = -sum * sum;
     for (int i = 0; i < u.K; ++i) {
-      sum += u.x[i] * (shortest / u.n[i]);
+      square += u.x[i] * (u.y[i] + 1);
     }
-    detail::clear_absent(lanes, evidence, weights);
-    for (int i = lanes.index(); i < u.K; i += Lanes::count) {
-      weights[u.index[i]] = u.x[i] * (shortest / u.n[i]) / sum;
-    }
-    lanes.sync();
+    return std::sqrt(detail::larger(square, 1e-15 * u.K * sum * sum));
   }
 };
 
