@@ -40,7 +40,7 @@ inline std::array<Eigen::Vector2d, 5> places_of(const Footprint& f) {
 }
 
 /// The body of nuScenes' car, a Renault Zoe of 4.084 x 1.730 m, whose frame has its origin on the ground below the middle of the
-/// rear axle: 1.4 m behind the body's middle.
+/// rear axle: 1.4 m from the body's middle to the rear.
 inline Footprint car_footprint(const Eigen::Vector2d& rear_axle, double yaw) {
   return {rear_axle + 1.4 * Eigen::Vector2d(std::cos(yaw), std::sin(yaw)), 0.5 * 4.084, 0.5 * 1.730, yaw};
 }
