@@ -30,7 +30,9 @@ struct Measured {
   fuller::RatioInterval over_held{none, none, none};   ///< (variant - the step that holds its cotangents) / plain
   std::int64_t peak = 0;                               ///< bytes above what was there when the step began
   double peak_ratio = 0;                               ///< over the plain step's
-  double peak_of_budget = 0;  ///< over the plain step's plus max(0, (T-1)|z| + T|theta_L| - what the heads freed)
+  /// Over the plain step's plus max(0, (T-1)|z| + T|theta| - what the heads freed) plus a double, the loss scale; theta is the
+  /// last shared weight, or the largest shared parameter.
+  double peak_of_budget = 0;
   std::size_t rounds = 0;
 };
 
@@ -38,12 +40,16 @@ struct Measured {
 struct StepBytes {
   std::int64_t representation = 0;  ///< |z|
   std::int64_t last_weight = 0;     ///< |theta_L|
+  std::int64_t largest = 0;         ///< of the shared parameters
   std::int64_t heads = 0;           ///< what the heads' backward frees: their activations, less the gradients that it leaves
 };
 
 inline StepBytes step_bytes(Network& net, const fuller::HostMemory& memory) {
   StepBytes bytes;
   bytes.last_weight = static_cast<std::int64_t>(net.last_weight.nbytes());
+  for (const Tensor& parameter : net.shared_parameters()) {
+    bytes.largest = std::max(bytes.largest, static_cast<std::int64_t>(parameter.nbytes()));
+  }
   const Tensor z = net.shared();
   bytes.representation = static_cast<std::int64_t>(z.nbytes());
   const std::int64_t before = memory.live();
@@ -68,12 +74,16 @@ inline void measure_memory(Network& net, const std::vector<Variant>& variants, s
   }
   const auto tasks = static_cast<std::int64_t>(net.heads.size());
   const std::int64_t plain = results[0].peak;
-  const std::int64_t budget =
-      plain + std::max<std::int64_t>(0, (tasks - 1) * bytes.representation + tasks * bytes.last_weight - bytes.heads);
+  const auto budget = [&](std::int64_t weight) {
+    const std::int64_t held = (tasks - 1) * bytes.representation + tasks * weight - bytes.heads;
+    return static_cast<double>(plain + std::max<std::int64_t>(0, held) + static_cast<std::int64_t>(sizeof(double)));
+  };
   for (std::size_t v = 0; v < variants.size(); ++v) {
     results[v].peak_ratio = static_cast<double>(results[v].peak) / static_cast<double>(plain);
-    results[v].peak_of_budget = variants[v].has_memory_budget ? static_cast<double>(results[v].peak) / static_cast<double>(budget)
-                                                              : std::numeric_limits<double>::quiet_NaN();
+    const Budget kind = variants[v].budget;
+    results[v].peak_of_budget = kind == Budget::none ? Measured::none
+                                                     : static_cast<double>(results[v].peak) /
+                                                           budget(kind == Budget::last_layer ? bytes.last_weight : bytes.largest);
   }
 }
 

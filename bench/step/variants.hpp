@@ -18,12 +18,19 @@
 
 namespace bench {
 
+/// What the peak memory of a variant is compared with, beside that of the plain step.
+enum class Budget {
+  none,
+  last_layer,     ///< T cotangents, and T gradients of the last layer's weight
+  largest_layer,  ///< T cotangents, and T gradients of the largest shared parameter
+};
+
 /// One way to take a step: forward, and backward into `.grad`.
 struct Variant {
   std::string name;
   std::function<void()> step;
   bool passes_trunk_per_task = false;  ///< several times as long as the plain step: measured in fewer rounds
-  bool has_memory_budget = false;      ///< one of those whose peak memory is bounded by T cotangents and T weight gradients
+  Budget budget = Budget::none;
 };
 
 /// Steps of one network calibrated by fuller.
@@ -60,13 +67,18 @@ struct Calibrated {
 };
 
 template <class Rule>
+Variant calibrated(Network& net, const std::string& name, const Rule& rule, const fuller::CalibrationOptions& options) {
+  const auto state = std::make_shared<Calibrated>(net, rule, options);
+  const bool all_shared = options.surface == fuller::Surface::all_shared && Rule::needs.gram && options.every == 1;
+  const Budget of_all = options.memory == fuller::TaskMemory::layer_by_layer ? Budget::largest_layer : Budget::none;
+  return {name, [state] { state->plain_trunk(); }, all_shared, all_shared ? of_all : Budget::last_layer};
+}
+template <class Rule>
 Variant calibrated(Network& net, const std::string& name, const Rule& rule, fuller::Surface surface, int every = 1) {
   fuller::CalibrationOptions options;
   options.surface = surface;
   options.every = every;
-  const auto state = std::make_shared<Calibrated>(net, rule, options);
-  const bool all_shared = surface == fuller::Surface::all_shared && Rule::needs.gram && every == 1;
-  return {name, [state] { state->plain_trunk(); }, all_shared, !all_shared};
+  return calibrated(net, name, rule, options);
 }
 
 /// T weight gradients of the last layer: what any last-layer rule has to pay unless it gets by without them.
@@ -131,6 +143,10 @@ inline std::vector<Variant> variants_of(Network& net) {
     all.push_back(calibrated(net, prefix + "PCGrad", fuller::PCGrad(), surface));
     all.push_back(calibrated(net, prefix + "wPCGrad", fuller::WPCGrad<>(), surface));
   }
+  fuller::CalibrationOptions sparing;
+  sparing.surface = Surface::all_shared;
+  sparing.memory = fuller::TaskMemory::layer_by_layer;
+  all.push_back(calibrated(net, "layer_by_layer/PCGrad", fuller::PCGrad(), sparing));
   // Rules that their papers ask a backward for each task for, and a solver.
   all.push_back(calibrated(net, "last_shared/NashMTL", fuller::NashMTL(), Surface::last_shared));
   all.push_back(calibrated(net, "last_shared/FairGrad", fuller::FairGrad(), Surface::last_shared));
@@ -149,7 +165,7 @@ inline std::vector<Variant> variants_of(Network& net) {
   if (!net.branches.empty()) {
     const auto whole = std::make_shared<Calibrated>(net, fuller::IMTL_G(), fuller::CalibrationOptions());
     whole->calibration.modalities(fuller::ModalityGate(), {"a", "b"});
-    all.push_back({"whole/FULLER", [whole] { whole->gated_trunk(); }, false, true});
+    all.push_back({"whole/FULLER", [whole] { whole->gated_trunk(); }, false, Budget::last_layer});
     all.push_back({"naive/whole/FULLER",
                    [&net, gates = std::make_shared<std::vector<double>>(2, 1.0)] { naive::algorithm_1_step(net, *gates); }});
   }

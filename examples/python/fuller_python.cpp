@@ -137,8 +137,8 @@ Tensors undefined_where_none(const Optionals& given) {
 fuller::Calibration make(const Rule& rule, std::vector<std::string> tasks, const std::optional<std::string>& surface,
                          const std::optional<std::string>& apply_to, const std::string& missing, const std::string& non_finite,
                          const std::string& stage, const std::vector<double>& before, const std::vector<double>& after,
-                         bool last_shared_bias, int every, double smoothing, int measure_every, double zero_below,
-                         const py::object& ranks) {
+                         bool last_shared_bias, const std::string& memory, int every, double smoothing, int measure_every,
+                         double zero_below, const py::object& ranks) {
   fuller::CalibrationOptions options;
   if (surface) {
     options.surface = choice<fuller::Surface>("surface", *surface,
@@ -166,6 +166,8 @@ fuller::Calibration make(const Rule& rule, std::vector<std::string> tasks, const
   options.before = before;
   options.after = after;
   options.last_shared_bias = last_shared_bias;
+  options.memory = choice<fuller::TaskMemory>(
+      "memory", memory, {{"all_layers", fuller::TaskMemory::all_layers}, {"layer_by_layer", fuller::TaskMemory::layer_by_layer}});
   options.every = every;
   options.smoothing = smoothing;
   options.measure_every = measure_every;
@@ -217,7 +219,8 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
       .def(py::init(&make), py::arg("rule"), py::arg("tasks"), py::kw_only(), py::arg("surface") = py::none(),
            py::arg("apply_to") = py::none(), py::arg("missing") = "hold", py::arg("non_finite") = "propagate",
            py::arg("stage") = "none", py::arg("before") = std::vector<double>(), py::arg("after") = std::vector<double>(),
-           py::arg("last_shared_bias") = false, py::arg("every") = 1, py::arg("smoothing") = 0.0, py::arg("measure_every") = 0,
+           py::arg("last_shared_bias") = false, py::arg("memory") = "all_layers", py::arg("every") = 1,
+           py::arg("smoothing") = 0.0, py::arg("measure_every") = 0,
            py::arg("zero_below") = fuller::CalibrationOptions().zero_below, py::arg("ranks") = py::none())
       .def(
           "modalities",

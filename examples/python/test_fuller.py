@@ -177,6 +177,17 @@ class Values(unittest.TestCase):
                 for parameter in net.parameters():
                     parameter.sub_(parameter.grad, alpha=0.05)
 
+    def test_memory_layer_by_layer(self):
+        net = Network()
+        calibration = fuller.Calibration(fuller.IMTL_G(), ["a", "b"], surface="all_shared", memory="layer_by_layer")
+        net.step(calibration)
+        tasks = by_hand(net)
+        weights = imtl_g(gram_of(tasks, ["first.weight", "first.bias", "last.weight", "last.bias"]))
+        seen = calibration.diagnostics()
+        np.testing.assert_allclose(seen["weights"], weights, rtol=1e-10)
+        self.assert_gradients(net, weighted(tasks, weights, weights), 1e-10)
+        self.assertEqual((seen["summed"], seen["bytes_kept"]), (False, 2 * 8 * 6 * 8))  # two tasks' of first.weight
+
     def test_a_loss_stage(self):
         net, calibration = Network(), fuller.Calibration(fuller.Uniform(), ["a", "b"], stage="log")
         losses = [loss.item() for loss in net.losses(*[net.trunk(net.x)] * 2)]

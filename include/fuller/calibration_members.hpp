@@ -198,6 +198,10 @@ inline void Calibration::accumulate(std::int64_t micro_batches) {
                  "' chooses element by element of z, each of which belongs to one ",
                  "micro-batch, and has no weights to wait for; leave the call out, or choose a rule of weights");
   }
+  if (micro_batches > 1 && state_->options().memory == TaskMemory::layer_by_layer) {
+    detail::fail("accumulate(", micro_batches, "): options.memory is TaskMemory::layer_by_layer, which keeps no task gradients, ",
+                 "and micro-batches add them up; choose TaskMemory::all_layers, or another surface");
+  }
   state_->drop_gathered("accumulate() was called in the middle of a step");
   state_->gathering.count = micro_batches;
 }

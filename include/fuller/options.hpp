@@ -11,6 +11,15 @@
 namespace fuller {
 inline namespace v0_1 {
 
+/// How many gradients of all shared parameters are held at once while their Gram matrix is formed.
+enum class TaskMemory {
+  /// T task gradients, each of all shared parameters, from T passes; their weighted sum trains. Memory: T times the parameters.
+  all_layers,
+  /// The T tasks pass the trunk together, and each layer's T gradients are let go of when they have been compared; a further pass
+  /// trains. Memory: T times the largest layer, and T gradients of activations in place of one.
+  layer_by_layer,
+};
+
 /// How a Calibration gathers evidence and applies weights. Surface and reach default to what the rule was published with.
 struct CalibrationOptions {
   /// Where task gradients are compared. Not given: the surface the rule was published with.
@@ -30,6 +39,9 @@ struct CalibrationOptions {
   /// Whether the bias of the last shared layer is compared too, where the layer is found and not named. FULLER compares the
   /// weight alone. Only for Surface::last_shared.
   bool last_shared_bias = false;
+  /// Which gradients are held at once, at Surface::all_shared. TaskMemory::layer_by_layer is for trunks of which T gradients are
+  /// too large; it goes with neither ranks nor accumulate(), which need them whole.
+  TaskMemory memory = TaskMemory::all_layers;
   /// Forms the Gram matrix every so many steps even for a rule that does not need it, for the diagnostics; 0: never.
   int measure_every = 0;
   /// How often the rule is asked: in the first of every so many steps, counted over the whole run, >= 1. In the others no task
@@ -63,6 +75,16 @@ void expect_sense(const CalibrationOptions& options, Surface surface) {
     fail("options.smoothing is ", options.smoothing, "; a share of the weights that stays, in [0, 1), is needed");
   }
   expect_sense(options.ranks, "options.ranks");
+  if (options.memory == TaskMemory::layer_by_layer && surface != Surface::all_shared) {
+    fail("options.memory is TaskMemory::layer_by_layer, but task gradients are compared at ",
+         surface == Surface::representation ? "Surface::representation, where none of parameters are formed"
+                                            : "Surface::last_shared, which is one layer",
+         "; leave it out, or set options.surface = fuller::Surface::all_shared");
+  }
+  if (options.memory == TaskMemory::layer_by_layer && options.ranks.average) {
+    fail("options.memory is TaskMemory::layer_by_layer, which keeps no task gradients, and ranks average those; choose ",
+         "TaskMemory::all_layers, or a surface at which ranks send little: Surface::representation");
+  }
   if (options.last_shared_bias && surface != Surface::last_shared) {
     fail("options.last_shared_bias is set, but task gradients are compared at ",
          surface == Surface::representation ? "Surface::representation, which has no parameters"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a device's steps write into gradients, against what is to be there by hand: of heads in every form, and of two
-// calibrations in one backward.
+// What a device's steps write into gradients, against what is to be there by hand: of heads in every form, of two calibrations
+// in one backward, and of all that is shared, compared layer by layer.
 #include <vector>
 
 #include <torch/torch.h>
@@ -14,6 +14,7 @@
 
 using namespace fuller::testing;
 using fuller::Calibration;
+using fuller::CalibrationOptions;
 
 TEST_CASE("Heads' gradients on a device: views of one storage, sparse ones, halves", "[cuda]") {
   const Way way = GENERATE(Way::kernels, Way::host_rule);
@@ -78,4 +79,21 @@ TEST_CASE("Two calibrations on a device in one backward weight what it adds, and
     }
     CHECK(difference(gradients_of(parameters), expected) < 1e-12);
   }
+}
+
+TEST_CASE("All shared parameters compared layer by layer on a device: the weights and gradients of whole task gradients",
+          "[cuda]") {
+  const Way way = GENERATE(Way::kernels, Way::host_rule);
+  CalibrationOptions options;
+  options.surface = fuller::Surface::all_shared;
+  Network net = conv_network(3);
+  const Tensor x = net.input(6);
+  Calibration host(fuller::IMTL_G(), task_names(3), options);
+  const Tensors expected = calibrated_gradients(host, net, x);
+  options.memory = fuller::TaskMemory::layer_by_layer;
+  Calibration calibration(fuller::IMTL_G(), task_names(3), options);
+  calibration.use(steps_by(way));
+  CHECK(difference(calibrated_gradients(calibration, net, x), expected) < 1e-9);
+  CHECK(difference_of(calibration.diagnostics().weights, host.diagnostics().weights) < 1e-9);
+  CHECK(difference_of(calibration.diagnostics().cosines, host.diagnostics().cosines) < 1e-9);
 }

@@ -39,6 +39,36 @@ struct Times : FunctionPreHook {
 // --- passes of our own
 // ------------------------------------------------------------------------------------------------------------
 
+TEST_CASE("LibTorch: a node that is called outside of the engine gives what it gives inside, and keeps what it has saved") {
+  torch::manual_seed(3);
+  const Tensor a = torch::randn({4, 3}, torch::kDouble).requires_grad_();
+  const Tensor b = torch::randn({3, 5}, torch::kDouble).requires_grad_();
+  const Tensor y = a.mm(b);
+  const Tensor seed = torch::randn({4, 5}, torch::kDouble);
+  Node& node = *y.grad_fn();
+  for (int k = 0; k < 2; ++k) {
+    const torch::NoGradGuard as_in_a_backward;
+    const Gradients got = run_alone(node, past_hooks(node, {seed}));
+    REQUIRE(got.size() == 2);
+    CHECK(torch::allclose(got[0], seed.mm(b.t())));
+    CHECK(torch::allclose(got[1], a.t().mm(seed)));
+  }
+  CHECK_FALSE(a.grad().defined());
+  y.backward(seed);
+  CHECK(torch::allclose(a.grad(), seed.mm(b.t())));
+  CHECK(runs_where_this_does(node));
+}
+
+TEST_CASE("LibTorch: where a gradient goes is known in shape and type: a broadcast is undone, a cast too") {
+  const Tensor row = torch::zeros({3}, torch::kFloat).requires_grad_();
+  const Tensor sum = torch::zeros({2, 3}, torch::kFloat) + row;
+  const Edge to_row = sum.grad_fn()->next_edge(1);
+  const Tensor fits = fitted(torch::tensor({{1.0, 2.0, 3.0}, {10.0, 20.0, 30.0}}, torch::kDouble), to_row);
+  CHECK(fits.equal(torch::tensor({11.0F, 22.0F, 33.0F})));
+  const Tensor complex = torch::complex(torch::ones({3}), torch::full({3}, 7.0));
+  CHECK(fitted(complex, to_row).equal(torch::ones({3})));
+}
+
 TEST_CASE("LibTorch: execute() leaves .grad alone, keeps the graph, and gives undefined for unreached targets") {
   const Tensor w = number(3);
   const Tensor x = number(2);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// All shared parameters after a fork, trained by the weighted sum of the task gradients or by one pass more, on random trunks.
-// See sums_test.cpp.
+// All shared parameters after a fork, trained by the weighted sum of the task gradients or by one pass more, and compared
+// layer by layer, on random trunks. See sums_test.cpp.
 #include <cstddef>
 #include <cstdint>
 #include <random>
@@ -17,6 +17,7 @@
 
 using namespace fuller::testing;
 using fuller::Calibration;
+using fuller::CalibrationOptions;
 
 namespace {
 
@@ -129,6 +130,10 @@ TEST_CASE("Sums: random trunks, tasks, absences and accumulation, weights chosen
     Calibration calibration(fuller::PCGrad(), task_names(static_cast<int>(tasks)));
     Calibration by_halves(fuller::PCGrad(), task_names(static_cast<int>(tasks)));
     by_halves.accumulate(2);
+    CalibrationOptions sparing;
+    sparing.surface = fuller::Surface::all_shared;
+    sparing.memory = fuller::TaskMemory::layer_by_layer;
+    Calibration by_layers(fuller::PCGrad(), task_names(static_cast<int>(tasks)), sparing);
     clear(parameters);
     Tensors expected = copies_of(parameters);
     for (Tensor& sum : expected) {
@@ -154,14 +159,20 @@ TEST_CASE("Sums: random trunks, tasks, absences and accumulation, weights chosen
         (sum_of(by_halves, trunk.features()) / 2).backward();
       }
       CHECK(difference(gradients_of(parameters), expected) < 1e-10);
-      for (std::size_t k = 0; k < parameters.size(); ++k) {
-        parameters[k].mutable_grad() = before[k];
-      }
-      const Tensors z = trunk.features();
-      if (hooked) {
-        z.front().register_hook([](const Tensor& gradient) { return gradient; });
-      }
-      sum_of(calibration, z).backward();
+      const auto features_again = [&] {
+        for (std::size_t k = 0; k < parameters.size(); ++k) {
+          parameters[k].mutable_grad() = before[k].clone();
+        }
+        Tensors z = trunk.features();
+        if (hooked) {
+          z.front().register_hook([](const Tensor& gradient) { return gradient; });
+        }
+        return z;
+      };
+      sum_of(by_layers, features_again()).backward();
+      CHECK(difference(gradients_of(parameters), expected) < 1e-10);
+      CHECK_FALSE(by_layers.diagnostics().summed);
+      sum_of(calibration, features_again()).backward();
       CHECK(difference(gradients_of(parameters), expected) < 1e-10);
       summed += calibration.diagnostics().summed ? 1 : 0;
       CHECK((at_losses || calibration.diagnostics().summed == !hooked));

@@ -127,7 +127,7 @@ struct LossSum : torch::autograd::Function<LossSum> {
                      const GatesOnTheWay& gates, torch::autograd::variable_list& to_losses) {
     const Summed& summed = *step.summed;
     state.plan->begin(step.pass.outcome, state.engine->steps_begun());
-    if (step.pass.outcome.measured) {
+    if (step.pass.outcome.measured && !goes_layer_by_layer(state)) {
       step.pass.one_more = why_no_sums_at_losses(state, step, loss_edges);
       step.pass.summed = step.pass.one_more.empty();
     }
@@ -212,7 +212,16 @@ struct LossSum : torch::autograd::Function<LossSum> {
     for (const std::size_t i : summed.given) {
       outcome.present[i] = 1;
     }
-    for (std::size_t k = 0; k < summed.given.size(); ++k) {
+    const bool by_layers = outcome.measured && goes_layer_by_layer(state);
+    if (by_layers) {
+      std::vector<SentTogether> sent;
+      for (std::size_t k = 0; k < summed.given.size(); ++k) {
+        sent.push_back({loss_edges[k], std::vector<at::Tensor>(state.tasks().size())});
+        sent.back().cotangents[summed.given[k]] = scale;
+      }
+      of_heads = compare_layer_by_layer(state, step, sent, step.fork_node(), heads, shown).of_heads;
+    }
+    for (std::size_t k = 0; k < summed.given.size() && !by_layers; ++k) {
       const std::size_t i = summed.given[k];
       std::vector<Edge> targets;
       if (outcome.measured) {

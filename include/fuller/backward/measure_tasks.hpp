@@ -12,6 +12,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <fuller/backward/layer_by_layer.hpp>
 #include <fuller/backward/layer_of_ranks.hpp>
 #include <fuller/backward/state.hpp>
 #include <fuller/core/error.hpp>
@@ -45,8 +46,8 @@ inline bool compares_by_rows(const State& state, const Pass& pass, const at::Ten
 }
 
 /// Refuses task gradients of which one is missing altogether: the parameters then lie where the engine cannot reach them.
-inline void expect_reached(const State& state, std::size_t task, const std::vector<at::Tensor>& gradients) {
-  if (!any_defined(gradients)) {
+inline void expect_reached(const State& state, std::size_t task, bool is_reached) {
+  if (!is_reached) {
     fail("the loss of '", state.tasks()[task], "' gives the ", state.plan->surface == Surface::all_shared ? "" : "last ",
          "shared parameters no gradient: they are not on the way from the losses back, or lie inside a checkpointed segment; ",
          "name parameters outside of it, fork(z, {weight}), or choose Surface::representation");
@@ -75,7 +76,7 @@ inline TaskTensors pull_back_tasks(State& state, Step& step, const TaskTensors& 
     if (any_defined(cotangents[i])) {
       expected += engine_nodes(cotangents[i]);
       gradients[i] = pull_back(step.forked->roots, cotangents[i], targets, state.nested);
-      expect_reached(state, i, gradients[i]);
+      expect_reached(state, i, any_defined(gradients[i]));
       step.pass.count(gradients[i]);
     }
     if (under_way != nullptr && step.pass.outcome.present[i] != 0) {
@@ -114,6 +115,25 @@ inline void average_gradients_of_tasks(State& state, const FlatLists& layout, co
   }
 }
 
+/// Has the Gram matrix of all that is shared formed layer by layer, from `cotangents` of the fork's outputs.
+inline void compare_layers_at_fork(State& state, Step& step, const TaskTensors& cotangents, StepEvidence& shown) {
+  std::vector<SentTogether> sent;
+  for (std::size_t k = 0; k < step.forked->roots.size(); ++k) {
+    sent.push_back({step.forked->roots[k], {}});
+    for (const auto& of_task : cotangents) {
+      sent.back().cotangents.push_back(of_task[k]);
+    }
+  }
+  const std::uint64_t expected = nodes_made();
+  const ComparedByLayers found = compare_layer_by_layer(state, step, sent, nullptr, {}, shown);
+  expect_no_checkpoint(expected);
+  for (std::size_t i = 0; i < cotangents.size(); ++i) {
+    if (any_defined(cotangents[i])) {
+      expect_reached(state, i, found.reached[i]);
+    }
+  }
+}
+
 /// Whether one of the gradients is not an array of numbers, and so has no sum in place.
 inline bool any_sparse(const TaskTensors& gradients) {
   return std::any_of(gradients.begin(), gradients.end(), [](const auto& list) {
@@ -130,6 +150,10 @@ inline TaskTensors gather_at_fork(State& state, Step& step, const TaskTensors& c
   if (state.plan->surface == Surface::representation) {
     shown.gradients = cotangents;
     shown.of_own_samples = true;
+    return {};
+  }
+  if (goes_layer_by_layer(state)) {
+    compare_layers_at_fork(state, step, cotangents, shown);
     return {};
   }
   const at::Tensor x = layer_input(state, compared);

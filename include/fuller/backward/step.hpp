@@ -91,11 +91,18 @@ struct Pass {
   /// Counts one pass for task gradients, and what it has formed.
   void count(const std::vector<at::Tensor>& gradients) {
     ++passes;
+    bytes_kept += bytes_of(gradients);
+  }
+  /// Counts gradients that are held at another time than any others.
+  void count_apart(const std::vector<at::Tensor>& gradients) { bytes_kept = std::max(bytes_kept, bytes_of(gradients)); }
+  static std::int64_t bytes_of(const std::vector<at::Tensor>& gradients) {
+    std::int64_t bytes = 0;
     for (const at::Tensor& gradient : gradients) {
       if (gradient.defined() && gradient.layout() == at::kStrided) {
-        bytes_kept += static_cast<std::int64_t>(gradient.numel()) * static_cast<std::int64_t>(gradient.element_size());
+        bytes += static_cast<std::int64_t>(gradient.numel()) * static_cast<std::int64_t>(gradient.element_size());
       }
     }
+    return bytes;
   }
 };
 

@@ -16,6 +16,7 @@
 #include <ATen/ops/where.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
+#include <c10/core/GradMode.h>
 
 #include <fuller/engine/plan.hpp>
 #include <fuller/engine/task_engine.hpp>
@@ -39,6 +40,20 @@ class DeviceTasks : public TaskEngine {
   bool fails_later() const final { return true; }
   at::Tensor noted(const at::Tensor& scale) final {
     return scale.to(device_, at::kDouble, /*non_blocking=*/false, /*copy=*/true);
+  }
+
+  void add_gram(const std::vector<at::Tensor>& gradients, at::Tensor& gram) const final {
+    const c10::NoGradGuard no_grad;
+    const auto first = std::find_if(gradients.begin(), gradients.end(), [](const at::Tensor& g) { return g.defined(); });
+    if (first == gradients.end()) {
+      return;
+    }
+    std::vector<at::Tensor> rows;
+    for (const at::Tensor& gradient : gradients) {
+      rows.push_back(gradient.defined() ? gradient : at::zeros_like(*first));
+    }
+    const at::Tensor products = gram_by_aten(rows);
+    gram = gram.defined() ? gram.add_(products) : products;
   }
 
   RecordOnItsWay send() const final { return {last_, layout_, numbers()}; }
@@ -83,27 +98,22 @@ class DeviceTasks : public TaskEngine {
 
   /// The Gram matrix of the task gradients, [T, T] doubles on the device; where each rank has other samples, that of all of them.
   at::Tensor gram_of(const StepEvidence& shown) const {
+    if (shown.gram.defined()) {
+      return shown.gram;
+    }
     check_gradients(shown.gradients);
-    const auto tasks = static_cast<std::int64_t>(plan_->tasks.size());
-    at::Tensor gram = at::zeros({tasks, tasks}, at::TensorOptions().device(device_).dtype(at::kDouble));
     std::size_t length = 0;
     for (const auto& list : shown.gradients) {
       length = std::max(length, list.size());
     }
+    const auto tasks = static_cast<std::int64_t>(plan_->tasks.size());
+    at::Tensor gram = at::zeros({tasks, tasks}, at::TensorOptions().device(device_).dtype(at::kDouble));
     for (std::size_t k = 0; k < length; ++k) {
-      const auto given = [&](std::size_t i) { return shown.gradients[i].empty() ? at::Tensor() : shown.gradients[i][k]; };
-      at::Tensor first;
-      for (std::size_t i = 0; i < shown.gradients.size(); ++i) {
-        first = first.defined() ? first : given(i);
+      std::vector<at::Tensor> of_one;
+      for (const auto& list : shown.gradients) {
+        of_one.push_back(list.empty() ? at::Tensor() : list[k]);
       }
-      if (!first.defined()) {
-        continue;
-      }
-      std::vector<at::Tensor> rows;
-      for (std::size_t i = 0; i < shown.gradients.size(); ++i) {
-        rows.push_back(given(i).defined() ? given(i) : at::zeros_like(first));
-      }
-      gram.add_(gram_by_aten(rows));
+      add_gram(of_one, gram);
     }
     if (adds_grams(shown)) {
       std::vector<at::Tensor> mean{gram};

@@ -107,7 +107,7 @@ class KernelTasks final : public DeviceTasks {
     for (std::size_t i = 0; i < outcome.present.size(); ++i) {
       present |= static_cast<std::uint64_t>(outcome.present[i] != 0 ? 1 : 0) << i;
     }
-    if (outcome.measured && adds_grams(shown)) {
+    if (outcome.measured && (shown.gram.defined() || adds_grams(shown))) {
       calibrator_.weigh_by_gram(kernels, gram_of(shown), present, losses_, scale_, outcome.held);
     } else if (outcome.measured) {
       calibrator_.weigh(kernels, shown.gradients, losses_, scale_, present, outcome.held);

@@ -29,6 +29,8 @@ struct StepEvidence {
   double share = 1;                ///< what this rank's losses count in those of all ranks
   std::vector<at::Tensor> shares;  ///< the same task by task, T numbers, where these differ; else empty
   TaskTensors gradients;           ///< at the surface; empty where they are not compared
+  /// Where defined, the Gram matrix of the gradients at the surface as add_gram() has made it, in their place.
+  at::Tensor gram;
   /// Where defined, the input x [N, in] of a linear layer: `gradients` are then those of its output, and what is compared are
   /// those of its weight, which they make with x.
   at::Tensor layer_input;
@@ -72,6 +74,10 @@ class TaskEngine : public Placed {
 
   /// The loss scale as it is now, whatever becomes of the tensor, to be handed to weigh() of the same backward.
   virtual at::Tensor noted(const at::Tensor& scale) = 0;
+
+  /// Adds <g_i, g_j> of T gradients of one tensor, undefined for a zero, to `gram`: T x T doubles where this engine computes, or
+  /// undefined before the first. To be shown by StepEvidence::gram.
+  virtual void add_gram(const std::vector<at::Tensor>& gradients, at::Tensor& gram) const = 0;
 
   /// Asks the rule for this step's weights. `present` and `measured` of `outcome` are given, the rest is filled in, or, where it
   /// stays on a device, `device_heads`.

@@ -13,6 +13,9 @@
 
 #include <ATen/SequenceNumber.h>
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/real.h>
+#include <c10/core/ScalarType.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/csrc/autograd/edge.h>
 #include <torch/csrc/autograd/engine.h>
@@ -177,6 +180,61 @@ inline std::vector<at::Tensor> run_between(const std::vector<Edge>& roots, const
                                            const std::vector<Edge>& targets) {
   return torch::autograd::Engine::get_default_engine().execute(roots, seeds, /*keep_graph=*/true, /*create_graph=*/false,
                                                                /*accumulate_grad=*/false, targets);
+}
+
+/// Whether a node's operation belongs to the device and the stream that this thread is at. Where it has none, on the CPU, it
+/// does.
+inline bool runs_where_this_does(const Node& node) {
+  for (std::uint32_t k = 0; k < node.num_inputs(); ++k) {
+    const auto& input = node.input_metadata(k);
+    if (input.device().is_cpu()) {
+      continue;
+    }
+    const c10::impl::VirtualGuardImpl here(input.device().type());
+    if (input.stream() != here.getStream(here.getDevice())) {
+      return false;
+    }
+  }
+  return true;
+}
+
+/// What hooks make of what arrives at a node; retain_grad() is left to the pass that trains.
+inline Gradients past_hooks(Node& node, Gradients inputs) {
+#if TORCH_VERSION_MAJOR >= 2
+  for (const auto& hook : node.tensor_pre_hooks()) {
+    inputs = (*hook)(inputs);
+  }
+#endif
+  for (const auto& hook : node.pre_hooks()) {
+    inputs = (*hook)(inputs);
+  }
+  return inputs;
+}
+
+/// What a node makes of what has passed its hooks, outside of the engine. It keeps what it has saved.
+inline Gradients run_alone(Node& node, Gradients inputs) {
+  if (node.post_hooks().empty()) {
+    return node(std::move(inputs));
+  }
+  Gradients outputs = node(Gradients(inputs));
+  for (const auto& hook : node.post_hooks()) {
+    outputs = (*hook)(outputs, inputs);
+  }
+  return outputs;
+}
+
+/// What a node sends along an edge, in the shape and type of the tensor that it is the gradient of: a broadcast is undone here,
+/// as the engine does between nodes.
+inline at::Tensor fitted(at::Tensor gradient, const Edge& edge) {
+  const auto& wanted = edge.function->input_metadata(edge.input_nr);
+  if (!wanted.is_same_shape(gradient)) {
+    gradient = wanted.reduce_grad(gradient);
+  }
+  const at::ScalarType type = wanted.options().dtype().toScalarType();
+  if (gradient.is_complex() && !at::isComplexType(type)) {
+    gradient = at::real(gradient);
+  }
+  return gradient.to(type);
 }
 
 /// Has leaves get these gradients as from a backward, past all hooks of theirs, inside a running one.

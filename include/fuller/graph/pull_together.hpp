@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <fuller/core/stable_subset.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <queue>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/GradMode.h>
+
+#include <fuller/graph/libtorch.hpp>
+#include <fuller/graph/libtorch_nodes.hpp>
+#include <fuller/graph/pull_back.hpp>
+#include <fuller/graph/walk.hpp>
+
+namespace fuller {
+inline namespace v0_1 {
+namespace detail {
+
+/// What T tasks send into one place of a graph; undefined where a task sends nothing.
+struct SentTogether {
+  Edge into;
+  std::vector<at::Tensor> cotangents;
+};
+
+/// Why what lies upstream of `roots` cannot be walked node by node beside the engine, in words; empty where it can.
+/// @param passable  a node of fuller's that sends on what it is given
+inline std::string why_not_together(const std::vector<Edge>& roots, const Node* passable = nullptr) {
+  NodeSet seen;
+  std::string why;
+  for (const Edge& root : roots) {
+    walk(root, seen, [&](const Edge& edge) {
+      Node& node = *edge.function;
+      if (!why.empty() || seen.contains(&node)) {
+        return false;
+      }
+      if (&node != passable && !is_branch_gate(node) && is_fullers(node)) {
+        why = "another calibration's fork() or sum(), at " + node.name();
+      } else if (!runs_where_this_does(node)) {
+        why = "a part of the model on another device or stream, at " + node.name();
+      }
+      return why.empty();
+    });
+  }
+  return why;
+}
+
+/// Cotangents of several tasks on their way through one graph together: each node is called once for each task before the next
+/// node is, so of the gradients of `targets` only one target's T are held at a time. The engine would hold those of all targets.
+///
+/// Hooks between are called as the engine calls them; those of leaves are not, nor is anything added to `.grad`, and the graph is
+/// kept. A node runs when all that lies downstream of it has run, the latest of the forward first.
+class PulledTogether {
+  struct Place {
+    int missing = 0;                                           ///< edges from nodes that have not run yet
+    bool leads_on = false;                                     ///< whether a target lies upstream
+    std::vector<Gradients> arrived;                            ///< by task; a list is empty as long as nothing has come
+    std::vector<std::pair<std::size_t, std::size_t>> targets;  ///< an input of the node, and the target that it is
+  };
+
+ public:
+  PulledTogether(const std::vector<SentTogether>& sent, const std::vector<Edge>& targets, std::size_t tasks) : tasks_(tasks) {
+    for (std::size_t k = 0; k < targets.size(); ++k) {
+      places_[targets[k].function.get()].targets.emplace_back(targets[k].input_nr, k);
+    }
+    for (const SentTogether& one : sent) {
+      find_way(one.into.function.get());
+    }
+    for (const SentTogether& one : sent) {
+      Node* const node = one.into.function.get();
+      for (std::size_t i = 0; i < tasks_ && concerns(node); ++i) {
+        if (one.cotangents[i].defined()) {
+          arrive(one.into, i, fitted(one.cotangents[i], one.into));
+        }
+      }
+      if (concerns(node) && places_.at(node).missing == 0) {
+        ready_.push(node);
+      }
+    }
+  }
+
+  /// @param depth  of nested passes, which one more is meanwhile
+  /// @param take   called once for each target that is reached: its number, and T gradients, undefined where a task's came not
+  template <class Take>
+  void run(int& depth, const Take& take) {
+    const NestedPass nested(depth);
+    const at::NoGradGuard no_grad;
+    while (!ready_.empty()) {
+      Node* const node = ready_.top();
+      ready_.pop();
+      const auto found = places_.find(node);
+      if (found == places_.end()) {
+        continue;  // two roots are one
+      }
+      Place place = std::move(found->second);
+      places_.erase(found);
+      place.arrived.resize(tasks_);
+      run_hooks(*node, place);
+      for (const auto& [input, target] : place.targets) {
+        std::vector<at::Tensor> gradients(tasks_);
+        for (std::size_t i = 0; i < tasks_; ++i) {
+          if (!place.arrived[i].empty()) {
+            gradients[i] = place.arrived[i][input];
+          }
+        }
+        take(target, std::move(gradients));
+      }
+      if (place.leads_on) {
+        pass(*node, place);
+      }
+    }
+  }
+
+ private:
+  struct LatestFirst {
+    bool operator()(const Node* a, const Node* b) const { return a->sequence_nr() < b->sequence_nr(); }
+  };
+
+  bool concerns(Node* node) const { return places_.count(node) != 0; }
+
+  /// Notes for all nodes from here to the targets how many edges lead to them.
+  /// @return whether there is a target at the node, or upstream of it
+  bool find_way(Node* start) {
+    struct Open {
+      Node* node;
+      std::size_t next;
+      bool leads_on;
+    };
+    std::vector<Open> open{{start, 0, false}};
+    const auto known = [&](Node* node) { return ways_.find(node); };
+    if (known(start) != ways_.end()) {
+      return ways_.at(start);
+    }
+    while (true) {
+      Open& top = open.back();
+      const auto& edges = top.node->next_edges();
+      if (top.next == edges.size()) {
+        const Open done = top;
+        const bool concerned = done.leads_on || concerns(done.node);
+        ways_[done.node] = concerned;
+        if (done.leads_on) {
+          places_[done.node].leads_on = true;
+        }
+        open.pop_back();
+        if (open.empty()) {
+          return concerned;
+        }
+        continue;
+      }
+      Node* const next = edges[top.next].function.get();
+      if (next == nullptr) {
+        ++top.next;
+        continue;
+      }
+      const auto way = known(next);
+      if (way == ways_.end()) {
+        open.push_back({next, 0, false});
+        continue;
+      }
+      if (way->second) {
+        top.leads_on = true;
+        ++places_[next].missing;
+      }
+      ++top.next;
+    }
+  }
+
+  void arrive(const Edge& at, std::size_t task, const at::Tensor& gradient) {
+    Place& place = places_.at(at.function.get());
+    place.arrived.resize(tasks_);
+    Gradients& inputs = place.arrived[task];
+    if (inputs.empty()) {
+      inputs.resize(at.function->num_inputs());
+    }
+    at::Tensor& input = inputs[at.input_nr];
+    input = input.defined() ? input + gradient : gradient;
+  }
+
+  static bool is_leaf(const Node& node) { return leaf_of(&node) != nullptr; }
+
+  static void run_hooks(Node& node, Place& place) {
+    if (is_leaf(node)) {
+      return;
+    }
+    for (Gradients& inputs : place.arrived) {
+      if (!inputs.empty()) {
+        inputs = past_hooks(node, std::move(inputs));
+      }
+    }
+  }
+
+  void pass(Node& node, Place& place) {
+    for (std::size_t i = 0; i < tasks_; ++i) {
+      if (place.arrived[i].empty()) {
+        continue;
+      }
+      const Gradients outputs = run_alone(node, std::move(place.arrived[i]));
+      for (std::size_t e = 0; e < outputs.size(); ++e) {
+        const Edge& edge = node.next_edge(e);
+        if (edge.function && concerns(edge.function.get()) && outputs[e].defined()) {
+          arrive(edge, i, fitted(outputs[e], edge));
+        }
+      }
+    }
+    for (const Edge& edge : node.next_edges()) {
+      if (edge.function && concerns(edge.function.get()) && --places_.at(edge.function.get()).missing == 0) {
+        ready_.push(edge.function.get());
+      }
+    }
+  }
+
+  std::size_t tasks_;
+  std::unordered_map<Node*, Place> places_;
+  std::unordered_map<Node*, bool> ways_;
+  std::priority_queue<Node*, std::vector<Node*>, LatestFirst> ready_;
+};
+
+}  // namespace detail
+}  // namespace v0_1
+}  // namespace fuller
