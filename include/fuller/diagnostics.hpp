@@ -69,7 +69,7 @@ struct Diagnostics {
   /// Whether the weighted sum of the task gradients trained the shared parameters, without a further pass: always so at
   /// Surface::all_shared, unless `one_more` says why not, and where several backwards make a step.
   bool summed = false;
-  std::string one_more;  ///< "a hook or retain_grad() on an activation, at TanhBackward0"; empty where nothing prevented it
+  std::string one_more;  ///< "a hook or retain_grad() on an activation, at TanhBackward0"; empty where nothing spoke against it
   std::int64_t micro_batches = 1;   ///< backwards of which the step was made: accumulate()
   std::int64_t gathered = 0;        ///< backwards since, of an unfinished step: its weights are not known yet
   std::int64_t bytes_averaged = 0;  ///< bytes that this rank gave to averages over the ranks in the step

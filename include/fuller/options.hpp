@@ -14,6 +14,7 @@ inline namespace v0_1 {
 /// How many gradients of all shared parameters are held at once while their Gram matrix is formed.
 enum class TaskMemory {
   /// T task gradients, each of all shared parameters, from T passes; their weighted sum trains. Memory: T times the parameters.
+  /// Where those are linear layers of few rows, none is formed, and a pass trains.
   all_layers,
   /// The T tasks pass the trunk together, and each layer's T gradients are let go of when they have been compared; a further pass
   /// trains. Memory: T times the largest layer, and T gradients of activations in place of one.

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -115,8 +116,9 @@ inline void average_gradients_of_tasks(State& state, const FlatLists& layout, co
   }
 }
 
-/// Has the Gram matrix of all that is shared formed layer by layer, from `cotangents` of the fork's outputs.
-inline void compare_layers_at_fork(State& state, Step& step, const TaskTensors& cotangents, StepEvidence& shown) {
+/// Has the Gram matrix of all that is shared formed layer by layer, from `cotangents` of the fork's outputs, if that is asked for
+/// or takes less time; false where not.
+inline bool compare_layers_at_fork(State& state, Step& step, const TaskTensors& cotangents, StepEvidence& shown) {
   std::vector<SentTogether> sent;
   for (std::size_t k = 0; k < step.forked->roots.size(); ++k) {
     sent.push_back({step.forked->roots[k], {}});
@@ -125,13 +127,20 @@ inline void compare_layers_at_fork(State& state, Step& step, const TaskTensors& 
     }
   }
   const std::uint64_t expected = nodes_made();
-  const ComparedByLayers found = compare_layer_by_layer(state, step, sent, nullptr, {}, shown);
+  const auto present = static_cast<int>(std::count_if(cotangents.begin(), cotangents.end(), any_defined));
+  const std::optional<ComparedByLayers> found = goes_layer_by_layer(state)
+                                                    ? compare_layer_by_layer(state, step, sent, nullptr, {}, shown)
+                                                    : compare_by_rows(state, step, sent, present, shown);
+  if (!found) {
+    return false;
+  }
   expect_no_checkpoint(expected);
   for (std::size_t i = 0; i < cotangents.size(); ++i) {
     if (any_defined(cotangents[i])) {
-      expect_reached(state, i, found.reached[i]);
+      expect_reached(state, i, found->reached[i]);
     }
   }
+  return true;
 }
 
 /// Whether one of the gradients is not an array of numbers, and so has no sum in place.
@@ -152,10 +161,6 @@ inline TaskTensors gather_at_fork(State& state, Step& step, const TaskTensors& c
     shown.of_own_samples = true;
     return {};
   }
-  if (goes_layer_by_layer(state)) {
-    compare_layers_at_fork(state, step, cotangents, shown);
-    return {};
-  }
   const at::Tensor x = layer_input(state, compared);
   if (compares_by_rows(state, step.pass, x, compared, cotangents)) {
     const bool is_output = roots.front() == compared.product;
@@ -164,6 +169,9 @@ inline TaskTensors gather_at_fork(State& state, Step& step, const TaskTensors& c
     if (step.pass.rows) {
       gather_rows(state, *step.pass.rows, step.pass.outcome.present, shown);
     }
+    return {};
+  }
+  if (state.plan->surface == Surface::all_shared && compare_layers_at_fork(state, step, cotangents, shown)) {
     return {};
   }
   const bool over_ranks = static_cast<bool>(state.options().ranks.average);

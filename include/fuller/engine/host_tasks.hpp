@@ -58,6 +58,23 @@ class HostTasks final : public TaskEngine {
     gram = gram.defined() ? gram.add_(products) : products;
   }
 
+  bool add_gram_by_rows(const at::Tensor& x, const std::vector<at::Tensor>& of_product, at::Tensor& gram) const override {
+    const auto is_there = [](const at::Tensor& gradient) { return gradient.defined(); };
+    const auto first = std::find_if(of_product.begin(), of_product.end(), is_there);
+    if (first == of_product.end()) {
+      return true;
+    }
+    const auto present = std::count_if(of_product.begin(), of_product.end(), is_there);
+    if (!ghost_pays(x.size(0), x.size(1), first->size(1), static_cast<int>(present))) {
+      return false;
+    }
+    const auto tasks = static_cast<std::int64_t>(of_product.size());
+    const at::Tensor products = at::zeros({tasks, tasks}, at::kDouble);
+    ghost_gram_matrix(x, of_product, /*with_bias=*/false, products.data_ptr<double>());
+    gram = gram.defined() ? gram.add_(products) : products;
+    return true;
+  }
+
   at::Tensor combined(at::TensorList cotangents, const Outcome& outcome, std::size_t place) override {
     if (const SignDrop* const rule = plan_->rule.sign_drop()) {
       const std::int64_t step = record_.memory.steps - 1;  // the rule was asked

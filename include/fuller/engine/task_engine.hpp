@@ -79,6 +79,13 @@ class TaskEngine : public Placed {
   /// undefined before the first. To be shown by StepEvidence::gram.
   virtual void add_gram(const std::vector<at::Tensor>& gradients, at::Tensor& gram) const = 0;
 
+  /// The same of the gradients of a matrix W, undefined for a zero, by x [N, in] and those of x W; where this engine has that,
+  /// and it pays. False, and nothing added, where not.
+  virtual bool add_gram_by_rows(const at::Tensor& /*x*/, const std::vector<at::Tensor>& /*of_product*/,
+                                at::Tensor& /*gram*/) const {
+    return false;
+  }
+
   /// Asks the rule for this step's weights. `present` and `measured` of `outcome` are given, the rest is filled in, or, where it
   /// stays on a device, `device_heads`.
   /// @throws NonFiniteError under NonFinite::throw_error unless fails_later(); the memory is then as it was.

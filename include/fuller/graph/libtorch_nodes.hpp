@@ -6,6 +6,7 @@
 #include <cstring>
 #include <exception>
 #include <initializer_list>
+#include <optional>
 #include <string>
 #include <typeinfo>
 #include <utility>
@@ -113,6 +114,30 @@ inline at::Tensor linear_input(Node& node) {
     return plain->self_.unpack();
   }
   return {};
+}
+
+/// A product x W (+ b) of matrices that keeps both, and the edges of its node on which their gradients leave.
+struct MatrixProduct {
+  at::Tensor x;       ///< [N, in]; undefined where W needs no gradient
+  at::Tensor weight;  ///< [in, out], as it was read; undefined where x needs no gradient
+  std::size_t of_x = 0;
+  std::size_t of_weight = 0;
+  std::size_t of_bias = 0;
+  bool has_bias = false;
+};
+
+/// The product at this node, if it is one that is not scaled. Valid until the backward has passed the node.
+inline std::optional<MatrixProduct> matrix_product(const Node& node) {
+  if (const auto* with_bias = dynamic_cast<const torch::autograd::generated::AddmmBackward0*>(&node)) {
+    if (!with_bias->alpha.equal(1) || !with_bias->beta.equal(1)) {
+      return std::nullopt;
+    }
+    return MatrixProduct{with_bias->mat1_.unpack(), with_bias->mat2_.unpack(), 1, 2, 0, true};
+  }
+  if (const auto* plain = dynamic_cast<const torch::autograd::generated::MmBackward0*>(&node)) {
+    return MatrixProduct{plain->self_.unpack(), plain->mat2_.unpack(), 0, 1, 0, false};
+  }
+  return std::nullopt;
 }
 
 /// The weight that needs no gradient at a product, as the module holds it; undefined where the node does not tell.

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <optional>
 #include <queue>
 #include <string>
 #include <unordered_map>
@@ -54,6 +55,9 @@ inline std::string why_not_together(const std::vector<Edge>& roots, const Node* 
 /// Cotangents of several tasks on their way through one graph together: each node is called once for each task before the next
 /// node is, so of the gradients of `targets` only one target's T are held at a time. The engine would hold those of all targets.
 ///
+/// Of a matrix that is read by one product alone, not even its own T gradients are formed where whoever compares them can do so
+/// by what arrives at the product.
+///
 /// Hooks between are called as the engine calls them; those of leaves are not, nor is anything added to `.grad`, and the graph is
 /// kept. A node runs when all that lies downstream of it has run, the latest of the forward first.
 class PulledTogether {
@@ -85,10 +89,28 @@ class PulledTogether {
     }
   }
 
+  /// Calls f(target, x) for each target that is the matrix of a product x W which alone reads it.
+  /// To be called before run().
+  template <class F>
+  void for_each_matrix(const F& f) const {
+    for (const auto& [node, place] : places_) {
+      const std::optional<MatrixProduct> product = place.leads_on ? matrix_product(*node) : std::nullopt;
+      if (!product || !product->x.defined() || !at::isFloatingType(product->x.scalar_type())) {
+        continue;
+      }
+      std::vector<Node*> between;
+      if (const std::optional<std::size_t> target = matrix_at(node->next_edge(product->of_weight), between)) {
+        f(*target, product->x);
+      }
+    }
+  }
+
   /// @param depth  of nested passes, which one more is meanwhile
-  /// @param take   called once for each target that is reached: its number, and T gradients, undefined where a task's came not
-  template <class Take>
-  void run(int& depth, const Take& take) {
+  /// @param take       called for each target but those below: its number, and T gradients, undefined where a task's came not
+  /// @param take_rows  asked for each target that is the matrix W of a product x W which alone reads it: its number, x, and T
+  ///                   cotangents of the product, undefined where a task's came not; false where it would rather take gradients
+  template <class Take, class TakeRows>
+  void run(int& depth, const Take& take, const TakeRows& take_rows) {
     const NestedPass nested(depth);
     const at::NoGradGuard no_grad;
     while (!ready_.empty()) {
@@ -111,7 +133,7 @@ class PulledTogether {
         }
         take(target, std::move(gradients));
       }
-      if (place.leads_on) {
+      if (place.leads_on && !pass_product(*node, place, take_rows)) {
         pass(*node, place);
       }
     }
@@ -123,6 +145,8 @@ class PulledTogether {
   };
 
   bool concerns(Node* node) const { return places_.count(node) != 0; }
+  /// Whether there is a target at the end of the edge, or upstream of it.
+  bool leads_to(const Edge& edge) const { return edge.function && concerns(edge.function.get()); }
 
   /// Notes for all nodes from here to the targets how many edges lead to them.
   /// @return whether there is a target at the node, or upstream of it
@@ -195,6 +219,64 @@ class PulledTogether {
     }
   }
 
+  /// The target that is the matrix at this edge of a product, if nothing else reads or watches it; the nodes between are noted.
+  std::optional<std::size_t> matrix_at(const Edge& edge, std::vector<Node*>& between) const {
+    for (Node* node = edge.function.get(); node != nullptr; node = node->next_edge(0).function.get()) {
+      const auto found = places_.find(node);
+      if (found == places_.end() || found->second.missing != 1 || !found->second.arrived.empty()) {
+        return std::nullopt;
+      }
+      between.push_back(node);
+      if (is_leaf(*node)) {
+        return found->second.targets.size() == 1 ? std::optional(found->second.targets.front().second) : std::nullopt;
+      }
+      if (!found->second.targets.empty() || is_watched(*node) || !is_transposition(node->name())) {
+        return std::nullopt;
+      }
+    }
+    return std::nullopt;
+  }
+
+  /// pass() without the gradients of the matrix, where these are not wanted.
+  template <class TakeRows>
+  bool pass_product(Node& node, Place& place, const TakeRows& take_rows) {
+    const std::optional<MatrixProduct> product = matrix_product(node);
+    if (!product || !product->x.defined() || !node.post_hooks().empty() || !at::isFloatingType(product->x.scalar_type())) {
+      return false;
+    }
+    std::vector<Node*> between;
+    const std::optional<std::size_t> target = matrix_at(node.next_edge(product->of_weight), between);
+    std::vector<at::Tensor> cotangents(tasks_);
+    for (std::size_t i = 0; i < tasks_; ++i) {
+      if (!place.arrived[i].empty()) {
+        cotangents[i] = place.arrived[i].front();
+      }
+    }
+    if (!target || !take_rows(*target, product->x, cotangents)) {
+      return false;
+    }
+    for (Node* one : between) {
+      places_.erase(one);
+    }
+    const Edge to_x = node.next_edge(product->of_x);
+    const Edge to_bias = product->has_bias ? node.next_edge(product->of_bias) : Edge();
+    for (std::size_t i = 0; i < tasks_; ++i) {
+      if (!cotangents[i].defined()) {
+        continue;
+      }
+      if (leads_to(to_x)) {
+        arrive(to_x, i, fitted(cotangents[i].mm(product->weight.t()), to_x));
+      }
+      if (leads_to(to_bias)) {
+        arrive(to_bias, i, fitted(cotangents[i], to_bias));
+      }
+    }
+    for (const Edge& edge : {to_x, to_bias}) {
+      has_run(edge);
+    }
+    return true;
+  }
+
   void pass(Node& node, Place& place) {
     for (std::size_t i = 0; i < tasks_; ++i) {
       if (place.arrived[i].empty()) {
@@ -203,15 +285,20 @@ class PulledTogether {
       const Gradients outputs = run_alone(node, std::move(place.arrived[i]));
       for (std::size_t e = 0; e < outputs.size(); ++e) {
         const Edge& edge = node.next_edge(e);
-        if (edge.function && concerns(edge.function.get()) && outputs[e].defined()) {
+        if (leads_to(edge) && outputs[e].defined()) {
           arrive(edge, i, fitted(outputs[e], edge));
         }
       }
     }
     for (const Edge& edge : node.next_edges()) {
-      if (edge.function && concerns(edge.function.get()) && --places_.at(edge.function.get()).missing == 0) {
-        ready_.push(edge.function.get());
-      }
+      has_run(edge);
+    }
+  }
+
+  /// Notes that what this edge comes from has run.
+  void has_run(const Edge& edge) {
+    if (leads_to(edge) && --places_.at(edge.function.get()).missing == 0) {
+      ready_.push(edge.function.get());
     }
   }
 
