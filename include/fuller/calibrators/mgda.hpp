@@ -53,7 +53,7 @@ struct MGDA {
       solve(lanes, u, 0);
       found = length_of_directions(u) < sum_of_weights(u, shortest);
     }
-    const double sum = found ? sum_of_weights(u, shortest) : 1;
+    const double sum = sum_of_weights(u, shortest);
     detail::clear_absent(lanes, evidence, weights);
     for (int i = lanes.index(); i < u.K; i += Lanes::count) {
       weights[u.index[i]] = found ? u.x[i] * (shortest / u.n[i]) / sum : i == first ? 1 : 0;

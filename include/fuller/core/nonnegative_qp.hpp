@@ -27,7 +27,7 @@ namespace detail {
 /// more than 1e-12 or the first counts; a vector whose residual over the active ones is below rounding depends on them, and can
 /// only enter in exchange. So ties go to the lower number whichever way rounding falls.
 struct NonnegativeQp {
-  FULLER_HD static int scratch_size(int n) { return n * n + 2 * n + doubles_for_bytes(n); }
+  FULLER_HD static int scratch_size(int n) { return n * n + n + doubles_for_bytes(n); }
 
   /// Writes x. Returns false, with x where the search ended, if the objective has no smallest value (no d meets all constraints),
   /// or none that doubles can tell from that: the conditions are not met to 1e-10 of the largest |q_i|, or x is 1e4 of it.
@@ -37,7 +37,7 @@ struct NonnegativeQp {
                                               double* scratch) {
     Scratch work(scratch);
     double* const W = work.doubles(n * n);
-    double* const solution = work.doubles(2 * n);
+    double* const solution = work.doubles(n);
     std::uint8_t* const active = work.bytes(n);
     double size = 0;
     for (int i = 0; i < n; ++i) {
@@ -127,9 +127,6 @@ struct NonnegativeQp {
       sweep(lanes, n, W, leaving < 0 ? p : leaving, leaving < 0 ? 1.0 : -1.0);
       if (lanes.index() == 0) {
         active[leaving < 0 ? p : leaving] = static_cast<std::uint8_t>(leaving < 0 ? 1 : 0);
-        if (leaving >= 0) {
-          y[leaving] = 0;
-        }
       }
       lanes.sync();
       if (leaving < 0) {
@@ -189,7 +186,7 @@ struct NonnegativeQp {
       ++m;
     }
     lanes.sync();
-    if (m == 0 || !solve_positive_definite(lanes, m, U, solution, dependent * m)) {
+    if (!solve_positive_definite(lanes, m, U, solution, dependent * m)) {
       return;
     }
     for (int k = 0; k < m; ++k) {
