@@ -88,7 +88,7 @@ std::vector<double> written(const fuller::Weighting<Rule>& weighting, const std:
 }  // namespace
 
 TEST_CASE("what was in a rule's memory before its first step changes no bit") {
-  for (const int T : {1, 2, 3, 5, 8}) {
+  for (const int T : {1, 2, 3, 5, 8, 20}) {
     const std::vector<Step> steps = training(T);
     for_every_rule(T, [&](const auto& rule) {
       using Rule = std::decay_t<decltype(rule)>;

@@ -260,6 +260,27 @@ TEST_CASE("wPCGrad does not amplify rounding where a projected gradient vanishes
   }
 }
 
+TEST_CASE("wPCGrad: a gradient of which nothing is left takes no part any more") {
+  // g_1 = -lambda g_0 is gone once g_0 has been, and g_2 has then lost its part along g_0: weights (1 + lambda + kappa, 1, 1).
+  std::mt19937_64 random(16);
+  std::normal_distribution<double> normal;
+  std::uniform_real_distribution<double> between(0.2, 5);
+  for (int draw = 0; draw < 200; ++draw) {
+    Jacobian J = Jacobian::NullaryExpr(3, 3, [&] { return normal(random); });
+    const double lambda = between(random);
+    J.row(1) = -lambda * J.row(0);
+    if (J.row(0).dot(J.row(2)) > 0) {
+      J.row(2) *= -1;
+    }
+    const double kappa = -J.row(0).dot(J.row(2)) / J.row(0).squaredNorm();
+    const std::vector<double> w = Runner<WPCGrad<FixedOrder>>(in_order({0, 1, 2}, false), 3)(step_of(J));
+    INFO("draw " << draw);
+    CHECK(w[0] == Approx(1 + lambda + kappa).epsilon(1e-9));
+    CHECK(w[1] == 1);
+    CHECK(w[2] == 1);
+  }
+}
+
 TEST_CASE("wPCGrad draws in the frequencies of DTP") {
   Jacobian J(2, 2);
   J << 1, 0, -1, 1;  // in conflict: the weights tell who came first

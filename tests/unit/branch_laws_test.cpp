@@ -157,6 +157,14 @@ TEST_CASE("AGM's gains end at `most`") {
   CHECK(gates({0, 0})[0] == Approx(std::exp(2.0)).epsilon(1e-14));
 }
 
+TEST_CASE("AGM has a scale for scores however far apart") {
+  GateRunner<AGM> gates(AGM(), 2);
+  check(gates({1000, 0}), {1, 1}, 0);  // leads of 1000, now and as a rule
+  check(gates({2000, 0}), {1, 1}, 0);
+  // Means (1000, 1000): as a rule e^0 ahead, now by 0 and by more than exp() has.
+  check(gates({0, 3000}), {std::exp(AGM().options.alpha), AGM().options.floor});
+}
+
 TEST_CASE("CGGM gives each branch the share that the others gained, within [0, M]") {
   GateRunner<CGGM> two(CGGM(), 2);
   check(two({.5, .4}), {1, 1}, 0);                   // nothing to compare with yet

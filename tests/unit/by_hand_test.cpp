@@ -149,44 +149,6 @@ TEST_CASE("GradNorm: rates are losses over first losses, of each task its own") 
   check(unknown(step), {2 * w_0 / (w_0 + w_1), 2 * w_1 / (w_0 + w_1)});
 }
 
-TEST_CASE("GradVac: a gradient that has been taken away has no direction, is turned no more and moves no target") {
-  // g_1 = -g_0: after that turn p_0 = 0, and g_2 tells nothing of it.
-  const Step base = step_of((Jacobian(3, 2) << 1, 0, -1, 0, .6, .8).finished());
-  int first_of_all = 0;
-  for (int k = 0; k < 16; ++k) {
-    Step step = base;
-    step.step = k;
-    std::uint8_t order[] = {1, 2};
-    fuller::shuffle(order, 2, 0, k, 0);
-    Runner<fuller::GradVac> run(fuller::GradVac(), 3);
-    run(step);
-    first_of_all += order[0] == 1 ? 1 : 0;
-    CHECK(run.state[1] == Approx(-.5));
-    CHECK(run.state[2] == (order[0] == 1 ? Approx(0).margin(1e-300) : Approx(.3)));
-  }
-  CHECK(first_of_all > 0);
-  CHECK(first_of_all < 16);
-}
-
-TEST_CASE("IMTL-G and ConFIG: no share for a task whose direction the others' step already has, to rounding") {
-  for (const double a : {.3, .1, .6, .45}) {
-    // d = (1, 1, 0); u_2 = (a, 1 - a, .) has the product 1 with it: beta = (1, 1, 0), norms 3, 7, 11.
-    const double b = 1 - a;
-    Jacobian J(3, 3);
-    J << 3, 0, 0, 0, 7, 0, 11 * a, 11 * b, 11 * std::sqrt(1 - a * a - b * b);
-    INFO("a = " << a);
-    const std::vector<double> w = weights_of(fuller::IMTL_G(), step_of(J));
-    check({w[0], w[1]}, {.7, .3});
-    CHECK(w[2] == 0);
-    fuller::IMTL_G_Options options;
-    options.sum = fuller::WeightSum::tasks;
-    check(weights_of(fuller::IMTL_G(options), step_of(J)), {2.1, .9, 0});
-    const std::vector<double> c = weights_of(fuller::ConFIG(), step_of(J));
-    check({c[0], c[1]}, {21.0 / 6, 21.0 / 14});
-    CHECK(c[2] == 0);
-  }
-}
-
 TEST_CASE("IMTL-G: weights that add up to nothing are divided by what keeps the step as long as the longest gradient") {
   // u_2 = (.7, .7, sqrt .02): beta = (15, 15, -20), s = 10; with norms 3, 3, 2 their quotients add up to 0.
   Jacobian J(3, 3);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the wrapper of every rule tells of its state, and what it shows a rule after a step.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <vector>
@@ -40,6 +41,19 @@ struct Witness {
     for (int i = 0; i < evidence.tasks(); ++i) {
       state[i] = evidence.present[i] != 0 ? evidence.losses[i] : -1;
     }
+  }
+};
+
+/// A rule that counts in its state how often it is asked.
+struct Counting {
+  static constexpr const char* name = "counting";
+  static constexpr fuller::Needs needs{false, true};
+  int state_size(int) const { return 1; }
+  int scratch_size(int) const { return 0; }
+  void initialise(int, double* state) const { state[0] = 0; }
+  void operator()(fuller::Serial, const fuller::Evidence<>& evidence, double* state, double* weights, double*) const {
+    state[0] += 1;
+    std::fill(weights, weights + evidence.tasks(), 1.0);
   }
 };
 
@@ -190,4 +204,51 @@ TEST_CASE("after a step a rule is shown the losses of the tasks that are there, 
   const std::vector<double> state = deaf.state;
   deaf.weighting.after_step(with_losses({6, 9}).view(), deaf.state.data(), deaf.scratch.data());
   CHECK(deaf.state == state);
+}
+
+TEST_CASE("hold: the only task that there is follows its rule") {
+  WeightingOptions hold;
+  hold.missing = fuller::Missing::hold;
+  fuller::testing::WeightingRunner<fuller::UW> held(fuller::UW(), 1, hold);
+  fuller::testing::Runner<fuller::UW> alone(fuller::UW(), 1);
+  for (const double loss : {3.0, 2.0, 5.0, 0.5}) {
+    const Step step = with_losses({loss});
+    CHECK(held(step) == alone(step));
+  }
+}
+
+TEST_CASE("a rule is not asked where no task can be used") {
+  fuller::testing::WeightingRunner<Counting> run(Counting(), 2);
+  Step step = with_losses({1, 2});
+  run(step);
+  CHECK(run.state[0] == 1);
+  step.present = {0, 0};
+  run(step);
+  CHECK(run.state[0] == 1);
+  step.present = {0, 1};
+  run(step);
+  CHECK(run.state[0] == 2);
+}
+
+TEST_CASE("a gradient that is exactly the share of the longest counts as zero") {
+  WeightingOptions options;
+  options.zero_below = 0.25;
+  fuller::testing::WeightingRunner<fuller::IMTL_G> run(fuller::IMTL_G(), 3, options);
+  Step step = step_of(Jacobian::Identity(3, 3));
+  step.gram = {16, 0, 0, 0, 1, 0, 0, 0, std::nextafter(1.0, 2.0)};
+  run(step);
+  CHECK(run.conditions ==
+        std::vector<fuller::Condition>{fuller::Condition::used, fuller::Condition::zero, fuller::Condition::used});
+}
+
+TEST_CASE("a loss and a gradient by which no double can be divided are bad input") {
+  WeightingOptions options;
+  options.stage = LossStage::loss_plus;
+  options.non_finite = fuller::NonFinite::skip;
+  fuller::testing::WeightingRunner<fuller::Uniform> run(fuller::Uniform(), 2, options);
+  Step step = step_of(Jacobian::Identity(2, 2));
+  step.gram = {1, 0, 0, 1e300};
+  step.losses = {2, 1e200};  // 1 / (1e200 1e150) is 0
+  run(step);
+  CHECK(run.conditions == std::vector<fuller::Condition>{fuller::Condition::used, fuller::Condition::non_finite});
 }
