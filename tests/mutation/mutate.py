@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Makes the rules, laws and their core wrong in one place at a time, and sees whether the tests without LibTorch notice.
 
-    mutate.py CHECKOUT WORK [--torch] [--part FOLDER_OR_FILE]... [--program NAME]... [--share N] [--seconds N] [--slowest N] [--jobs N] [--list]
+    mutate.py CHECKOUT WORK [--torch] [--part FOLDER_OR_FILE]... [--program NAME]... [--share N] [--seconds N] [--slowest N] [--jobs N] [--unexplained]
+              [--only FILE] [--list]
 
 An operator becomes its opposite (+ and -, * and /, < and >=, == and !=), a comparison its neighbour (< and <=), a sign turns, a literal is another, an if is the other
 way round. All mutants are compiled into one set of programs, each behind a switch (switches.hpp), and a run has one of them on; it is shown the test cases that reach it
-alone, under the address sanitizer, so that an index out of bounds is noticed. A mutant that no test fails for survives. WORK is a folder to build in; minutes the first time.
+alone, under the address sanitizer, and with each piece of work space fenced, so that an index out of bounds is noticed. A mutant that no test fails for survives. WORK is a
+folder to build in; minutes the first time.
 
 --torch     the nodes in autograd's graph (backward) in place of rules, laws and core, before tests with LibTorch, without the sanitizer; an hour to build, so give it a
             WORK of its own, and --share
@@ -15,6 +17,8 @@ alone, under the address sanitizer, so that an index out of bounds is noticed. A
 --share N   every N-th mutant, for a sample (default: 1, all of them)
 --seconds   stop after so long, and say how far it came
 --slowest   leaves out the test cases that take longer than so many seconds: what is noticed without them is noticed
+--unexplained  leaves out those that survivors.txt explains, which take the longest
+--only      only mutants of this list, such as WORK/survivors.txt of the last run
 --list      prints the mutants and ends
 
 Survivors that survivors.txt explains are counted apart. Ends with 1 where another survives. Mutants that no case of these programs reaches are counted and listed
@@ -38,6 +42,9 @@ TORCH_PARTS = ["backward"]
 NOT_BUILT = "property/lanes_test.cpp"
 # Headers whose mistakes these programs are not there to see.
 LEFT_OUT = {"core/error.hpp", "core/stable_subset.hpp", "core/standard.hpp", "core/host_device.hpp", "core/halves.hpp", "core/lanes.hpp"}
+# Work space is dealt out in pieces that an address sanitizer tells apart: what is written into core/scratch.hpp in place of what.
+FENCES = {"    return piece;": "    return ::fuller_mutation::fenced(piece, count);",
+          "return reinterpret_cast<std::uint8_t*>(doubles(doubles_for_bytes(count)));": "return ::fuller_mutation::fenced_bytes(doubles(doubles_for_bytes(count)), count);"}
 INFIX = {"+": "p", "-": "m", "*": "t", "/": "d", "<": "l", "<=": "k", ">": "g", ">=": "h", "==": "e", "!=": "n"}
 BECOMES = {"+": ["-"], "-": ["+"], "*": ["/"], "/": ["*"], "<": ["<=", ">="], "<=": ["<", ">"], ">": [">=", "<="], ">=": [">", "<"], "==": ["!="], "!=": ["=="]}
 # Lines that are no statement of a function that runs.
@@ -165,6 +172,11 @@ def write_mutated(checkout, source, parts, excluded):
         name = str(path.relative_to(headers))
         target = source / "include/fuller" / name
         text = path.read_text(encoding="utf-8")
+        if name == "core/scratch.hpp" and name.split("/")[0] in parts:
+            for whole, fenced in FENCES.items():
+                if whole not in text:
+                    sys.exit(f"mutate: {name} has no line '{whole.strip()}' to fence")
+                text = text.replace(whole, fenced)
         if name not in LEFT_OUT and any(name == part or name.startswith(part + "/") for part in parts):
             lines, some, number = mutate(name, text.split("\n"), number, excluded)
             mutants += some
@@ -228,12 +240,14 @@ def build(checkout, work, parts, programs, torch, jobs):
     sys.exit("mutate: the programs do not compile after all")
 
 
-def run(program, names, folder, mutant=-1, seen=None, timeout=600):
+def run(program, names, folder, mutant=-1, seen=None, timeout=600, fenced=True):
     """Whether the cases pass, and how long they took; a crash or a run without end is a failure."""
     listing = folder / f"{os.getpid()}_{program.name}_{mutant}.txt"
     # Catch2 takes a comma for the end of a name, and a bracket for a tag.
     listing.write_text("".join(re.sub(r"([\\,\[])", r"\\\1", name) + "\n" for name in names))
     environment = {**os.environ, "FULLER_MUTANT": str(mutant), "OMP_NUM_THREADS": "1", "ASAN_OPTIONS": "detect_leaks=0:hard_rss_limit_mb=4096:allocator_may_return_null=1"}
+    if not fenced:
+        environment["FULLER_UNFENCED"] = "1"
     if seen:
         environment["FULLER_MUTANTS_SEEN"] = str(seen)
     since = time.monotonic()
@@ -278,15 +292,15 @@ def reaching(work, programs, slowest, jobs):
 
 
 def survives(mutant, cases, folder):
-    """The quick cases first, then all the others."""
+    """The quick cases first, then all the others; then once more where pieces of work space that overlap do so."""
     quick, slow, spent = [], [], 0.0
     for case in cases:
         spent += case[0]
         (quick if spent < 1.5 or not quick else slow).append(case)
-    for some in (quick, slow):
+    for some, fenced in ((quick, True), (slow, True), (quick + slow, False)):
         for program in {case[1] for case in some}:
             mine = [case for case in some if case[1] == program]
-            passed, _ = run(program, [case[2] for case in mine], folder, mutant.number, timeout=10 + 20 * sum(case[0] for case in mine))
+            passed, _ = run(program, [case[2] for case in mine], folder, mutant.number, timeout=10 + 20 * sum(case[0] for case in mine), fenced=fenced)
             if not passed:
                 return False
     return True
@@ -314,6 +328,8 @@ def main():
     arguments.add_argument("--seconds", type=float, default=float("inf"))
     arguments.add_argument("--slowest", type=float, default=float("inf"))
     arguments.add_argument("--jobs", type=int, default=os.cpu_count())
+    arguments.add_argument("--unexplained", action="store_true")
+    arguments.add_argument("--only", type=Path)
     arguments.add_argument("--list", action="store_true")
     given = arguments.parse_args()
     given.work.mkdir(parents=True, exist_ok=True)
@@ -332,8 +348,9 @@ def main():
     mutants = [mutant for mutant in mutants if any(mutant.file == part or mutant.file.startswith(part + "/") for part in parts)]
     (given.work / "unreached.txt").write_text("".join(mutant.key() + "\n" for mutant in mutants if mutant.number not in reached))
     unreached = sum(mutant.number not in reached for mutant in mutants)
-    chosen = [mutant for mutant in mutants if mutant.number in reached][:: given.share]
     reasons = known(given.checkout / "tests/mutation/survivors.txt")
+    only = set(given.only.read_text(encoding="utf-8").split("\n")) if given.only else None
+    chosen = [mutant for mutant in mutants if mutant.number in reached and not (given.unexplained and mutant.key() in reasons) and (only is None or mutant.key() in only)][:: given.share]
     folder = given.work / "runs"
     noticed, explained, survivors, tried = 0, 0, [], 0
 

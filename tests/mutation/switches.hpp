@@ -5,8 +5,11 @@
 // conditions, and the environment says which one of them is wrong in this run. With FULLER_MUTANTS_SEEN the program says at its
 // end which were reached.
 
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <thread>
 #include <type_traits>
 
 namespace fuller_mutation {
@@ -117,6 +120,54 @@ int plus() {
 template <int K>
 bool condition(bool holds) {
   return active(K) ? !holds : holds;
+}
+
+/// Lanes that tests emulate by threads share their work space, so only the main thread's is fenced.
+inline const std::thread::id main_thread = std::this_thread::get_id();
+
+/// The last pieces of work space that were dealt out; one call of a rule takes a few hundred.
+struct Fences {
+  static constexpr int kept = 1 << 13;
+  void* pieces[kept] = {};
+  int next = 0;
+
+  ~Fences() {
+    for (void* const piece : pieces) {
+      std::free(piece);
+    }
+  }
+
+  /// So many bytes of NaN, between the address sanitizer's fences.
+  void* piece(int bytes) {
+    void*& slot = pieces[next];
+    next = (next + 1) % kept;
+    std::free(slot);
+    slot = std::malloc(bytes > 0 ? static_cast<std::size_t>(bytes) : 1);
+    std::memset(slot, 0xff, bytes > 0 ? static_cast<std::size_t>(bytes) : 1);
+    return slot;
+  }
+};
+inline Fences fences;
+
+/// Where FULLER_UNFENCED is set, pieces that overlap do so.
+inline bool has_fences() {
+  static const bool wanted = std::getenv("FULLER_UNFENCED") == nullptr;
+  return wanted && std::this_thread::get_id() == main_thread;
+}
+
+/// In place of a piece of a caller's work space: memory of its own, once the piece is seen to be within what the caller has.
+inline double* fenced(double* piece, int count) {
+  if (!has_fences()) {
+    return piece;
+  }
+  if (count > 0) {
+    std::memset(piece, 0xff, static_cast<std::size_t>(count) * sizeof(double));
+  }
+  return static_cast<double*>(fences.piece(count * static_cast<int>(sizeof(double))));
+}
+
+inline std::uint8_t* fenced_bytes(double* piece, int count) {
+  return has_fences() ? static_cast<std::uint8_t*>(fences.piece(count)) : reinterpret_cast<std::uint8_t*>(piece);
 }
 
 }  // namespace fuller_mutation
