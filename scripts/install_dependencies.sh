@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Installs what fuller is built with from Debian's packages. Does nothing where they are there.
 #
-#   scripts/install_dependencies.sh [build] [images] [analysis] [browser] [docs]
+#   scripts/install_dependencies.sh [build] [images] [analysis] [browser] [docs] [memory]
 #     build      compiler, CMake, LibTorch, Eigen, and what tests, examples and benchmarks use (always)
 #     images     Fashion-MNIST, for the examples
 #     analysis   clang-format, clang-tidy, lintian, pkg-config, ctags and Python's venv, for .ci/run
 #     docs       Sphinx and Doxygen, for scripts/docs
+#     memory     valgrind, for scripts/nightly
 #     browser    chromium, in which the page of an experiment is looked at, for .ci/run
 set -euo pipefail
 
@@ -17,6 +18,7 @@ for group in "$@"; do
     images) packages+=(dataset-fashion-mnist) ;;
     analysis) packages+=(clang-14 clang-format-14 clang-tidy-14 lintian pkg-config python3-venv universal-ctags) ;;
     browser) packages+=(chromium) ;;
+    memory) packages+=(valgrind) ;;
     docs) packages+=(doxygen python3-sphinx python3-myst-parser furo) ;;
     *) echo "install_dependencies.sh: no group '$group'" >&2; exit 2 ;;
   esac
