@@ -157,6 +157,10 @@ void tell(const RunConfig& config, const Network& network, const Tables& tables,
   if (!config.distillation.teachers.empty()) {
     std::printf("teachers    %s\n", config.distillation.teachers.c_str());
   }
+  if (!config.distillation.twins.empty()) {
+    std::printf("twins       %s, %s\n", config.distillation.twins.c_str(),
+                config.distillation.twins_share == "trunk" ? "second heads on the trunk" : "a network each");
+  }
   std::printf("device      %s, %s, %d threads\n", config.training.device.c_str(), config.training.precision.c_str(),
               torch::get_num_threads());
   std::fflush(stdout);

@@ -4,11 +4,11 @@
 #include <cmath>
 
 #include "bevfusion/config/calibration_choice.hpp"
+#include "bevfusion/config/check_distillation.hpp"
 #include "bevfusion/config/config_fields.hpp"
 #include "bevfusion/config/config_file.hpp"
 #include "bevfusion/config/require.hpp"
 #include "bevfusion/config/run_config.hpp"
-#include "bevfusion/config/teacher_list.hpp"
 #include "bevfusion/model/kinds.hpp"
 #include "bevfusion/model/labels.hpp"
 #include "support/number_range.hpp"
@@ -289,33 +289,6 @@ void check_readers(const RunConfig& config) {
       require(changed != reader.number || reader.reads, changed, " is set, and only read by ", reader.by);
     }
   }
-}
-
-void check_distillation(const RunConfig& config) {
-  const DistillationConfig& distillation = config.distillation;
-  const auto teachers = teachers_in(distillation.teachers);
-  const ModelParts& parts = config.model.parts;
-  for (const auto& [task, run] : teachers) {
-    require(parts.tasks.has(task), "distillation.teachers has a teacher of ", task, " (", run,
-            "), which is no task of this run: ", "it may be ", parts.tasks.names(" or "), ", where model.parts has it");
-  }
-  if (teachers.empty()) {
-    RunConfig defaults = config;
-    defaults.distillation = DistillationConfig();
-    for (const std::string& changed : differences(defaults, config)) {
-      require(false, changed, " is set, and there are no teachers that it is about (--teacher task=RUN)");
-    }
-  }
-  require(distillation.cache_teachers || distillation.cache_mib == DistillationConfig().cache_mib,
-          "distillation.cache_mib is set, and only read with distillation.cache_teachers true");
-  require(teachers.empty() || distillation.response > 0 || distillation.features > 0,
-          "distillation.response and features are 0, so that teachers teach nothing; set one of them, or no teacher");
-  require(teachers.empty() || config.losses.tasks == "heads", "losses.tasks is ", config.losses.tasks,
-          ", and teachers teach whole heads; set it to heads, or name no teacher");
-  require(!distillation.cache_teachers || !(config.loading.augment || config.loading.paste.on),
-          "distillation.cache_teachers keeps what teachers say of a sample, and with loading.",
-          config.loading.augment ? "augment" : "paste.on",
-          " true it is another in each epoch; set that to false, or distillation.cache_teachers");
 }
 
 void check_calibration(const RunConfig& config) {

@@ -8,11 +8,19 @@ void add_distillation_fields(FieldList& list, DistillationConfig& distillation) 
            "Networks that teach: task=RUN, the folder of a run that has the task; several parted by commas, or given one by one")
       .several()
       .also("teacher");
+  list.add("distillation.twins", &distillation.twins,
+           "Tasks with a twin, a teacher that is trained at the same time: several parted by commas, or given one by one")
+      .several();
+  list.add("distillation.twins_share", &distillation.twins_share,
+           "What twins have in common with the network: nothing, each is one for its task alone; trunk, each is a second head")
+      .one_of({"nothing", "trunk"});
   list.add("distillation.response", &distillation.response,
            "Weight of the distance between what a head and its teacher's say: masks, heat maps, boxes; 0: none")
       .at_least(0);
   list.add("distillation.features", &distillation.features,
-           "Weight of the distance between the shared representations, through a 1 x 1 convolution a task; 0: none")
+           "Weight of the distance between the shared representations, through a 1 x 1 convolution a task, or between the states "
+           "of "
+           "a head and its twin; 0: none")
       .at_least(0);
   list.add("distillation.feature_distance", &distillation.feature_distance,
            "How far features are apart: cosine, cell by cell; l2, of whole maps brought to length 1")

@@ -114,12 +114,18 @@ struct InitConfig {
   std::string camera_names;
 };
 
-/// What frozen networks of single tasks teach a run (knowledge distillation): for each task that has a teacher, terms are added
-/// to its loss before it is calibrated.
+/// What networks of single tasks teach a run (knowledge distillation): for each task that has a teacher, terms are added to its
+/// loss before it is calibrated.
 struct DistillationConfig {
-  std::string teachers;                     ///< task=RUN, parted by commas, RUN being the folder of a run that has the task
+  /// Frozen ones: task=RUN, parted by commas, RUN being the folder of a run that has the task.
+  std::string teachers;
+  /// Tasks that have a twin, parted by commas: a teacher that is trained at the same time, by the task's loss.
+  std::string twins;
+  /// What a twin and the run's network have in common: nothing, a twin is a network for its task alone, which no gradient reaches
+  /// but its own; or the trunk, it is a second head of the task, and gradients go both ways (DMFuser's repository).
+  std::string twins_share = "nothing";
   double response = 1;                      ///< weight of the distance between what the heads say; 0: none
-  double features = 1;                      ///< weight of the distance between the shared representations; 0: none
+  double features = 1;                      ///< of that between shared representations, or states of twin heads; 0: none
   std::string feature_distance = "cosine";  ///< or l2
   std::string ramp = "constant";            ///< over the epochs; or sqrt, of DMFuser's repository
   double least_score = 0.1;                 ///< a detection teacher's boxes teach from this score on

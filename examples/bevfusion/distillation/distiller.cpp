@@ -9,6 +9,7 @@
 
 #include "bevfusion/distillation/feature_distance.hpp"
 #include "bevfusion/model/part_draws.hpp"
+#include "bevfusion/training/weights_archive.hpp"
 
 namespace bevfusion {
 namespace {
@@ -49,7 +50,7 @@ std::any together(const Task& task, std::vector<std::any> said) {
   return out;
 }
 
-std::size_t bytes_of(const Task& task, ExpertAnswer& answer) {
+std::size_t bytes_of(const Task& task, TeacherAnswer& answer) {
   std::size_t bytes = answer.shared.defined() ? answer.shared.nbytes() : 0;
   for (const torch::Tensor* tensor : task.tensors_of(answer.said)) {
     bytes += tensor->nbytes();
@@ -57,41 +58,52 @@ std::size_t bytes_of(const Task& task, ExpertAnswer& answer) {
   return bytes;
 }
 
+/// The shared representation of one of the tasks.
+const torch::Tensor& shared_for(const std::vector<torch::Tensor>& shared, std::size_t task) {
+  return shared.size() == 1 ? shared.front() : shared.at(task);
+}
+
 }  // namespace
 
-Distiller::Distiller(const BevFusion& tower, const RunConfig& config, const Experts& experts) : config_(config) {
-  for (std::size_t i = 0; i < tower->tasks().size(); ++i) {
-    const std::string& task = tower->tasks()[i]->name();
-    const auto of_task = [&task](const std::shared_ptr<Expert>& expert) { return expert->task() == task; };
-    const auto found = std::find_if(experts.begin(), experts.end(), of_task);
-    if (found == experts.end()) {
+Distiller::Distiller(const BevFusion& tower, const RunConfig& config, const Teaching& teaching)
+    : config_(config), tasks_(tower->tasks()) {
+  const auto named_as = [](const std::string& task) { return [&task](const auto& one) { return one->task() == task; }; };
+  for (std::size_t i = 0; i < tasks_.size(); ++i) {
+    const std::string& task = tasks_[i]->name();
+    const auto twin = std::find_if(teaching.twins.begin(), teaching.twins.end(), named_as(task));
+    if (twin != teaching.twins.end()) {
+      twins_.push_back({i, *twin});
+    }
+    const auto found = std::find_if(teaching.teachers.begin(), teaching.teachers.end(), named_as(task));
+    if (found == teaching.teachers.end()) {
       continue;
     }
     Lesson lesson;
     lesson.task = i;
-    lesson.expert = *found;
+    lesson.teacher = *found;
     if (config.distillation.features > 0) {
       begin_draws({config.training.seed}, task + " adapter");
       lesson.adapter =
-          torch::nn::Conv2d(torch::nn::Conv2dOptions(tower->shared_channels(), lesson.expert->channels(), 1).bias(false));
+          torch::nn::Conv2d(torch::nn::Conv2dOptions(tower->shared_channels(), lesson.teacher->channels(), 1).bias(false));
       lesson.adapter->to(torch::Device(config.training.device));
     }
     lessons_.push_back(std::move(lesson));
   }
 }
 
-ExpertAnswer Distiller::answer(Lesson& lesson, const Task& task, const ModelInput& input, const TrainingBatch& batch) {
+TeacherAnswer Distiller::answer(Lesson& lesson, const ModelInput& input, const TrainingBatch& batch) {
   const DistillationConfig& distillation = config_.distillation;
+  const Task& task = *tasks_[lesson.task];
   if (!distillation.cache_teachers) {
-    return lesson.expert->answer(input);
+    return lesson.teacher->answer(input);
   }
   // One by one, so that a sample's answer does not hang on what it is in a batch with, in its last bits either.
   std::vector<torch::Tensor> shared;
   std::vector<std::any> said;
   for (std::size_t b = 0; b < batch.rows.size(); ++b) {
     const auto known = lesson.cached.find(batch.rows[b]);
-    ExpertAnswer one =
-        known != lesson.cached.end() ? known->second : lesson.expert->answer(sample_of(input, static_cast<std::int64_t>(b)));
+    TeacherAnswer one =
+        known != lesson.cached.end() ? known->second : lesson.teacher->answer(sample_of(input, static_cast<std::int64_t>(b)));
     if (known == lesson.cached.end()) {
       if (distillation.features == 0) {
         one.shared = torch::Tensor();
@@ -108,34 +120,66 @@ ExpertAnswer Distiller::answer(Lesson& lesson, const Task& task, const ModelInpu
   return {distillation.features > 0 ? torch::cat(shared) : torch::Tensor(), together(task, std::move(said))};
 }
 
-std::vector<torch::Tensor> Distiller::terms(const BevFusion& tower, const Outputs& outputs,
-                                            const std::vector<torch::Tensor>& shared, const ModelInput& input,
-                                            const TrainingBatch& batch) {
+Outputs Distiller::twin_outputs(const Outputs& outputs, const std::vector<torch::Tensor>& shared, const ModelInput& input,
+                                const TrainingBatch& batch) const {
+  Outputs said;
+  for (const Twin& twin : twins_) {
+    if (outputs.count(twin.head->task()) > 0) {
+      said[twin.head->task()] = twin.head->say(shared_for(shared, twin.task), input, batch);
+    }
+  }
+  return said;
+}
+
+std::vector<torch::Tensor> Distiller::twin_losses(const Outputs& twins, const TrainingBatch& batch) const {
+  std::vector<torch::Tensor> losses(tasks_.size());
+  for (const Twin& twin : twins_) {
+    const auto said = twins.find(twin.head->task());
+    if (said != twins.end()) {
+      losses[twin.task] = twin.head->loss(said->second, batch);
+    }
+  }
+  return losses;
+}
+
+torch::Tensor Distiller::term_of(Lesson& lesson, const Outputs& outputs, const std::vector<torch::Tensor>& shared,
+                                 const ModelInput& input, const TrainingBatch& batch) {
   const DistillationConfig& distillation = config_.distillation;
   const double ramp = distillation_ramp(distillation.ramp, batch.epoch);
-  std::vector<torch::Tensor> terms(tower->tasks().size());
+  const Task& task = *tasks_[lesson.task];
+  const auto said = outputs.find(task.name());
+  if (said == outputs.end()) {
+    return {};
+  }
+  const TeacherAnswer known = answer(lesson, input, batch);
+  torch::Tensor term;
+  const auto add = [&term](double weight, const torch::Tensor& more) {
+    if (more.defined() && weight > 0) {
+      term = term.defined() ? term + weight * more : weight * more;
+    }
+  };
+  if (distillation.response > 0) {
+    add(distillation.response * ramp, task.response(said->second, known.said, config_));
+  }
+  if (lesson.adapter) {
+    add(distillation.features * ramp, feature_distance(lesson.adapter->forward(shared_for(shared, lesson.task).to(torch::kFloat)),
+                                                       known.shared.to(torch::kFloat), distillation.feature_distance));
+  }
+  return term;
+}
+
+std::vector<torch::Tensor> Distiller::terms(const Outputs& outputs, const Outputs& twins,
+                                            const std::vector<torch::Tensor>& shared, const ModelInput& input,
+                                            const TrainingBatch& batch) {
+  std::vector<torch::Tensor> terms(tasks_.size());
   for (Lesson& lesson : lessons_) {
-    const Task& task = *tower->tasks()[lesson.task];
-    const auto said = outputs.find(task.name());
-    if (said == outputs.end()) {
-      continue;
-    }
-    const ExpertAnswer expert = answer(lesson, task, input, batch);
-    torch::Tensor term;
-    const auto add = [&term](double weight, const torch::Tensor& more) {
-      if (more.defined() && weight > 0) {
-        term = term.defined() ? term + weight * more : weight * more;
-      }
-    };
-    if (distillation.response > 0) {
-      add(distillation.response * ramp, task.response(said->second, expert.said, config_));
-    }
-    if (lesson.adapter) {
-      const torch::Tensor& z = shared.size() == 1 ? shared.front() : shared.at(lesson.task);
-      add(distillation.features * ramp, feature_distance(lesson.adapter->forward(z.to(torch::kFloat)),
-                                                         expert.shared.to(torch::kFloat), distillation.feature_distance));
-    }
-    terms[lesson.task] = term;
+    terms[lesson.task] = term_of(lesson, outputs, shared, input, batch);
+  }
+  for (const Twin& twin : twins_) {
+    const auto said = twins.find(twin.head->task());
+    const torch::Tensor between =
+        said == twins.end() ? torch::Tensor() : twin.head->distance(outputs.at(twin.head->task()), said->second);
+    terms[twin.task] = between.defined() ? distillation_ramp(config_.distillation.ramp, batch.epoch) * between : between;
   }
   return terms;
 }
@@ -147,26 +191,38 @@ std::vector<torch::Tensor> Distiller::parameters() const {
       parameters.push_back(lesson.adapter->weight);
     }
   }
+  for (const Twin& twin : twins_) {
+    const std::vector<torch::Tensor> own = twin.head->module().parameters();
+    parameters.insert(parameters.end(), own.begin(), own.end());
+  }
   return parameters;
 }
 
 void Distiller::save(torch::serialize::OutputArchive& archive) const {
   for (const Lesson& lesson : lessons_) {
-    archive.write(named(lesson.expert->task(), "teacher"),
-                  torch::tensor(static_cast<std::int64_t>(lesson.expert->checksum()), torch::kLong));
-    if (lesson.adapter) {
-      archive.write(named(lesson.expert->task(), "adapter"), lesson.adapter->weight);
+    const std::string& task = lesson.teacher->task();
+    if (const auto checksum = lesson.teacher->checksum()) {
+      archive.write(named(task, "teacher"), torch::tensor(static_cast<std::int64_t>(*checksum), torch::kLong));
     }
+    if (lesson.adapter) {
+      archive.write(named(task, "adapter"), lesson.adapter->weight);
+    }
+  }
+  for (const Twin& twin : twins_) {
+    torch::serialize::OutputArchive tensors(archive.compilation_unit());
+    write_weights(tensors, twin.head->module());
+    archive.write(named(twin.head->task(), "twin"), tensors);
   }
 }
 
 void Distiller::load(torch::serialize::InputArchive& archive) {
   const torch::NoGradGuard no_grad;
   for (const Lesson& lesson : lessons_) {
-    const std::string& task = lesson.expert->task();
-    torch::Tensor checksum;
-    if (!archive.try_read(named(task, "teacher"), checksum) ||
-        checksum.item<std::int64_t>() != static_cast<std::int64_t>(lesson.expert->checksum())) {
+    const std::string& task = lesson.teacher->task();
+    torch::Tensor saved;
+    if (const auto checksum = lesson.teacher->checksum();
+        checksum && (!archive.try_read(named(task, "teacher"), saved) ||
+                     saved.item<std::int64_t>() != static_cast<std::int64_t>(*checksum))) {
       throw std::runtime_error("the teacher of " + task +
                                " has other weights than when the run began (it was trained on, or is another run); a run goes on "
                                "with the teachers that it began with");
@@ -176,6 +232,11 @@ void Distiller::load(torch::serialize::InputArchive& archive) {
       archive.read(named(task, "adapter"), weight);
       lesson.adapter->weight.copy_(weight);
     }
+  }
+  for (const Twin& twin : twins_) {
+    torch::serialize::InputArchive tensors;
+    archive.read(named(twin.head->task(), "twin"), tensors);
+    read_weights(tensors, twin.head->module());
   }
 }
 

@@ -75,34 +75,35 @@ void expect_fitting(const std::string& task, const RunConfig& config, const RunC
   }
 }
 
-std::shared_ptr<Expert> load_expert(const std::string& task, const std::string& run, const RunConfig& config,
-                                    const Kinds& kinds) {
-  const std::string named = "--teacher " + task + "=" + run + ": ";
+}  // namespace
+
+TrainedRun load_run_of_task(const std::string& task, const std::string& run, const RunConfig& config, const Kinds& kinds) {
+  const std::string named = task + "=" + run + ": ";
   try {
     const std::filesystem::path folder = run;
-    const RunConfig expert = read_run_config(folder);
-    expect_fitting(task, config, expert);
+    TrainedRun other;
+    other.config = read_run_config(folder);
+    expect_fitting(task, config, other.config);
+    other.config.training.device = config.training.device;
     const std::filesystem::path checkpoint = folder / "checkpoint.pt";
     if (!std::filesystem::exists(checkpoint)) {
       throw std::invalid_argument("the run has no checkpoint.pt yet; it has to be trained first");
     }
-    Network network(expert.model, kinds);
+    other.network = Network(other.config.model, kinds);
     try {
-      load_network(checkpoint, network);
+      load_network(checkpoint, other.network);
     } catch (const std::runtime_error& error) {
       throw std::runtime_error(std::string(error.what()) +
                                ". A checkpoint is read by a LibTorch of at least the version that wrote it");
     }
-    network->to(torch::Device(config.training.device));
-    return std::make_shared<Expert>(task, network);
+    other.network->to(torch::Device(config.training.device));
+    return other;
   } catch (const std::invalid_argument& error) {
     throw std::invalid_argument(named + error.what());
   } catch (const std::runtime_error& error) {
     throw std::runtime_error(named + error.what());
   }
 }
-
-}  // namespace
 
 Expert::Expert(std::string task, Network network)
     : task_(std::move(task)), network_(std::move(network)), checksum_(checksum_of_weights(network_)) {
@@ -122,18 +123,18 @@ Expert::Expert(std::string task, Network network)
   }
 }
 
-ExpertAnswer Expert::answer(const ModelInput& input) {
+TeacherAnswer Expert::answer(const ModelInput& input) {
   const torch::NoGradGuard no_grad;
-  ExpertAnswer out;
+  TeacherAnswer out;
   out.shared = tower_->fuse(tower_->branches(input));
   out.said = tower_->say(task_, out.shared, input.measured_for(task_));
   return out;
 }
 
-Experts load_experts(const RunConfig& config, const Kinds& kinds) {
-  Experts experts;
+Teachers load_experts(const RunConfig& config, const Kinds& kinds) {
+  Teachers experts;
   for (const auto& [task, run] : teachers_in(config.distillation.teachers)) {
-    experts.push_back(load_expert(task, run, config, kinds));
+    experts.push_back(std::make_shared<Expert>(task, load_run_of_task(task, run, config, kinds).network));
   }
   return experts;
 }

@@ -37,6 +37,7 @@ ControlChain ControlHeadImpl::forward(const torch::Tensor& shared, const torch::
     controls = controls + next_->forward(torch::cat({state, gate}, 1)).to(torch::kFloat);
     all.push_back(controls);
   }
+  out.state = state;
   const torch::Tensor share = torch::stack(all, 1).sigmoid();
   out.controls = torch::cat({2 * share.narrow(2, 0, 1) - 1, share.narrow(2, 1, 2)}, 2);
   return out;

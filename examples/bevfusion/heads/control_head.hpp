@@ -10,6 +10,7 @@ namespace bevfusion {
 /// Way-points, and controls after them.
 struct ControlChain {
   WaypointChain way;
+  torch::Tensor state;     ///< [B, hidden], the second GRU's last
   torch::Tensor controls;  ///< [B, K + 1, 3]: steer -1 ... 1, throttle and brake 0 ... 1, now and at each way-point
 };
 

@@ -144,9 +144,10 @@ class ControlsTask : public WaypointTask {
     return (one.way.waypoints - other.way.waypoints.detach()).abs().mean() +
            (one.controls - other.controls.detach()).abs().flatten(0, 1).mean(0).sum();
   }
+  torch::Tensor state(const std::any& said) const override { return std::any_cast<const ControlChain&>(said).state; }
   std::vector<torch::Tensor*> tensors_of(std::any& said) const override {
     auto& all = std::any_cast<ControlChain&>(said);
-    return {&all.way.waypoints, &all.way.state, &all.way.pooled, &all.controls};
+    return {&all.way.waypoints, &all.way.state, &all.way.pooled, &all.state, &all.controls};
   }
   std::any prediction(const std::any& said, std::int64_t b, const Batch& batch, const RunConfig&, bool& finite) const override {
     const auto& all = std::any_cast<const ControlChain&>(said);

@@ -81,6 +81,8 @@ class Task {
   /// Distillation: how far what the head says is from what an expert's head said of the same batch. 0 where they agree; its
   /// gradient goes into `said` alone. Undefined where the task has no such measure.
   virtual torch::Tensor response(const std::any& /*said*/, const std::any& /*expert*/, const RunConfig&) const { return {}; }
+  /// What the head's recurrence ends with, [B, n], with its gradient: what twin heads compare. Undefined where it has none.
+  virtual torch::Tensor state(const std::any& /*said*/) const { return {}; }
   /// The tensors that `said` is made of, each with an entry a sample along its first axis: what is kept of an expert, sample by
   /// sample.
   /// @throws std::logic_error where it is no single tensor and the task does not say

@@ -19,21 +19,29 @@ class WaypointsTask : public WaypointTask {
   }
   std::any forward_measured(torch::nn::Module& head, const torch::Tensor& shared, const torch::Tensor& measured,
                             const ModelConfig&, const LabelSets&) const override {
-    return head_as<WaypointHeadImpl>(head).forward(shared, measured).waypoints;
+    return head_as<WaypointHeadImpl>(head).forward(shared, measured);
   }
   std::vector<torch::Tensor> losses(torch::nn::Module&, const std::any& said, const TrainingBatch& batch,
                                     const RunConfig&) const override {
-    return {distance_of_labelled(std::any_cast<const torch::Tensor&>(said), batch)};
+    return {distance_of_labelled(way(said), batch)};
   }
   torch::Tensor response(const std::any& said, const std::any& expert, const RunConfig&) const override {
-    return (std::any_cast<const torch::Tensor&>(said) - std::any_cast<const torch::Tensor&>(expert).detach()).abs().mean();
+    return (way(said) - way(expert).detach()).abs().mean();
+  }
+  torch::Tensor state(const std::any& said) const override { return std::any_cast<const WaypointChain&>(said).state; }
+  std::vector<torch::Tensor*> tensors_of(std::any& said) const override {
+    auto& all = std::any_cast<WaypointChain&>(said);
+    return {&all.waypoints, &all.state, &all.pooled};
   }
   std::any prediction(const std::any& said, std::int64_t b, const Batch& batch, const RunConfig&, bool& finite) const override {
-    return predicted(std::any_cast<const torch::Tensor&>(said)[b], b, batch, finite);
+    return predicted(way(said)[b], b, batch, finite);
   }
   std::unique_ptr<TaskFigures> figures(const Tables& tables, const RunConfig& config) const override {
     return std::make_unique<WaypointFigures>(sheet(), tables, config);
   }
+
+ private:
+  static const torch::Tensor& way(const std::any& said) { return std::any_cast<const WaypointChain&>(said).waypoints; }
 };
 
 }  // namespace

@@ -443,6 +443,11 @@ TEST_CASE("the config files are the sizes' defaults, and the short ones change w
   CHECK(changed("three_tasks.toml") == Names{"model.parts.foreground"});
   CHECK(changed("driver.toml") ==
         Names{"model.parts.waypoints", "model.parts.controls", "model.parts.speed", "model.parts.red_light"});
+  CHECK(changed("dmfuser_paper.toml") == Names{"model.fuser", "calibration.rule", "calibration.gate", "distillation.teachers"});
+  CHECK(changed("dmfuser_repository.toml") == Names{"model.fuser", "model.parts.detection", "model.parts.controls",
+                                                    "model.parts.speed", "model.parts.red_light", "calibration.rule",
+                                                    "calibration.gate", "distillation.twins", "distillation.twins_share",
+                                                    "distillation.response", "distillation.features", "distillation.ramp"});
   CHECK(changed("four_tasks.toml") == Names{"losses.tasks", "calibration.rule", "calibration.gate"});
   for (const auto& entry : fs::directory_iterator(configs)) {  // each also at the size that is trained in seconds
     if (!entry.is_regular_file()) {

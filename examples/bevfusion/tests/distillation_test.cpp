@@ -196,13 +196,13 @@ TEST_CASE("the ramp is the repository's", "[bevfusion][distillation]") {
 
 TEST_CASE("an expert is frozen and stays as it is", "[bevfusion][distillation]") {
   Taught run;
-  const Experts experts = load_experts(run.config);
+  const Teachers experts = load_experts(run.config);
   REQUIRE(experts.size() == 2);
   Network network = make_network(run.config);
   network->train();
-  TowerTrainer trainer(network->towers().front(), run.config, {}, experts);
+  TowerTrainer trainer(network->towers().front(), run.config, {}, {experts, {}});
   const TrainingBatch batch = run.batch();
-  const ExpertAnswer before = experts[1]->answer(batch.batch.input);
+  const TeacherAnswer before = experts[1]->answer(batch.batch.input);
   const torch::Tensor masks = std::any_cast<torch::Tensor>(before.said);
   CHECK_FALSE(masks.requires_grad());
   CHECK_FALSE(before.shared.requires_grad());
@@ -230,10 +230,10 @@ TEST_CASE("what teachers add is part of each task's loss before it is calibrated
   Network network = make_network(run.config);
   network->train();
   BevFusion tower = network->towers().front();
-  const Experts experts = load_experts(run.config);
+  const Teachers experts = load_experts(run.config);
   const TrainingBatch batch = run.batch();
   REQUIRE(batch.epoch == 1);
-  TowerTrainer trainer(tower, run.config, {}, experts);
+  TowerTrainer trainer(tower, run.config, {}, {experts, {}});
   const std::vector<double> losses = trainer.backward(batch.batch.input, batch, 1.0);
   const auto seen = trainer.diagnostics();
   REQUIRE(seen->norms.size() == 2);
@@ -246,7 +246,7 @@ TEST_CASE("what teachers add is part of each task's loss before it is calibrated
   const double ramp = std::sqrt(0.24);
   for (std::size_t i = 0; i < 2; ++i) {
     INFO(seen->tasks[i]);
-    const ExpertAnswer expert = experts[i]->answer(batch.batch.input);
+    const TeacherAnswer expert = experts[i]->answer(batch.batch.input);
     const torch::Tensor said =
         i == 0
             ? detection_response(tower->say_as<Detections>("detection", z), std::any_cast<Detections>(expert.said),
@@ -310,18 +310,18 @@ TEST_CASE("what teachers say is kept where samples stay as they are", "[bevfusio
   run.config.distillation.least_score = 0.99;  // whether a box of an untrained network is the next or the one after is rounding
   BevFusion tower = make_network(run.config)->towers().front();
   tower->eval();
-  const Experts experts = load_experts(run.config);
+  const Teachers experts = load_experts(run.config);
   const auto terms_of = [&](Distiller& distiller, std::size_t number) {
     const TrainingBatch batch = run.batch(number);
     const torch::NoGradGuard no_grad;
     const torch::Tensor z = tower->fuse(tower->branches(batch.batch.input));
-    const auto terms = distiller.terms(tower, labelled_outputs(tower, {z}, batch), {z}, batch.batch.input, batch);
+    const auto terms = distiller.terms(labelled_outputs(tower, {z}, batch), {}, {z}, batch.batch.input, batch);
     return std::vector<double>{terms.at(0).item<double>(), terms.at(1).item<double>()};
   };
-  Distiller asks(tower, run.config, experts);
+  Distiller asks(tower, run.config, {experts, {}});
   run.config.distillation.cache_teachers = true;
   check(run.config);
-  Distiller keeps(tower, run.config, experts);
+  Distiller keeps(tower, run.config, {experts, {}});
   const std::vector<double> asked = terms_of(asks, 0);
   const std::vector<double> first = terms_of(keeps, 0);
   const std::size_t bytes = keeps.cached_bytes();
@@ -332,7 +332,7 @@ TEST_CASE("what teachers say is kept where samples stay as they are", "[bevfusio
   CHECK(first[1] == Approx(asked[1]).epsilon(1e-4));
   CHECK(asks.cached_bytes() == 0);
   run.config.distillation.cache_mib = 1;
-  Distiller forgets(tower, run.config, experts);
+  Distiller forgets(tower, run.config, {experts, {}});
   const std::vector<double> within = terms_of(forgets, 0);
   CHECK(forgets.cached_bytes() <= (1U << 20U));
   CHECK(terms_of(forgets, 0) == within);

@@ -160,7 +160,8 @@ TEST_CASE("only samples whose way is known enter the loss", "[bevfusion][driving
     for (std::size_t b = 0; b < batch.rows.size(); ++b) {
       if (has_way(batch.rows[b])) {
         const torch::Tensor way = batch.batch.labels.at("waypoints")[b];
-        const torch::Tensor predicted = std::any_cast<torch::Tensor>(said.at("waypoints"))[static_cast<std::int64_t>(b)];
+        const torch::Tensor predicted =
+            std::any_cast<const WaypointChain&>(said.at("waypoints")).waypoints[static_cast<std::int64_t>(b)];
         for (std::int64_t i = 0; i < 6; ++i) {
           sum += std::abs(predicted.flatten()[i].item<double>() - way.flatten()[i].item<double>()) / 6;
         }
@@ -252,12 +253,12 @@ TEST_CASE("a plan that is no number stands still, and is told", "[bevfusion][dri
   Batch batch;
   bool finite = true;
   torch::Tensor said = torch::ones({1, 3, 2});
-  const auto good = std::any_cast<WaypointPrediction>(task.prediction(said, 0, batch, config, finite));
+  const auto good = std::any_cast<WaypointPrediction>(task.prediction(WaypointChain{said, {}, {}}, 0, batch, config, finite));
   CHECK(finite);
   CHECK(good.planned[2] == Eigen::Vector2d(1, 1));
   CHECK_FALSE(good.driven);
   said[0][1][0] = NAN;
-  const auto bad = std::any_cast<WaypointPrediction>(task.prediction(said, 0, batch, config, finite));
+  const auto bad = std::any_cast<WaypointPrediction>(task.prediction(WaypointChain{said, {}, {}}, 0, batch, config, finite));
   CHECK_FALSE(finite);
   CHECK(bad.planned[2] == Eigen::Vector2d(0, 0));
 }
@@ -294,7 +295,7 @@ TEST_CASE("a teacher's way-points teach by their distance", "[bevfusion][driving
   const auto& task = *kinds().tasks.at("waypoints");
   torch::Tensor said = torch::zeros({2, 3, 2}, torch::requires_grad());
   torch::Tensor expert = torch::zeros({2, 3, 2}, torch::requires_grad());
-  const torch::Tensor one = task.response(said, expert + 2, config);
+  const torch::Tensor one = task.response(WaypointChain{said, {}, {}}, WaypointChain{expert + 2, {}, {}}, config);
   CHECK(one.item<double>() == Approx(2));
   one.backward();
   CHECK(said.grad().sum().item<double>() == Approx(-1));

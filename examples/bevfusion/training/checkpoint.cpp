@@ -12,6 +12,8 @@
 
 #include "bevfusion/training/archive_file.hpp"
 #include "bevfusion/training/generator_state.hpp"
+#include "bevfusion/training/twin_networks.hpp"
+#include "bevfusion/training/weights_archive.hpp"
 
 namespace bevfusion {
 namespace {
@@ -116,19 +118,13 @@ void read_network(OpenCheckpoint& opened, Network& network) {
 }  // namespace
 
 void save_checkpoint(const std::filesystem::path& file, const Network& network, const TowerTrainers& towers,
-                     const RunPosition& position, const torch::Device& device, const AveragedWeights* average) {
+                     const RunPosition& position, const torch::Device& device, const AveragedWeights* average,
+                     const TwinNetworks* twins) {
   torch::serialize::OutputArchive archive;
   archive.write("format", bytes_of(format));
   archive.write("layout", bytes_of(layout_of(network)));
   torch::serialize::OutputArchive tensors(archive.compilation_unit());
-  // Not by Module::save(), where a module is an attribute of its own: TorchScript reads none that is called `class` or `if`.
-  // Names with dots it takes as they are.
-  for (const auto& parameter : network->named_parameters()) {
-    tensors.write(parameter.key(), parameter.value());
-  }
-  for (const auto& buffer : network->named_buffers()) {
-    tensors.write(buffer.key(), buffer.value(), true);
-  }
+  write_weights(tensors, *network);
   archive.write("network", tensors);
   for (std::size_t k = 0; k < towers.size(); ++k) {
     torch::serialize::OutputArchive tower(archive.compilation_unit());
@@ -147,11 +143,14 @@ void save_checkpoint(const std::filesystem::path& file, const Network& network, 
   if (average != nullptr && average->ready()) {
     average->save(archive);
   }
+  if (twins != nullptr) {
+    twins->save(archive);
+  }
   write_archive(file, archive);
 }
 
 RunPosition load_checkpoint(const std::filesystem::path& file, Network& network, TowerTrainers& towers,
-                            const torch::Device& device, AveragedWeights* average) {
+                            const torch::Device& device, AveragedWeights* average, TwinNetworks* twins) {
   return with_file_named(file, [&] {
     OpenCheckpoint opened = open(file, device);
     torch::serialize::InputArchive& archive = opened.archive;
@@ -163,6 +162,9 @@ RunPosition load_checkpoint(const std::filesystem::path& file, Network& network,
       torch::serialize::InputArchive tower;
       archive.read("tower" + std::to_string(k), tower);
       towers[k]->load(tower);
+    }
+    if (twins != nullptr) {
+      twins->load(archive);
     }
     GeneratorState generators(device);
     archive.read("cpu_generator", generators.cpu);

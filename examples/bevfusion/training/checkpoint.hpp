@@ -25,19 +25,23 @@ struct RunPosition {
 
 using TowerTrainers = std::vector<std::unique_ptr<TowerTrainer>>;
 
+class TwinNetworks;
+
 /// Writes everything that a run needs to go on as if it had not been stopped: network, optimisers, calibrations, loss scales,
 /// states of the random generators, position. The file is there whole, old or new, at any moment; its checksum is in it.
 /// TorchScript reads it, too: Python's `torch.jit.load(FILE).network.state_dict()` has the network's tensors by name.
 /// @param device   of the run, whose generator is saved as well
 /// @param average  saved as well where there is one
+/// @param twins    saved as well: networks that are trained beside the run's
 /// @throws std::runtime_error, with file and reason, where it cannot be written; the old file is as it was then
 void save_checkpoint(const std::filesystem::path& file, const Network& network, const TowerTrainers& towers,
-                     const RunPosition& position, const torch::Device& device, const AveragedWeights* average = nullptr);
+                     const RunPosition& position, const torch::Device& device, const AveragedWeights* average = nullptr,
+                     const TwinNetworks* twins = nullptr);
 
 /// Reads it back into a network and trainers made with the same config, on the same or another device.
 /// @throws std::runtime_error that says what does not fit, is damaged (by its checksum) or cannot be read
 RunPosition load_checkpoint(const std::filesystem::path& file, Network& network, TowerTrainers& towers,
-                            const torch::Device& device, AveragedWeights* average = nullptr);
+                            const torch::Device& device, AveragedWeights* average = nullptr, TwinNetworks* twins = nullptr);
 
 /// Which weights of a checkpoint.
 enum class Weights {

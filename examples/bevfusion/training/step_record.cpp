@@ -96,6 +96,12 @@ void StepRecord::add_taught(const std::vector<std::string>& tasks, const std::ve
   }
 }
 
+void StepRecord::add_twins(const std::vector<std::string>& tasks, const std::vector<double>& of_twins) {
+  for (const auto& one : named(tasks, of_twins)) {
+    twins.push_back(one);
+  }
+}
+
 std::string StepRecord::json() const {
   nlohmann::ordered_json out;
   out["kind"] = "step";
@@ -116,6 +122,7 @@ std::string StepRecord::json() const {
     }
   };
   measured_list("taught", taught);
+  measured_list("twins", twins);
   measured_list("weights", weights);
   measured_list("norms", norms);
   measured("cosine", cosine);
@@ -151,6 +158,7 @@ NamedValues StepRecord::scalars() const {
   one("loss/total", loss);
   list("loss", losses);
   list("distillation", taught);
+  list("twin_loss", twins);
   one("schedule/learning_rate", learning_rate);
   one("gradient/norm", gradient_norm);
   list("calibration/weight", weights);

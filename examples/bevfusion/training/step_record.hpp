@@ -29,6 +29,7 @@ struct StepRecord {
   double loss = none;     ///< sum of the present tasks' losses, statically weighted; the mean over the step's batches
   NamedValues losses;     ///< by task, unweighted, the mean over the batches that have it; absent tasks are left out
   NamedValues taught;     ///< what teachers added to them in the step's last batch, by task
+  NamedValues twins;      ///< losses of twins in that batch, by task
   double learning_rate = none;
   double gradient_norm = none;
   NamedValues weights;  ///< what follows is the calibration's view of the step's last batch
@@ -55,6 +56,8 @@ struct StepRecord {
 
   /// Takes over what teachers added to the losses of tasks; NaN: nothing.
   void add_taught(const std::vector<std::string>& tasks, const std::vector<double>& terms);
+  /// Takes over the losses of twins; NaN: none.
+  void add_twins(const std::vector<std::string>& tasks, const std::vector<double>& of_twins);
 
   /// One line of log.jsonl, without its end.
   std::string json() const;

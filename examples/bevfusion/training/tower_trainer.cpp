@@ -32,12 +32,23 @@ std::vector<torch::Tensor> with_adapters(std::vector<torch::Tensor> parameters, 
 }
 
 /// Adds terms to losses, where both are.
-void add_lessons(std::vector<torch::Tensor>& losses, const std::vector<torch::Tensor>& lessons) {
-  for (std::size_t i = 0; i < lessons.size(); ++i) {
-    if (lessons[i].defined() && losses[i].defined()) {
-      losses[i] = losses[i] + lessons[i];
+void add_terms(std::vector<torch::Tensor>& losses, const std::vector<torch::Tensor>& terms) {
+  for (std::size_t i = 0; i < terms.size(); ++i) {
+    if (terms[i].defined() && losses[i].defined()) {
+      losses[i] = losses[i] + terms[i];
     }
   }
+}
+
+/// NaN for those that are not there.
+std::vector<double> values_of(const std::vector<torch::Tensor>& losses) {
+  std::vector<double> values(losses.size(), std::numeric_limits<double>::quiet_NaN());
+  for (std::size_t i = 0; i < losses.size(); ++i) {
+    if (losses[i].defined()) {
+      values[i] = losses[i].item<double>();
+    }
+  }
+  return values;
 }
 
 /// Everything upstream of what the tasks share, where calibrations of several ranks could not find it: a rank may lack a batch.
@@ -57,12 +68,12 @@ std::vector<torch::Tensor> trunk_parameters(const BevFusion& tower) {
 
 }  // namespace
 
-TowerTrainer::TowerTrainer(BevFusion tower, const RunConfig& config, const fuller::Ranks& ranks, const Experts& experts)
+TowerTrainer::TowerTrainer(BevFusion tower, const RunConfig& config, const fuller::Ranks& ranks, const Teaching& teaching)
     : tower_(std::move(tower)),
       config_(with_parts(config, tower_->config().parts)),
       tasks_(task_names(config_)),
       weights_(task_weights(config_)),
-      distiller_(tower_, config_, experts),
+      distiller_(tower_, config_, teaching),
       parameters_(with_adapters(tower_->parameters(), distiller_)),
       optimizer_(make_optimizer(parameters_, config.training)),
       device_(config.training.device),
@@ -96,6 +107,7 @@ std::vector<torch::Tensor> TowerTrainer::shared_outputs(const std::vector<torch:
 
 void TowerTrainer::idle() {
   taught_.clear();
+  twin_losses_.clear();
   if (calibration_) {
     calibration_->idle_step();
   }
@@ -135,24 +147,20 @@ void TowerTrainer::divide(std::vector<torch::Tensor>& losses, const std::vector<
   }
 }
 
-std::vector<torch::Tensor> TowerTrainer::lessons(const Outputs& outputs, const std::vector<torch::Tensor>& shared,
-                                                 const ModelInput& input, const TrainingBatch& batch) {
-  std::vector<torch::Tensor> of_losses(tasks_.size());
-  if (!distiller_.teaches()) {
-    return of_losses;
-  }
-  const std::vector<torch::Tensor> of_tasks = distiller_.terms(tower_, outputs, shared, input, batch);
+std::vector<torch::Tensor> TowerTrainer::of_losses(const std::vector<torch::Tensor>& of_tasks) const {
+  std::vector<torch::Tensor> terms(tasks_.size());
   std::size_t loss = 0;
   for (std::size_t i = 0; i < of_tasks.size(); ++i) {
-    of_losses.at(loss) = of_tasks[i];  // the first of the task's losses
+    terms.at(loss) = of_tasks[i];
     loss += config_.model.parts.tasks.judged(tower_->tasks()[i]->sheet(), config_.losses.tasks).loss_names().size();
   }
-  return of_losses;
+  return terms;
 }
 
 std::vector<double> TowerTrainer::backward(const ModelInput& input, const TrainingBatch& batch, double share,
                                            const RankPart& part) {
   Outputs outputs;
+  Outputs twins;
   std::vector<torch::Tensor> shared;
   {
     const Autocast reduced(device_, config_.training.precision);
@@ -164,23 +172,20 @@ std::vector<double> TowerTrainer::backward(const ModelInput& input, const Traini
     maps = tower_->filled(std::move(maps));
     shared = shared_outputs(maps, batch.draws);
     outputs = labelled_outputs(tower_, shared, input, batch);
+    twins = distiller_.twin_outputs(outputs, shared, input, batch);
+  }
+  if (keeps_) {
+    answer_ = {shared.front().detach(), outputs.empty() ? std::any() : outputs.begin()->second};
   }
   std::vector<torch::Tensor> losses = task_losses(tower_, outputs, batch, config_);
-  std::vector<double> values(losses.size(), std::numeric_limits<double>::quiet_NaN());
-  for (std::size_t i = 0; i < losses.size(); ++i) {
-    if (losses[i].defined()) {
-      values[i] = losses[i].item<double>();
-    }
-  }
+  const std::vector<double> values = values_of(losses);
+  const std::vector<torch::Tensor> of_twins = of_losses(distiller_.twin_losses(twins, batch));
+  twin_losses_ = values_of(of_twins);
+  add_terms(losses, of_twins);
   divide(losses, shared, part);
-  const std::vector<torch::Tensor> taught = lessons(outputs, shared, input, batch);
-  taught_.assign(losses.size(), std::numeric_limits<double>::quiet_NaN());
-  for (std::size_t i = 0; i < taught.size(); ++i) {
-    if (taught[i].defined()) {
-      taught_[i] = taught[i].item<double>();
-    }
-  }
-  add_lessons(losses, taught);
+  const std::vector<torch::Tensor> taught = of_losses(distiller_.terms(outputs, twins, shared, input, batch));
+  taught_ = values_of(taught);
+  add_terms(losses, taught);
   torch::Tensor total;
   for (std::size_t i = 0; i < losses.size(); ++i) {
     if (losses[i].defined()) {
@@ -205,6 +210,7 @@ std::map<std::string, std::vector<double>> TowerTrainer::gradient_rows(const Mod
     kept.push_back(buffer.clone());
   }
   Outputs outputs;
+  Outputs twins;
   torch::Tensor shared;
   {
     const Autocast reduced(device_, config_.training.precision);
@@ -213,9 +219,11 @@ std::map<std::string, std::vector<double>> TowerTrainer::gradient_rows(const Mod
     begin_draws({batch.draws}, "shared");
     shared = tower_->fuse(maps);
     outputs = labelled_outputs(tower_, {shared}, input, batch);
+    twins = distiller_.twin_outputs(outputs, {shared}, input, batch);
   }
   std::vector<torch::Tensor> losses = task_losses(tower_, outputs, batch, config_);
-  add_lessons(losses, lessons(outputs, {shared}, input, batch));
+  add_terms(losses, of_losses(distiller_.twin_losses(twins, batch)));
+  add_terms(losses, of_losses(distiller_.terms(outputs, twins, {shared}, input, batch)));
   std::map<std::string, std::vector<double>> rows;
   for (std::size_t i = 0; i < losses.size(); ++i) {
     if (losses[i].defined()) {

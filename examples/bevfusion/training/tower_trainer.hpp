@@ -40,9 +40,9 @@ class TowerTrainer {
  public:
   /// @throws std::invalid_argument, fuller::Error for a calibration that makes no sense, and for gates on a fuser whose branches
   /// cannot be told apart
-  /// @param ranks    of its calibration, where other processes have the rest of each batch
-  /// @param experts  that teach its tasks, or others
-  TowerTrainer(BevFusion tower, const RunConfig& config, const fuller::Ranks& ranks = {}, const Experts& experts = {});
+  /// @param ranks     of its calibration, where other processes have the rest of each batch
+  /// @param teaching  who teaches its tasks
+  TowerTrainer(BevFusion tower, const RunConfig& config, const fuller::Ranks& ranks = {}, const Teaching& teaching = {});
 
   const std::vector<std::string>& tasks() const { return tasks_; }
 
@@ -55,8 +55,14 @@ class TowerTrainer {
 
   /// What teachers added to the losses of tasks() in the last backward; NaN where nothing.
   const std::vector<double>& taught() const { return taught_; }
-  /// Parameters that are trained with the tower and are no part of it: the teachers' adapters.
+  /// The losses of twin heads in it, by the task's place in tasks(); NaN where there is none.
+  const std::vector<double>& twin_losses() const { return twin_losses_; }
+  /// Parameters that are trained with the tower and are no part of it: the teachers' adapters, and twin heads.
   std::vector<torch::Tensor> adapters() const { return distiller_.parameters(); }
+
+  /// From now on keeps what the tower said in the last backward, for a network that it teaches.
+  void keep_answers() { keeps_ = true; }
+  const TeacherAnswer& answer() const { return answer_; }
 
   /// Takes part without a sample in the backward of other ranks.
   void idle();
@@ -94,16 +100,17 @@ class TowerTrainer {
   /// Weighs the losses of a part of the batch by their labels, with zeros for those that are on other ranks.
   void divide(std::vector<torch::Tensor>& losses, const std::vector<torch::Tensor>& shared, const RankPart& part) const;
   std::vector<torch::Tensor> shared_outputs(const std::vector<torch::Tensor>& maps, std::uint64_t draws);
-  /// What teachers add to each of tasks(): undefined where nothing.
-  std::vector<torch::Tensor> lessons(const Outputs& outputs, const std::vector<torch::Tensor>& shared, const ModelInput& input,
-                                     const TrainingBatch& batch);
+  /// A term of each task as one of each of tasks(): of the first of the task's losses.
+  std::vector<torch::Tensor> of_losses(const std::vector<torch::Tensor>& of_tasks) const;
 
   BevFusion tower_;
   RunConfig config_;  ///< its model has the tower's parts
   std::vector<std::string> tasks_;
   std::vector<double> weights_;
   Distiller distiller_;
-  std::vector<double> taught_;
+  std::vector<double> taught_, twin_losses_;
+  bool keeps_ = false;
+  TeacherAnswer answer_;
   std::vector<torch::Tensor> parameters_;  ///< with the adapters'
   std::unique_ptr<torch::optim::Optimizer> optimizer_;
   GatePlan gates_;  ///< where branches are gated

@@ -40,13 +40,15 @@ double peak_memory() {
   return 1024 * static_cast<double>(used.ru_maxrss);
 }
 
-std::int64_t parameter_count(const Network& network) {
+std::int64_t count_of(const std::vector<torch::Tensor>& parameters) {
   std::int64_t count = 0;
-  for (const torch::Tensor& parameter : network->parameters()) {
+  for (const torch::Tensor& parameter : parameters) {
     count += parameter.numel();
   }
   return count;
 }
+
+const Kinds& kinds_of(const TrainerOptions& options) { return options.kinds == nullptr ? kinds() : *options.kinds; }
 
 std::string short_number(double value) {
   std::array<char, 32> text{};
@@ -122,26 +124,20 @@ Trainer::Trainer(const RunConfig& config, Network network, const Tables& tables,
     : config_(config),
       options_(std::move(options)),
       network_(std::move(network)),
+      twins_(config, kinds_of(options_), options_.ranks),
       data_(tables, std::move(samples), config, network_->tasks(), part_of(options_.ranks)),
       device_(config.training.device),
       average_(config.training) {
   network_->to(device_);
-  const Experts experts = load_experts(config_, options_.kinds == nullptr ? kinds() : *options_.kinds);
-  if (options_.ranks != nullptr && !experts.empty() && config_.data.labels != "full") {
-    throw std::invalid_argument("distillation.teachers with several ranks needs data.labels full, and it is " +
-                                config_.data.labels + "; leave --ranks out");
-  }
-  for (const BevFusion& tower : network_->towers()) {
-    towers_.push_back(std::make_unique<TowerTrainer>(
-        tower, config_,
-        options_.ranks == nullptr ? fuller::Ranks() : options_.ranks->of("tower " + std::to_string(towers_.size())), experts));
-  }
+  make_towers();
   torch::manual_seed(mix_bits({config.training.seed, 0x747261696eULL}));
   const std::string trained_on = trained_data(tables, data_.rows());
   const std::filesystem::path file = options_.out / "checkpoint.pt";
   if (options_.resume && std::filesystem::exists(file)) {
-    position_ = load_checkpoint(file, network_, towers_, device_, &average_);
+    position_ = load_checkpoint(file, network_, towers_, device_, &average_, &twins_);
     expect_same_data(file, position_.data, trained_on);
+  } else {
+    twins_.begin_from(config_.init);
   }
   position_.data = trained_on;
   if (options_.ranks != nullptr) {
@@ -150,6 +146,35 @@ Trainer::Trainer(const RunConfig& config, Network network, const Tables& tables,
       norms_ = synchronise_batch_norm(*network_, options_.ranks->beside("batch norm"));
     }
   }
+}
+
+void Trainer::make_towers() {
+  Teaching teaching;
+  teaching.teachers = load_experts(config_, kinds_of(options_));
+  const Teachers twins = twins_.teachers();
+  teaching.teachers.insert(teaching.teachers.end(), twins.begin(), twins.end());
+  heads_ = teaching.twins = make_twin_heads(network_->towers().front(), config_, kinds_of(options_));
+  if (options_.ranks != nullptr && !(teaching.teachers.empty() && heads_.empty()) && config_.data.labels != "full") {
+    throw std::invalid_argument("distillation.teachers and twins with several ranks need data.labels full, and it is " +
+                                config_.data.labels + "; leave --ranks out");
+  }
+  for (const BevFusion& tower : network_->towers()) {
+    towers_.push_back(std::make_unique<TowerTrainer>(
+        tower, config_,
+        options_.ranks == nullptr ? fuller::Ranks() : options_.ranks->of("tower " + std::to_string(towers_.size())), teaching));
+  }
+}
+
+std::vector<torch::Tensor> Trainer::trained_parameters() const {
+  std::vector<torch::Tensor> parameters = network_->parameters();
+  const auto add = [&parameters](const std::vector<torch::Tensor>& more) {
+    parameters.insert(parameters.end(), more.begin(), more.end());
+  };
+  for (const auto& tower : towers_) {
+    add(tower->adapters());
+  }
+  add(twins_.parameters());
+  return parameters;
 }
 
 bool Trainer::writes() const { return options_.ranks == nullptr || options_.ranks->rank() == 0; }
@@ -178,7 +203,7 @@ void Trainer::begin_log() {
   line["kind"] = "run";
   line["version"] = fuller::version;
   line["size"] = config_.size;
-  line["parameters"] = parameter_count(network_);
+  line["parameters"] = count_of(network_->parameters());
   line["tasks"] = task_names(config_);
   if (const auto pair = gamma_pair(task_names(config_)); pair && towers_.size() == 1) {
     line["gamma_pair"] = pair->first + "/" + pair->second;
@@ -187,6 +212,14 @@ void Trainer::begin_log() {
   line["gate"] = config_.calibration.gate;
   if (!config_.distillation.teachers.empty()) {
     line["teachers"] = config_.distillation.teachers;
+  }
+  if (!config_.distillation.twins.empty()) {
+    std::int64_t count = count_of(twins_.parameters());
+    for (const auto& head : heads_) {
+      count += count_of(head->module().parameters());
+    }
+    line["twins"] = config_.distillation.twins;
+    line["twin_parameters"] = count;
   }
   line["samples"] = data_.samples();
   line["steps"] = config_.training.epochs * steps_of_epoch();
@@ -269,21 +302,18 @@ StepRecord Trainer::train_step(Prefetcher<TrainingBatch>& batches, std::int64_t 
     if (!batch->batch.boxes.empty()) {
       input = on_device(std::move(batch->batch.input), device_);
     }
+    const double share = 1.0 / static_cast<double>(count);
+    twins_.learn(input, *batch, share);  // first: the network learns from what they say
     if (k + 1 == count) {
       write_gradient_rows(*batch, input, record.step);
     }
-    const auto of_towers = learn(*batch, input, 1.0 / static_cast<double>(count));
+    const auto of_towers = learn(*batch, input, share);
     for (std::size_t t = 0; t < towers_.size(); ++t) {
       losses.add(towers_[t]->tasks(), of_towers[t]);
     }
   }
   if (options_.ranks != nullptr) {
-    std::vector<torch::Tensor> parameters = network_->parameters();
-    for (const auto& tower : towers_) {
-      const std::vector<torch::Tensor> adapters = tower->adapters();
-      parameters.insert(parameters.end(), adapters.begin(), adapters.end());
-    }
-    options_.ranks->average_gradients(parameters);
+    options_.ranks->average_gradients(trained_parameters());
   }
   record.losses = losses.means();
   const std::vector<std::string> names = task_names(config_);
@@ -294,6 +324,8 @@ StepRecord Trainer::train_step(Prefetcher<TrainingBatch>& batches, std::int64_t 
   }
   const ScheduledStep schedule = one_cycle(config_.training, position_.step, config_.training.epochs * steps_of_epoch());
   record.learning_rate = schedule.learning_rate;
+  twins_.step(schedule);
+  record.twins = twins_.losses();
   double squared_norm = 0;
   for (const auto& tower : towers_) {
     const auto seen = tower->diagnostics();
@@ -304,6 +336,7 @@ StepRecord Trainer::train_step(Prefetcher<TrainingBatch>& batches, std::int64_t 
       record.loss_scale = tower->loss_scale().get_scale();
     }
     record.add_taught(tower->tasks(), tower->taught());
+    record.add_twins(tower->tasks(), tower->twin_losses());
     if (seen && update.taken) {
       record.add(*seen, tower->weighs_tasks(), towers_.size() > 1 ? tower->tasks().front() : "");
     }
@@ -395,7 +428,7 @@ void Trainer::checkpoint() {
   const std::filesystem::path file = options_.out / "checkpoint.pt";
   try {
     position_.log_bytes = log_->store_all();
-    save_checkpoint(file, network_, towers_, position_, device_, &average_);
+    save_checkpoint(file, network_, towers_, position_, device_, &average_, &twins_);
   } catch (const std::runtime_error& error) {
     throw std::runtime_error(error.what() + std::string(std::filesystem::exists(file)
                                                             ? "; the checkpoint before it is whole, and --resume goes on from it"

@@ -16,6 +16,7 @@
 #include "bevfusion/training/checkpoint.hpp"
 #include "bevfusion/training/run_log.hpp"
 #include "bevfusion/training/training_data.hpp"
+#include "bevfusion/training/twin_networks.hpp"
 
 namespace example {
 class Progress;
@@ -73,6 +74,7 @@ class Trainer {
   std::int64_t steps_of_epoch() const;
 
  private:
+  void make_towers();
   void begin_log();
   void train_epoch(Prefetcher<TrainingBatch>& batches, example::Progress* progress);
   StepRecord train_step(Prefetcher<TrainingBatch>& batches, std::int64_t count);
@@ -81,6 +83,8 @@ class Trainer {
   void write_gradient_rows(const TrainingBatch& batch, const ModelInput& input, std::int64_t step);
   bool writes() const;  ///< whether this is the rank that does
   void expect_same_on_ranks();
+  /// All that the optimisers train.
+  std::vector<torch::Tensor> trained_parameters() const;
   void close_epoch(example::Progress* progress);
   void write_evaluation(const EvaluationFigures& figures);
   void checkpoint();
@@ -90,6 +94,8 @@ class Trainer {
   TrainerOptions options_;
   Network network_;
   TowerTrainers towers_;
+  TwinNetworks twins_;
+  TwinHeads heads_;  ///< twins in the tower
   TrainingData data_;
   torch::Device device_;
   RunPosition position_;
