@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bevfusion/commands/commands.hpp"
 
+#include "bevfusion/commands/attention_command.hpp"
 #include "bevfusion/commands/drive_command.hpp"
 #include "bevfusion/commands/eval_command.hpp"
 #include "bevfusion/commands/experiment_command.hpp"
@@ -18,6 +19,7 @@ void add_commands(CLI::App& app) {
   add_train_command(app);
   add_eval_command(app);
   add_predict_command(app);
+  add_attention_command(app);
   add_drive_command(app);
   add_score_command(app);
   add_report_command(app);

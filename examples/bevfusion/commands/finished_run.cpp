@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bevfusion/commands/finished_run.hpp"
 
+#include <algorithm>
 #include <stdexcept>
 
 #include <torch/torch.h>
@@ -39,6 +40,15 @@ void RunChoice::add_to(CLI::App& command, bool samples) {
   command.add_option("--batch", batch, "Samples per batch; as the run's unless given")
       ->check(example::number_within<int>(1))
       ->type_name("N");
+}
+
+std::vector<std::size_t> evenly_spread(std::size_t count, std::size_t size) {
+  std::vector<std::size_t> chosen;
+  count = std::min(count, size);
+  for (std::size_t i = 0; i < count; ++i) {
+    chosen.push_back((2 * i + 1) * size / (2 * count));
+  }
+  return chosen;
 }
 
 FinishedRun open_run(const RunChoice& choice) {

@@ -40,6 +40,9 @@ struct FinishedRun {
   bool averaged = false;  ///< its weights are an average
 };
 
+/// `count` of `size` positions, or all of them where they are fewer, evenly spread.
+std::vector<std::size_t> evenly_spread(std::size_t count, std::size_t size);
+
 /// @throws std::exception that says what is missing: config, checkpoint, data set, or any scene of the split
 FinishedRun open_run(const RunChoice& choice);
 

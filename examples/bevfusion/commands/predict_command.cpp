@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <iterator>
+#include <map>
 #include <memory>
 #include <optional>
 #include <ostream>
@@ -16,6 +18,8 @@
 #include <torch/torch.h>
 
 #include "bevfusion/commands/finished_run.hpp"
+#include "bevfusion/config/teacher_list.hpp"
+#include "bevfusion/distillation/expert.hpp"
 #include "bevfusion/evaluation/decode.hpp"
 #include "bevfusion/evaluation/gallery.hpp"
 #include "bevfusion/evaluation/predict.hpp"
@@ -37,6 +41,8 @@ struct PredictArguments {
   double least_score = 0.15;
   std::optional<double> mask_threshold;
   int width = 640;
+  std::string beside;
+  bool teachers = false;
 };
 
 /// As the run's evaluation counts them, unless another threshold is asked for.
@@ -56,14 +62,52 @@ GalleryOptions gallery_options(const PredictArguments& arguments, const Finished
   return options;
 }
 
-/// `count` of `size` positions, evenly spread.
-std::set<std::size_t> spread(std::size_t count, std::size_t size) {
-  std::set<std::size_t> chosen;
-  count = std::min(count, size);
-  for (std::size_t i = 0; i < count; ++i) {
-    chosen.insert((2 * i + 1) * size / (2 * count));
+/// What other runs find in some samples, each of one task, by sample.
+class Beside {
+ public:
+  /// @param runs     task=RUN, parted by commas
+  /// @param options  gets their thresholds
+  Beside(const std::string& runs, const FinishedRun& run, const std::vector<RowIndex>& samples, GalleryOptions& options) {
+    for (const auto& [task, folder] : teachers_in(runs)) {
+      TrainedRun other = load_run_of_task(task, folder, run.config);
+      other.config.data.threads = run.config.data.threads;
+      predict(other.network, run.tables, samples, other.config, [&, named = task](const SamplePrediction& one) {
+        SamplePrediction& into = found_.emplace(one.sample, one).first->second;
+        into.said[named] = one.said.at(named);
+        only_.insert(named);
+      });
+      const MaskNames names = mask_names(run.config);
+      const auto of_task = names.find(task);
+      if (of_task != names.end()) {
+        options.beside_thresholds[task] =
+            picked_thresholds(fs::path(folder) / "evaluation.json", {{task, of_task->second}}).at(task);
+      }
+    }
+    for (auto& [sample, one] : found_) {
+      for (auto said = one.said.begin(); said != one.said.end();) {  // tasks that a run has beside the one that it was named for
+        said = only_.count(said->first) > 0 ? std::next(said) : one.said.erase(said);
+      }
+    }
   }
-  return chosen;
+  const SamplePrediction* in(RowIndex sample) const {
+    const auto found = found_.find(sample);
+    return found == found_.end() ? nullptr : &found->second;
+  }
+
+ private:
+  std::map<RowIndex, SamplePrediction> found_;
+  std::set<std::string> only_;
+};
+
+/// The runs that are drawn beside this one.
+std::string runs_beside(const PredictArguments& arguments, const FinishedRun& run) {
+  if (arguments.teachers && run.config.distillation.teachers.empty()) {
+    throw std::invalid_argument(
+        "--teachers draws what the run's teachers find, and it has none (distillation.teachers); --beside "
+        "TASK=RUN draws what another run finds");
+  }
+  const std::string of_run = arguments.teachers ? run.config.distillation.teachers : "";
+  return of_run + (of_run.empty() || arguments.beside.empty() ? "" : ",") + arguments.beside;
 }
 
 void predict_run(const PredictArguments& arguments) {
@@ -78,9 +122,16 @@ void predict_run(const PredictArguments& arguments) {
   Submission submission;
   submission.use_camera = parts.camera;
   submission.use_lidar = parts.lidar;
-  const std::set<std::size_t> drawn = spread(arguments.pictures, run.samples.size());
-  std::size_t done = 0;
-  Gallery gallery(gallery_options(arguments, run), run.tables, run.config);
+  std::vector<RowIndex> chosen;
+  for (const std::size_t position : evenly_spread(arguments.pictures, run.samples.size())) {
+    chosen.push_back(run.samples[position]);
+  }
+  const std::set<RowIndex> drawn(chosen.begin(), chosen.end());
+  GalleryOptions options = gallery_options(arguments, run);
+  const std::string beside = runs_beside(arguments, run);
+  options.beside = beside.empty() ? "" : arguments.teachers ? "the teachers" : "the other runs";
+  const Beside others(beside, run, chosen, options);
+  Gallery gallery(options, run.tables, run.config);
   {
     example::Progress progress(static_cast<double>(run.samples.size()));
     predict(run.network, run.tables, run.samples, run.config, [&](const SamplePrediction& prediction) {
@@ -90,8 +141,8 @@ void predict_run(const PredictArguments& arguments) {
             to_string(frame.sample), submission_boxes(*prediction.of<std::vector<ScoredBox>>("detection"), frame.ego_from_lidar,
                                                       frame.global_from_ego, run.config.loading.box_labels));
       }
-      if (drawn.count(done++) > 0) {
-        gallery.add(prediction);
+      if (drawn.count(prediction.sample) > 0) {
+        gallery.add(prediction, others.in(prediction.sample));
       }
       progress.advance(1);
     });
@@ -143,6 +194,16 @@ void add_predict_command(CLI::App& app) {
       ->check(example::number_within<int>(64, 4096))
       ->needs(pictures)
       ->capture_default_str();
+  command
+      ->add_flag("--teachers", arguments->teachers,
+                 "Draw what the run's teachers find (distillation.teachers) between what is annotated and what the run finds")
+      ->needs(pictures);
+  command
+      ->add_option("--beside", arguments->beside,
+                   "Draw what another run finds of a task there; may be given several times, for one task each")
+      ->join(',')
+      ->needs(pictures)
+      ->type_name("TASK=RUN");
   command->callback([arguments] { predict_run(*arguments); });
 }
 

@@ -5,35 +5,13 @@
 #include <utility>
 
 #include "bevfusion/evaluation/counted_boxes.hpp"
+#include "bevfusion/evaluation/sample_names.hpp"
 #include "bevfusion/nuscenes/image_file.hpp"
 #include "bevfusion/nuscenes/key_frame.hpp"
 #include "bevfusion/pictures/picture_colours.hpp"
 #include "bevfusion/pictures/prediction_picture.hpp"
 
 namespace bevfusion {
-namespace {
-
-/// The beginning of a sample's token for a file's name; a token may hold any letters, those of paths as well.
-std::string file_name_part(const Token& token) {
-  std::string name = to_string(token).substr(0, 8);
-  for (char& c : name) {
-    const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '-';
-    c = plain ? c : '_';
-  }
-  return name;
-}
-
-/// Where in its scene a sample is, from 1.
-int place_in_scene(const Tables& tables, RowIndex sample) {
-  int place = 1;
-  for (RowIndex at = tables.samples.at(static_cast<std::size_t>(sample)).previous; at >= 0;
-       at = tables.samples.at(static_cast<std::size_t>(at)).previous) {
-    ++place;
-  }
-  return place;
-}
-
-}  // namespace
 
 MaskNames mask_names(const RunConfig& config, const Tasks& tasks) {
   MaskNames names;
@@ -46,10 +24,13 @@ MaskNames mask_names(const RunConfig& config, const Tasks& tasks) {
 Gallery::Gallery(GalleryOptions options, const Tables& tables, const RunConfig& config, const Kinds& kinds)
     : options_(std::move(options)),
       context_{tables, config, options_.least_score, options_.thresholds},
+      beside_{tables, config, options_.least_score, options_.beside_thresholds},
       tasks_(kinds.tasks.of(config.model)),
       page_(options_.title) {
   for (const auto& task : tasks_) {
-    context_.thresholds[task->name()].resize(task->mask_names(config).size());
+    for (PictureContext* context : {&context_, &beside_}) {
+      context->thresholds[task->name()].resize(task->mask_names(config).size());
+    }
   }
   write_legend();
 }
@@ -64,12 +45,25 @@ void Gallery::write_legend() {
     task->add_legend(legend, context_);
   }
   page_.raw(legend.swatches + "</p>\n");
-  std::string text =
-      "From above the car is in the middle, its front up: to the left what is annotated, to the right what is predicted. ";
+  std::string text = "From above the car is in the middle, its front up: to the left what is annotated, " +
+                     (options_.beside.empty() ? std::string() : "then what " + options_.beside + " find, ") +
+                     "to the right what is predicted. ";
   for (std::size_t i = 0; i < legend.sentences.size(); ++i) {
     text += legend.sentences[i] + (i + 1 < legend.sentences.size() ? " " : "");
   }
   page_.paragraph(text);
+}
+
+SampleDrawing Gallery::drawing_of(const SamplePrediction& prediction, const PictureContext& context) const {
+  SampleDrawing drawing;
+  drawing.annotated = drawing.predicted = MapMasks(context_.config.loading.map_labels);
+  draw_annotations(drawing, prediction);
+  for (const auto& task : tasks_) {
+    if (prediction.said.count(task->name()) > 0) {
+      task->draw(drawing, prediction, context);
+    }
+  }
+  return drawing;
 }
 
 void Gallery::draw_annotations(SampleDrawing& drawing, const SamplePrediction& prediction) const {
@@ -87,50 +81,75 @@ std::string Gallery::picture(const std::string& name, const std::string& alterna
   return "<img src=\"" + name + "\" alt=\"" + alternative + "\"/>";
 }
 
-void Gallery::add(const SamplePrediction& prediction) {
+std::vector<DrawnBox> Gallery::over_annotated(const SampleDrawing& drawing, Colour colour) {
+  std::vector<DrawnBox> boxes;
+  for (const DrawnBox& one : drawing.annotated_boxes) {
+    boxes.push_back({one.box, one.colour == uncounted_colour ? uncounted_colour : colour, 1, ""});
+  }
+  boxes.insert(boxes.end(), drawing.predicted_boxes.begin(), drawing.predicted_boxes.end());
+  return boxes;
+}
+
+std::vector<DrawnPath> Gallery::ways(const SampleDrawing& drawing) {
+  std::vector<DrawnPath> ways = drawing.driven;
+  ways.insert(ways.end(), drawing.planned.begin(), drawing.planned.end());
+  return ways;
+}
+
+void Gallery::add(const SamplePrediction& prediction, const SamplePrediction* other) {
   const KeyFrame frame = key_frame_of(context_.tables, prediction.sample);
   const MapGrid& grid = context_.config.loading.grid;
   const std::string token = to_string(frame.sample);
-  const std::string name = std::to_string(prediction.sample) + "_" + file_name_part(frame.sample);
+  const std::string name = picture_name(prediction.sample, frame);
   const std::vector<SweepPoint> points = frame.has_lidar() ? read_points(frame) : std::vector<SweepPoint>();
-  SampleDrawing drawing;
-  drawing.annotated = drawing.predicted = MapMasks(context_.config.loading.map_labels);
-  draw_annotations(drawing, prediction);
-  for (const auto& task : tasks_) {
-    task->draw(drawing, prediction, context_);
+  std::vector<SampleDrawing> drawings;  // from left to right
+  if (other != nullptr) {
+    drawings.push_back(drawing_of(*other, beside_));
   }
-  const auto beside = [&](Colour colour) {
-    std::vector<DrawnBox> boxes;
-    for (const DrawnBox& one : drawing.annotated_boxes) {
-      boxes.push_back({one.box, one.colour == uncounted_colour ? uncounted_colour : colour, 1, ""});
-    }
-    boxes.insert(boxes.end(), drawing.predicted_boxes.begin(), drawing.predicted_boxes.end());
-    return boxes;
-  };
-
-  std::vector<DrawnPath> ways = drawing.driven;
-  ways.insert(ways.end(), drawing.planned.begin(), drawing.planned.end());
+  drawings.push_back(drawing_of(prediction, context_));
+  const SampleDrawing& drawing = drawings.back();
 
   page_.raw("<h2 title=\"sample " + example::escaped(token) + "\">" + example::escaped(frame.scene) + ", sample " +
             std::to_string(place_in_scene(context_.tables, prediction.sample)) + "</h2>\n<div class=\"scene\"><p>" +
             drawing.caption + "</p>");
+  if (other != nullptr) {
+    page_.raw("<p>Of " + example::escaped(options_.beside) + ": " + drawings.front().caption + "</p>");
+  }
   const double reach = std::max(grid.reach, context_.config.model.bev_range);
-  write_png(options_.out / (name + "_bev.png"),
-            compare_from_above({drawing.annotated, drawing.annotated_boxes, drawing.driven},
-                               {drawing.predicted, beside(truth_colour), ways}, points, grid, reach, options_.width));
-  page_.raw(picture(name + "_bev.png", "from above: annotated, predicted"));
+  std::vector<SceneView> views{{drawing.annotated, drawing.annotated_boxes, drawing.driven}};
+  for (const SampleDrawing& one : drawings) {
+    views.push_back({one.predicted, over_annotated(one, truth_colour), ways(one)});
+  }
+  write_png(options_.out / (name + "_bev.png"), views_from_above(views, points, grid, reach, options_.width));
+  page_.raw(picture(name + "_bev.png", "from above: annotated, " +
+                                           (other == nullptr ? "" : example::escaped(options_.beside) + ", ") + "predicted"));
   for (const OwnPicture& own : drawing.own) {
+    std::vector<SceneView> of_task{{own.annotated, {}}};
+    for (const SampleDrawing& one : drawings) {
+      const auto found =
+          std::find_if(one.own.begin(), one.own.end(), [&own](const OwnPicture& picture) { return picture.name == own.name; });
+      if (found != one.own.end()) {
+        of_task.push_back({found->predicted, {}});
+      }
+    }
     const std::string file = name + "_" + own.name + ".png";
-    write_png(options_.out / file,
-              compare_from_above({own.annotated, {}}, {own.predicted, {}}, points, own.grid, reach, options_.width));
+    write_png(options_.out / file, views_from_above(of_task, points, own.grid, reach, options_.width));
     page_.raw(picture(file, own.alternative));
   }
   if (std::any_of(frame.cameras.begin(), frame.cameras.end(), [](const CameraFrame& camera) { return camera.present; })) {
-    write_png(options_.out / (name + "_cameras.png"),
-              compare_in_pictures(frame, beside(truth_colour_in_pictures), ways, options_.width));
-    page_.raw(picture(name + "_cameras.png", "boxes in the six pictures"));
+    if (other != nullptr) {
+      add_cameras(frame, drawings.front(), name + "_beside_cameras.png", "boxes of " + options_.beside + " in the six pictures");
+    }
+    add_cameras(frame, drawing, name + "_cameras.png", "boxes in the six pictures");
   }
   page_.raw("</div>\n");
+}
+
+void Gallery::add_cameras(const KeyFrame& frame, const SampleDrawing& drawing, const std::string& file,
+                          const std::string& alternative) {
+  write_png(options_.out / file,
+            compare_in_pictures(frame, over_annotated(drawing, truth_colour_in_pictures), ways(drawing), options_.width));
+  page_.raw(picture(file, example::escaped(alternative)));
 }
 
 void Gallery::write() const { page_.write((options_.out / "index.html").string()); }

@@ -196,6 +196,9 @@ ExperimentRun run_of(const ExperimentPlan& plan, const ExperimentRow& row, const
          {std::string("--out"), (folder / "predictions").string(), std::string("--pictures"), std::to_string(pictures)}) {
       run.predict_command.push_back(word);
     }
+    if (!row.teachers.empty()) {
+      run.predict_command.emplace_back("--teachers");
+    }
   }
   if (two_sensors) {
     run.eval_command.emplace_back("--missing");

@@ -41,13 +41,18 @@ CrossAttentionScaleImpl::CrossAttentionScaleImpl(const std::vector<std::int64_t>
 }
 
 torch::Tensor CrossAttentionScaleImpl::answers(Side& side, const torch::Tensor& own, const torch::Tensor& asked,
-                                               const torch::Tensor& asking) const {
-  torch::Tensor at = own + std::get<0>(side.attention->forward(asking, asked, asked, {}, false));
+                                               const torch::Tensor& asking, torch::Tensor* weights) const {
+  const auto [read, shares] = side.attention->forward(asking, asked, asked, {}, weights != nullptr);
+  if (weights != nullptr) {
+    *weights = shares;
+  }
+  torch::Tensor at = own + read;
   at = at + side.narrow->forward(torch::gelu(side.widen->forward(normalised(side.mlp_norm, at))));
   return side.out->forward(at);  // [T, B, C]
 }
 
-std::vector<torch::Tensor> CrossAttentionScaleImpl::forward(const std::vector<torch::Tensor>& maps) {
+std::vector<torch::Tensor> CrossAttentionScaleImpl::forward(const std::vector<torch::Tensor>& maps,
+                                                            std::vector<AttentionMap>* seen) {
   std::array<torch::Tensor, 2> tokens;
   std::array<torch::Tensor, 2> level;
   for (std::size_t m = 0; m < 2; ++m) {
@@ -57,7 +62,12 @@ std::vector<torch::Tensor> CrossAttentionScaleImpl::forward(const std::vector<to
   }
   std::vector<torch::Tensor> out;
   for (std::size_t m = 0; m < 2; ++m) {
-    const torch::Tensor heard = answers(sides_[m], tokens[m], level[1 - m], level[m]).permute({1, 2, 0});
+    AttentionMap map{m, 1 - m, side_, {}};
+    const torch::Tensor heard =
+        answers(sides_[m], tokens[m], level[1 - m], level[m], seen == nullptr ? nullptr : &map.weights).permute({1, 2, 0});
+    if (seen != nullptr) {
+      seen->push_back(map);
+    }
     out.push_back(maps[m] + spread(heard.reshape({heard.size(0), heard.size(1), side_, side_}), maps[m]));
   }
   return out;
@@ -93,15 +103,29 @@ CrossAttentionFuser::CrossAttentionFuser(std::vector<std::int64_t> in, std::int6
   }
 }
 
-torch::Tensor CrossAttentionFuser::forward(const std::vector<torch::Tensor>& maps) {
-  std::vector<torch::Tensor> streams;
+std::vector<torch::Tensor> CrossAttentionFuser::streams(const std::vector<torch::Tensor>& maps, std::vector<AttentionMap>* seen) {
+  std::vector<torch::Tensor> out;
   for (std::size_t m = 0; m < maps.size(); ++m) {
-    streams.push_back(enter_.at(m)->forward(maps[m]));
+    out.push_back(enter_.at(m)->forward(maps[m]));
   }
   for (CrossAttentionScale& scale : scales_) {
-    streams = scale->forward(streams);
+    out = scale->forward(out, seen);
   }
-  return mix_->forward(torch::cat(streams, 1));
+  return out;
+}
+
+torch::Tensor CrossAttentionFuser::forward(const std::vector<torch::Tensor>& maps) {
+  return mix_->forward(torch::cat(streams(maps, nullptr), 1));
+}
+
+std::vector<AttentionMap> CrossAttentionFuser::attention(const std::vector<torch::Tensor>& maps) {
+  if (is_training()) {
+    throw std::logic_error("the fuser shows where branches look in evaluation mode alone");
+  }
+  const torch::NoGradGuard no_grad;
+  std::vector<AttentionMap> seen;
+  streams(maps, &seen);
+  return seen;
 }
 
 void register_cross_attention_fuser(Kinds& kinds) {

@@ -28,7 +28,8 @@ class CrossAttentionScaleImpl : public torch::nn::Module {
   CrossAttentionScaleImpl(const std::vector<std::int64_t>& in, std::int64_t side, const CrossAttentionOptions& options);
 
   /// @param maps  [B, C_m, X, Y] each
-  std::vector<torch::Tensor> forward(const std::vector<torch::Tensor>& maps);
+  /// @param seen  gets what each of the branches read of the other, if it is there
+  std::vector<torch::Tensor> forward(const std::vector<torch::Tensor>& maps, std::vector<AttentionMap>* seen = nullptr);
 
  private:
   /// What one branch has: its queries, its keys and values for the other, and what becomes of the answers.
@@ -40,7 +41,9 @@ class CrossAttentionScaleImpl : public torch::nn::Module {
     torch::nn::LayerNorm mlp_norm{nullptr};
     torch::nn::Linear widen{nullptr}, narrow{nullptr}, out{nullptr};
   };
-  torch::Tensor answers(Side& side, const torch::Tensor& own, const torch::Tensor& asked, const torch::Tensor& asking) const;
+  /// @param weights  gets [B, T, T] if it is there
+  torch::Tensor answers(Side& side, const torch::Tensor& own, const torch::Tensor& asked, const torch::Tensor& asking,
+                        torch::Tensor* weights) const;
 
   std::int64_t side_;
   std::array<Side, 2> sides_;
@@ -61,6 +64,7 @@ class CrossAttentionFuser final : public Fuser {
   /// @throws std::invalid_argument for another number of branches than two, and for sizes that do not fit each other
   CrossAttentionFuser(std::vector<std::int64_t> in, std::int64_t out, std::int64_t cells, const CrossAttentionOptions& options);
   torch::Tensor forward(const std::vector<torch::Tensor>& maps) override;
+  std::vector<AttentionMap> attention(const std::vector<torch::Tensor>& maps) override;
   std::int64_t channels() const override { return out_; }
   std::vector<BranchReader> branch_readers() const override {
     return {reads_alone(enter_[0]->weight), reads_alone(enter_[1]->weight)};
@@ -68,6 +72,8 @@ class CrossAttentionFuser final : public Fuser {
   std::vector<torch::Tensor> last_layers() const override { return {mix_->weight()}; }
 
  private:
+  std::vector<torch::Tensor> streams(const std::vector<torch::Tensor>& maps, std::vector<AttentionMap>* seen);
+
   std::int64_t out_;
   ConvBlock mix_{nullptr};
   std::vector<torch::nn::Conv2d> enter_;

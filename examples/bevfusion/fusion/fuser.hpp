@@ -32,6 +32,14 @@ struct BranchReader {
   ChannelSlice channels;
 };
 
+/// What the windows of one branch's map read of another's, at one scale of an attention.
+struct AttentionMap {
+  std::size_t asking = 0;  ///< the branch whose windows ask, in the order of the branches
+  std::size_t asked = 0;   ///< the branch whose windows are read
+  std::int64_t side = 0;   ///< windows along a side of the map; x * side + y is the number of one
+  torch::Tensor weights;   ///< [B, side^2, side^2]: of each asking window a row, the mean over the heads, which adds up to 1
+};
+
 /// What joins the branches' BEV maps. A fuser of another kind is another class of this kind, made by name.
 ///
 /// It names theta^F of FULLER, the weights that read the branches first: the norms of their gradients are what gates and
@@ -43,6 +51,11 @@ class Fuser : public torch::nn::Module {
   /// @return [B, channels(), X, Y]
   virtual torch::Tensor forward(const std::vector<torch::Tensor>& maps) = 0;
   virtual std::int64_t channels() const = 0;
+
+  /// Where branches look at each other on these maps, scale by scale, for pictures: a pass of its own, in evaluation mode alone,
+  /// so that forward() keeps nothing. Empty where no branch asks another.
+  /// @throws std::logic_error in training mode
+  virtual std::vector<AttentionMap> attention(const std::vector<torch::Tensor>& /*maps*/) { return {}; }
 
   /// The one weight that reads all branches first: [out, sum of C_m, kx, ky]. Undefined where the fuser has none: the BEV
   /// backbone's first one reads them then.

@@ -39,6 +39,8 @@ class BevFusionImpl : public torch::nn::Module {
   std::vector<torch::Tensor> filled(std::vector<torch::Tensor> maps) const;
   /// The shared representation [B, C, X, Y]: the BEV backbone's map, or the fuser's.
   torch::Tensor fuse(const std::vector<torch::Tensor>& maps);
+  /// Where branches look at each other; see Fuser::attention().
+  std::vector<AttentionMap> attention(const std::vector<torch::Tensor>& maps) { return fuser_->attention(maps); }
   /// The tasks that the model has, in the order of their heads.
   const std::vector<std::shared_ptr<const Task>>& tasks() const { return tasks_; }
   /// What the head of a task says of the shared representation; see Task::forward().

@@ -36,6 +36,16 @@ void BevPicture::draw(const MapMasks& masks, const MapGrid& grid) {
   }
 }
 
+void BevPicture::draw(const GroundWeights& weights) {
+  const double step = 2 * options_.reach / options_.size;
+  for (int v = 0; v < options_.size; ++v) {
+    for (int u = 0; u < options_.size; ++u) {
+      const double strength = weights.strength(-options_.reach + (u + 0.5) * step, options_.reach - (v + 0.5) * step);
+      image_.set(u, v, mixed({255, 255, 255}, attention_colour, strength));
+    }
+  }
+}
+
 void BevPicture::draw(const std::vector<SweepPoint>& points) {
   for (const SweepPoint& p : points) {
     const Eigen::Vector2d at = place(p.x, p.y);

@@ -9,6 +9,7 @@
 #include "bevfusion/nuscenes/key_frame.hpp"
 #include "bevfusion/pictures/drawn_box.hpp"
 #include "bevfusion/pictures/drawn_path.hpp"
+#include "bevfusion/pictures/ground_weights.hpp"
 #include "bevfusion/pictures/image.hpp"
 
 namespace bevfusion {
@@ -25,6 +26,8 @@ class BevPicture {
 
   /// Map classes as areas of their map_colour(), later classes above earlier ones.
   void draw(const MapMasks& masks, const MapGrid& grid = {});
+  /// Windows of the ground whose weight is above the mean, the larger the fuller.
+  void draw(const GroundWeights& weights);
   /// Points, the higher the darker.
   void draw(const std::vector<SweepPoint>& points);
   /// Outlines of the sections through the boxes' middles with a line from the middle to the front, and velocity as a thin line of

@@ -22,15 +22,23 @@ inline constexpr Colour uncounted_colour = {150, 150, 150};
 /// Ways of the car: the one that it drove, and the one that is predicted.
 inline constexpr Colour driven_colour = {255, 225, 0};
 inline constexpr Colour planned_colour = {255, 0, 255};
+/// What an attention reads, by its weight; and the window that asks.
+inline constexpr Colour attention_colour = {230, 50, 0};
+inline constexpr Colour asking_colour = {0, 110, 255};
 /// The car itself, the scale bar and its number.
 inline constexpr Colour ego_colour = {90, 90, 90};
 
-/// Three parts of a colour on one of white, so that boxes stand out from areas.
-inline Colour pale(Colour colour) {
+/// A share of one colour, 0 ... 1, over another.
+inline Colour mixed(Colour under, Colour over, double share) {
   Colour out{};
-  for (std::size_t c = 0; c < 3; ++c) out[c] = static_cast<std::uint8_t>(std::lround(0.25 * 255 + 0.75 * colour[c]));
+  for (std::size_t c = 0; c < 3; ++c) {
+    out[c] = static_cast<std::uint8_t>(std::lround((1 - share) * under[c] + share * over[c]));
+  }
   return out;
 }
+
+/// Three parts of a colour on one of white, so that boxes stand out from areas.
+inline Colour pale(Colour colour) { return mixed({255, 255, 255}, colour, 0.75); }
 
 /// Of the cells of a map class.
 inline Colour map_colour(const MapLabel& label) { return pale(label.colour); }

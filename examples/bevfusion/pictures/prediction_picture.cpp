@@ -35,9 +35,24 @@ void scale(Image& image, CameraView& view, int width) {
 
 }  // namespace
 
-Image compare_from_above(const SceneView& truth, const SceneView& prediction, const std::vector<SweepPoint>& points,
-                         const MapGrid& grid, double reach, int size) {
-  const auto view = [&](const SceneView& scene) {
+Image side_by_side(const std::vector<Image>& pictures) {
+  int width = -gap;
+  for (const Image& one : pictures) {
+    width += one.width + gap;
+  }
+  Image all(width, pictures.front().height, background);
+  int left = 0;
+  for (const Image& one : pictures) {
+    paste(one, left, all);
+    left += one.width + gap;
+  }
+  return all;
+}
+
+Image views_from_above(const std::vector<SceneView>& views, const std::vector<SweepPoint>& points, const MapGrid& grid,
+                       double reach, int size) {
+  std::vector<Image> pictures;
+  for (const SceneView& scene : views) {
     BevPicture picture({reach, size});
     if (scene.masks.cells > 0) {
       picture.draw(scene.masks, grid);
@@ -46,17 +61,17 @@ Image compare_from_above(const SceneView& truth, const SceneView& prediction, co
     picture.draw(scene.boxes);
     picture.draw(scene.paths);
     picture.draw_ego_and_scale();
-    return picture;
-  };
-  Image both(2 * size + gap, size, background);
-  paste(view(truth).image(), 0, both);
-  paste(view(prediction).image(), size + gap, both);
-  return both;
+    pictures.push_back(picture.image());
+  }
+  return side_by_side(pictures);
 }
 
-Image compare_in_pictures(const KeyFrame& frame, const std::vector<DrawnBox>& boxes, const std::vector<DrawnPath>& paths,
-                          int width) {
-  const int scale_of_text = std::max(1, width / 320);
+Image compare_from_above(const SceneView& truth, const SceneView& prediction, const std::vector<SweepPoint>& points,
+                         const MapGrid& grid, double reach, int size) {
+  return views_from_above({truth, prediction}, points, grid, reach, size);
+}
+
+Image six_views(const KeyFrame& frame, int width, const std::function<void(Image&, const CameraView&)>& draw) {
   std::array<Image, camera_count> images;
   for (std::size_t c = 0; c < camera_count; ++c) {
     if (!frame.cameras[c].present) {
@@ -65,11 +80,19 @@ Image compare_in_pictures(const KeyFrame& frame, const std::vector<DrawnBox>& bo
     CameraView view = frame.cameras[c].view;
     images[c] = read_picture(frame.cameras[c]);
     scale(images[c], view, width);
-    draw_boxes(images[c], view, boxes, scale_of_text);
-    draw_paths(images[c], view, paths);
+    draw(images[c], view);
   }
   name_pictures(images, width);
   return six_pictures(images, width);
+}
+
+Image compare_in_pictures(const KeyFrame& frame, const std::vector<DrawnBox>& boxes, const std::vector<DrawnPath>& paths,
+                          int width) {
+  const int scale_of_text = std::max(1, width / 320);
+  return six_views(frame, width, [&](Image& image, const CameraView& view) {
+    draw_boxes(image, view, boxes, scale_of_text);
+    draw_paths(image, view, paths);
+  });
 }
 
 }  // namespace bevfusion

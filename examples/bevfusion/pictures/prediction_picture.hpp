@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <functional>
 #include <vector>
 
+#include "bevfusion/geometry/camera_view.hpp"
 #include "bevfusion/map/map_masks.hpp"
 #include "bevfusion/nuscenes/key_frame.hpp"
 #include "bevfusion/pictures/drawn_box.hpp"
@@ -18,12 +20,22 @@ struct SceneView {
   std::vector<DrawnPath> paths = {};
 };
 
-/// Two views from above beside each other, x to the right, y (the car's front) up: to the left what is true, to the right what is
-/// predicted. Points, the car and a scale in both.
+/// Pictures of one height from left to right.
+Image side_by_side(const std::vector<Image>& pictures);
+
+/// Views from above beside each other, x to the right, y (the car's front) up. Points, the car and a scale in each.
 /// @param reach  metres to each side
 /// @param size   pixels of each view's side
+Image views_from_above(const std::vector<SceneView>& views, const std::vector<SweepPoint>& points, const MapGrid& grid,
+                       double reach, int size);
+/// Two of them: to the left what is true, to the right what is predicted.
 Image compare_from_above(const SceneView& truth, const SceneView& prediction, const std::vector<SweepPoint>& points,
                          const MapGrid& grid, double reach, int size);
+
+/// The six pictures of a key frame with the cameras' names, each brought to a width before it is drawn on.
+/// @param draw  onto a picture, whose pixels are the view's
+/// @throws DataError for a picture that cannot be read
+Image six_views(const KeyFrame& frame, int width, const std::function<void(Image&, const CameraView&)>& draw);
 
 /// The six pictures of a key frame with boxes, ways and the cameras' names, each brought to a width first so that lines stay
 /// fine.

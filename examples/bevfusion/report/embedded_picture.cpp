@@ -51,6 +51,13 @@ EmbeddedPicture right_square(const EmbeddedPicture& picture) {
   return part_of(picture, picture.width - width, width);
 }
 
+std::optional<EmbeddedPicture> middle_square(const EmbeddedPicture& picture) {
+  if (picture.width / 3 < picture.height) {
+    return std::nullopt;
+  }
+  return part_of(picture, (picture.width - picture.height) / 2, picture.height);
+}
+
 EmbeddedPicture no_wider_than(const EmbeddedPicture& picture, std::uint32_t width) {
   const std::uint32_t factor = width == 0 ? 1 : (picture.width + width - 1) / width;
   if (factor <= 1) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,9 @@ EmbeddedPicture read_png(const std::filesystem::path& file);
 /// The square at the left or right end of a picture that is wider than high: what is there, and what was found.
 EmbeddedPicture left_square(const EmbeddedPicture& picture);
 EmbeddedPicture right_square(const EmbeddedPicture& picture);
+
+/// The square in the middle of one that is at least three times as wide as high: what others found; nothing of another.
+std::optional<EmbeddedPicture> middle_square(const EmbeddedPicture& picture);
 
 /// Made smaller by a whole factor, each pixel the mean of those it stands for, until it is no wider than that.
 EmbeddedPicture no_wider_than(const EmbeddedPicture& picture, std::uint32_t width);

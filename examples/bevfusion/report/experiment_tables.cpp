@@ -207,7 +207,8 @@ TableRows ratio_rows(const ExperimentFigures& figures) {
 }
 
 TableRows cost_rows(const ExperimentFigures& figures) {
-  TableRows rows{{"row", "minutes of training", "seconds a step", "of them waiting, %", "peak memory, GiB", "parameters"}};
+  TableRows rows{
+      {"row", "minutes of training", "seconds a step", "of them waiting, %", "peak memory, GiB", "parameters", "of twins"}};
   for (const RowFigures& row : figures.rows) {
     if (row.group.runs.empty()) {
       continue;
@@ -215,13 +216,15 @@ TableRows cost_rows(const ExperimentFigures& figures) {
     std::vector<double> minutes;
     std::vector<double> waiting;
     std::vector<double> parameters;
+    std::vector<double> of_twins;
     for (const RunRecord& run : row.group.runs) {
       minutes.push_back(run.training_seconds() / 60);
       waiting.push_back(100 * run.mean_of("waited") / run.mean_of("seconds"));
       parameters.push_back(run.parameters);
+      of_twins.push_back(run.twin_parameters);
     }
     rows.push_back({full_name(*row.row), mean_text(minutes, 1), mean_text(row.group.mean_of("seconds").values, 3),
-                    mean_text(waiting, 1), gibibytes(row), mean_text(parameters, 0)});
+                    mean_text(waiting, 1), gibibytes(row), mean_text(parameters, 0), mean_text(of_twins, 0)});
   }
   return without_empty_columns(rows);
 }

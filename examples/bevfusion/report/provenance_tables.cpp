@@ -119,8 +119,8 @@ std::string evaluated_on(const RunRecord& run) {
 }  // namespace
 
 TableRows run_rows(const std::vector<RunGroup>& groups) {
-  TableRows rows{{"run", "folder", "seed", "calibrator, gate", "data set", "evaluated on", "parameters", "steps", "device",
-                  "training took", "begun", "version"}};
+  TableRows rows{{"run", "folder", "seed", "calibrator, gate", "data set", "evaluated on", "parameters", "of twins", "steps",
+                  "device", "training took", "begun", "version"}};
   for (const RunGroup& group : groups) {
     for (const RunRecord& run : group.runs) {
       const RunFacts& facts = run.facts;
@@ -128,8 +128,8 @@ TableRows run_rows(const std::vector<RunGroup>& groups) {
       const std::string rule = facts.gate.empty() ? facts.calibrator : facts.calibrator + ", " + facts.gate;
       const std::string steps = facts.last_step == 0 ? "-" : whole(facts.last_step);
       rows.push_back({group.name, run.folder.lexically_normal().string(), or_dash(run.config_of(seed_field)), or_dash(rule),
-                      or_dash(data_of(run)), or_dash(evaluated_on(run)), whole(run.parameters), steps, or_dash(device),
-                      duration(run.training_seconds()), or_dash(facts.begun), or_dash(facts.version)});
+                      or_dash(data_of(run)), or_dash(evaluated_on(run)), whole(run.parameters), whole(run.twin_parameters), steps,
+                      or_dash(device), duration(run.training_seconds()), or_dash(facts.begun), or_dash(facts.version)});
     }
   }
   return rows;
@@ -202,16 +202,20 @@ std::vector<std::string> cautions(const std::vector<RunGroup>& groups) {
   return out;
 }
 
-std::string links_to(const RunRecord& run, const std::filesystem::path& page_folder) {
+std::string address_of(const RunRecord& run, const std::string& file, const std::filesystem::path& page_folder) {
   std::error_code problem;
   std::filesystem::path folder = std::filesystem::relative(run.folder, page_folder, problem);
   if (problem || folder.empty()) {
     folder = std::filesystem::absolute(run.folder);
   }
+  return example::escaped(address((folder / file).generic_string()));
+}
+
+std::string links_to(const RunRecord& run, const std::filesystem::path& page_folder) {
   std::string html = "<li>" + example::escaped(run.folder.lexically_normal().string()) + ":";
   for (const std::string& file : run.facts.files) {
-    const std::string name = file == "predictions/index.html" ? "pictures" : file;
-    html += " <a href=\"" + example::escaped(address((folder / file).generic_string())) + "\">" + name + "</a>";
+    const std::string name = file == "predictions/index.html" ? "pictures" : file == "attention/index.html" ? "attention" : file;
+    html += " <a href=\"" + address_of(run, file, page_folder) + "\">" + name + "</a>";
   }
   return html + (run.facts.files.empty() ? " nothing there" : "") + "</li>\n";
 }

@@ -20,6 +20,9 @@ TableRows config_rows(const std::vector<RunGroup>& groups);
 /// splits or numbers of samples, gamma_task with and without a direction, a training that has not ended.
 std::vector<std::string> cautions(const std::vector<RunGroup>& groups);
 
+/// The address of a run's file relative to the page's folder, as it stands in HTML.
+std::string address_of(const RunRecord& run, const std::string& file, const std::filesystem::path& page_folder);
+
 /// Links to a run's files, as a list item of HTML, relative to the page's folder.
 std::string links_to(const RunRecord& run, const std::filesystem::path& page_folder);
 

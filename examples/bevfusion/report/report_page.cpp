@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "bevfusion/report/attention_section.hpp"
 #include "bevfusion/report/detail_tables.hpp"
 #include "bevfusion/report/outcome.hpp"
 #include "bevfusion/report/provenance_tables.hpp"
@@ -123,6 +124,7 @@ void training(example::Page& page, const PlottedGroups& plotted) {
   section(page, "Weights of the tasks", "", plots_by_name(plotted, "weights/", "", true));
   section(page, "Gates of the sensors", "", plots_by_name(plotted, "gates/", "", false));
   section(page, "Losses", "Of the training batches, unweighted.", plots_by_name(plotted, "losses/", "", true));
+  section(page, "Losses of twins", "Of networks or heads that were trained beside.", plots_by_name(plotted, "twins/", "", true));
   std::vector<std::string> optimiser;
   for (const auto& [name, title, unit] : {std::tuple("learning_rate", "learning rate", ""),
                                           std::tuple("gradient_norm", "norm of the whole gradient", "before clipping")}) {
@@ -131,6 +133,20 @@ void training(example::Page& page, const PlottedGroups& plotted) {
     }
   }
   section(page, "Optimiser", "", optimiser);
+}
+
+void attention(example::Page& page, const std::vector<RunGroup>& groups, const std::filesystem::path& folder) {
+  const std::string pictures = attention_section(groups, folder);
+  if (!pictures.empty()) {
+    page.heading("Where sensors look at each other");
+    page.paragraph(
+        "By the fuser's cross attention, scale by scale: from above, to the left what the LiDAR's window reads of the cameras' "
+        "map, "
+        "to the right what the cameras' window reads of the LiDAR's; in the pictures, what the LiDAR's window reads. The window "
+        "that "
+        "asks has a blue border. Of one sample; the run's own page has others.");
+    page.raw(pictures);
+  }
 }
 
 void provenance(example::Page& page, const std::vector<RunGroup>& groups, const std::filesystem::path& folder) {
@@ -151,7 +167,9 @@ void write_page(const std::filesystem::path& file, const std::vector<RunGroup>& 
   const int baseline = baseline_among(groups, options.baseline);
   const PlottedGroups plotted{groups, colours_of(groups, baseline)};
   example::Page page("Training runs compared");
-  page.raw("<style>.outcome { font-size: 1.08rem; } .caution { color: var(--c1); } .files { padding-left: 1.1rem; }</style>\n");
+  page.raw(
+      "<style>.outcome { font-size: 1.08rem; } .caution { color: var(--c1); } .files { padding-left: 1.1rem; }"
+      " .attention img { max-width: 100%; height: auto; display: block; margin: .4rem 0; }</style>\n");
   std::vector<std::pair<std::string, int>> names;
   for (std::size_t g = 0; g < groups.size(); ++g) {
     names.emplace_back(groups[g].name + (static_cast<int>(g) == baseline && groups[g].name != "baseline" ? " (baseline)" : ""),
@@ -162,6 +180,7 @@ void write_page(const std::filesystem::path& file, const std::vector<RunGroup>& 
   figures(page, plotted);
   gradients(page, plotted);
   training(page, plotted);
+  attention(page, groups, std::filesystem::absolute(file).parent_path());
   provenance(page, groups, std::filesystem::absolute(file).parent_path());
   page.write(file.string());
 }

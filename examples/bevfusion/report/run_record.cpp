@@ -19,9 +19,10 @@ using Json = nlohmann::json;
 constexpr const char* step_names[] = {"loss",       "learning_rate", "gradient_norm",    "seconds",
                                       "waited",     "cosine",        "conflict_share",   "gamma_task_weighted",
                                       "gamma_task", "gamma_modal",   "gamma_task_spread"};
-constexpr const char* named_step_names[] = {"losses", "weights", "norms", "gates", "branch_norms"};
-constexpr const char* files_of_a_run[] = {"config.toml",     "log.jsonl",     "evaluation.json",
-                                          "submission.json", "checkpoint.pt", "predictions/index.html"};
+constexpr const char* named_step_names[] = {"losses", "twins", "weights", "norms", "gates", "branch_norms"};
+constexpr const char* files_of_a_run[] = {"config.toml",         "log.jsonl",     "evaluation.json",
+                                          "submission.json",     "checkpoint.pt", "predictions/index.html",
+                                          "attention/index.html"};
 
 struct RatioOfNames {
   const char *name, *list, *over, *under;
@@ -84,6 +85,7 @@ void add_step(RunRecord& run, const Json& line) {
 
 void add_facts(RunRecord& run, const Json& line) {
   run.parameters = number_in(line.value("parameters", Json()));
+  run.twin_parameters = number_in(line.value("twin_parameters", Json()));
   run.facts.steps = number_in(line.value("steps", Json()));
   const std::pair<const char*, std::string*> texts[] = {
       {"version", &run.facts.version},       {"size", &run.facts.size}, {"device", &run.facts.device},

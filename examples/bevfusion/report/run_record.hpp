@@ -46,15 +46,16 @@ struct RunRecord {
   std::filesystem::path folder;
   std::string group;  ///< runs of one group differ in their seed alone
   double parameters = std::numeric_limits<double>::quiet_NaN();
-  Figures figures;            ///< of the finished network
-  EvaluationDetails details;  ///< of its evaluation.json
+  double twin_parameters = std::numeric_limits<double>::quiet_NaN();  ///< trained beside them, of twins; NaN without
+  Figures figures;                                                    ///< of the finished network
+  EvaluationDetails details;                                          ///< of its evaluation.json
   RunFacts facts;
   std::vector<std::pair<std::string, std::string>> config;  ///< config.toml: fields by their full names, as written
   std::map<std::string, Figures> missing;                   ///< the same without a sensor, by its name; where it was evaluated
   /// By name: gamma_task, gamma_task_weighted, gamma_task_spread, gamma_modal, cosine, conflict_share, loss, gradient_norm,
-  /// learning_rate, seconds, waited, and losses/TASK, weights/TASK, norms/TASK, gates/MODALITY, branch_norms/MODALITY; and,
-  /// of runs that have both, norm_ratio (detection's over segmentation's gradient norm), branch_norm_ratio (the LiDAR's over the
-  /// camera's) and gate_ratio (the camera's gate over the LiDAR's).
+  /// learning_rate, seconds, waited, and losses/TASK, twins/TASK, weights/TASK, norms/TASK, gates/MODALITY,
+  /// branch_norms/MODALITY; and, of runs that have both, norm_ratio (detection's over segmentation's gradient norm),
+  /// branch_norm_ratio (the LiDAR's over the camera's) and gate_ratio (the camera's gate over the LiDAR's).
   std::map<std::string, Measured> steps;
   std::vector<GradientRows> gradient_rows;                            ///< in the log's order; of runs that log them
   std::map<std::string, std::map<std::int64_t, double>> evaluations;  ///< figure to epoch to value, with all sensors

@@ -102,11 +102,13 @@ std::string legend_of(const Drawn& drawn) {
 std::string cameras_html(const std::vector<Drawn>& rows, const std::string& scene, std::size_t number) {
   std::string html;
   for (const Drawn& row : rows) {
-    const fs::path file = row.folder / (scene + in_cameras);
-    if (fs::exists(file)) {
-      html += tile(no_wider_than(read_png(file), 760), name_of(row, rows),
-                   "Scene " + std::to_string(number) + " in the six cameras, boxes of " + name_of(row, rows) +
-                       " beside the annotated ones");
+    for (const auto& [kind, whose] : {std::pair<std::string, std::string>("_beside", "teachers of "), {"", ""}}) {
+      const fs::path file = row.folder / (scene + kind + in_cameras);
+      if (fs::exists(file)) {
+        html += tile(no_wider_than(read_png(file), 760), whose + name_of(row, rows),
+                     "Scene " + std::to_string(number) + " in the six cameras, boxes of " + whose + name_of(row, rows) +
+                         " beside the annotated ones");
+      }
     }
   }
   return html.empty() ? ""
@@ -132,8 +134,12 @@ std::string scene_grid(const ExperimentFigures& figures, std::size_t most) {
             tile(left_square(read_png(rows.front().folder / (scene + from_above))), "what is there",
                  name + " from above: what is annotated");
     for (const Drawn& row : rows) {
-      html += tile(right_square(read_png(row.folder / (scene + from_above))), name_of(row, rows),
-                   name + " from above: what " + name_of(row, rows) + " finds");
+      const EmbeddedPicture whole = read_png(row.folder / (scene + from_above));
+      if (const auto taught_by = middle_square(whole)) {
+        html += tile(*taught_by, "teachers of " + name_of(row, rows),
+                     name + " from above: what the teachers of " + name_of(row, rows) + " find");
+      }
+      html += tile(right_square(whole), name_of(row, rows), name + " from above: what " + name_of(row, rows) + " finds");
     }
     html += "</div>\n" + cameras_html(rows, scene, number) + "</section>\n";
   }

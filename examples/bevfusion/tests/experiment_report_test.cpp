@@ -14,6 +14,7 @@
 #include "bevfusion/experiments/experiment_results.hpp"
 #include "bevfusion/experiments/known_runs.hpp"
 #include "bevfusion/report/courses.hpp"
+#include "bevfusion/report/embedded_picture.hpp"
 #include "bevfusion/report/experiment_figures.hpp"
 #include "bevfusion/report/experiment_page.hpp"
 #include "bevfusion/report/experiment_report.hpp"
@@ -339,6 +340,34 @@ TEST_CASE("an experiment's report is a page, Markdown, CSV and JSON", "[bevfusio
   CHECK(lines == 1 + experiment.runs.size());
   CHECK(holds(last, "both,,both,3,done,"));
   CHECK(holds(last, ",42,54,52,"));  // mAP, NDS, mIoU
+}
+
+TEST_CASE("a taught row's scenes show what its teachers find", "[bevfusion][report]") {
+  const TemporaryFolder folder;
+  const FinishedExperiment experiment = small_experiment(folder.path());
+  constexpr std::uint32_t side = 120;
+  std::vector<std::uint8_t> pixels;
+  for (std::uint32_t y = 0; y < side; ++y) {
+    for (const std::uint8_t grey : {std::uint8_t{230}, std::uint8_t{70}, std::uint8_t{90}}) {
+      pixels.insert(pixels.end(), side, grey);
+      pixels.insert(pixels.end(), grey == 90 ? 0 : 4, 128);
+    }
+  }
+  const auto run = std::find_if(experiment.runs.begin(), experiment.runs.end(),
+                                [](const ExperimentRun& one) { return one.row == "both" && one.seed == 1; });
+  const auto drawn = run->folder / "predictions" / "15_f9ada94c_bev.png";
+  std::ofstream(drawn, std::ios::binary) << example::png(pixels, 3 * side + 8, side);
+  bevfusion::testing::write_picture(run->folder / "predictions" / "15_f9ada94c_beside_cameras.png", 100, 60, 200);
+  const auto middle = middle_square(read_png(drawn));
+  REQUIRE(middle);
+  CHECK((middle->width == side && middle->height == side));
+  CHECK(std::all_of(middle->rgb.begin(), middle->rgb.end(), [](std::uint8_t value) { return value == 70; }));
+  CHECK_FALSE(middle_square({239, 80, std::vector<std::uint8_t>(3 * 239 * 80)}));
+  write_experiment_report(folder.path() / "report", experiment);
+  const std::string page = text_of(folder.path() / "report" / "index.html");
+  CHECK(holds(page, "Scene 1 from above: what the teachers of both find"));
+  CHECK(holds(page, "boxes of teachers of both beside the annotated ones"));
+  CHECK(!holds(page, "teachers of inter"));
 }
 
 TEST_CASE("a command line is quoted where a shell needs it", "[bevfusion][report]") {

@@ -278,3 +278,41 @@ TEST_CASE("foreground is shown at its threshold, beside the footprints that its 
   CHECK(has(text_of(scene.out / "index.html"),
             "background:" + css(map_colour(masks[0])) + "\"></i> foreground: " + masks[0].name + ", from 0.40<"));
 }
+
+TEST_CASE("what others find stands between what is annotated and what is predicted", "[bevfusion][gallery]") {
+  const Scene scene;
+  SamplePrediction one = scene.prediction();
+  one.truth.clear();
+  SamplePrediction other = one;
+  other.said.clear();
+  one.said["detection"] = std::vector<ScoredBox>{found_at(12, 20, DetectionClass::bus)};
+  other.said["detection"] = std::vector<ScoredBox>{found_at(-12, 20, DetectionClass::truck)};
+  GalleryOptions options = scene.options();
+  options.beside = "the teachers";
+  Gallery gallery(options, scene.tables, scene.config);
+  gallery.add(one, &other);
+  gallery.write();
+  fs::path above;
+  std::size_t cameras = 0;
+  for (const auto& entry : fs::directory_iterator(scene.out)) {
+    const std::string name = entry.path().filename().string();
+    above = has(name, "_bev.png") ? entry.path() : above;
+    cameras += has(name, "_cameras.png") ? 1 : 0;
+  }
+  CHECK(cameras == 2);
+  const Image bev = read_png(above);
+  REQUIRE(bev.width == 3 * side + 2 * gap);
+  const DetectionLabels& labels = scene.config.loading.box_labels;
+  const auto boxes_in = [&](int view, DetectionClass label) {
+    const int left = view * (side + gap);
+    return count(bev, labels.at(index_of(label)).colour, left, left + side);
+  };
+  CHECK(boxes_in(1, DetectionClass::truck) > 50);
+  CHECK(boxes_in(1, DetectionClass::bus) == 0);
+  CHECK(boxes_in(2, DetectionClass::bus) > 50);
+  CHECK(boxes_in(2, DetectionClass::truck) == 0);
+  CHECK(boxes_in(0, DetectionClass::bus) + boxes_in(0, DetectionClass::truck) == 0);
+  const std::string page = text_of(scene.out / "index.html");
+  CHECK(has(page, "then what the teachers find, to the right what is predicted."));
+  CHECK(has(page, "<p>Of the teachers: "));
+}

@@ -257,3 +257,49 @@ TEST_CASE("a single-task figure of 0 has no relative drop", "[bevfusion][report]
   nothing.figures["mAP"] = 0;
   CHECK(std::isnan(compare({run}, {{"detection", {nothing}}, {"segmentation", {run}}}, {})[0].delta_mtl[0]));
 }
+
+TEST_CASE("twins and where sensors look are on the page where a run has them", "[bevfusion][report]") {
+  const bevfusion::testing::TemporaryFolder folder;
+  const std::string plain = run_with(folder.path() / "plain-0", R"("mAP":0.4)");
+  const auto page_of = [&](const std::vector<std::string>& choices) {
+    std::vector<RunRecord> runs;
+    for (const std::string& choice : choices) {
+      runs.push_back(read_run(choice));
+    }
+    write_page(folder.path() / "report" / "index.html", compare(runs, {}, {}), {});
+    return text_of(folder.path() / "report" / "index.html");
+  };
+  std::filesystem::create_directories(folder.path() / "report");
+  const std::string without = page_of({plain});
+  CHECK(without.find("of twins") == std::string::npos);
+  CHECK(without.find("Losses of twins") == std::string::npos);
+  CHECK(without.find("Where sensors look") == std::string::npos);
+
+  std::string log = steps;
+  log.replace(log.find("\"parameters\":250000"), 19, R"("parameters":250000,"twins":"detection","twin_parameters":123456)");
+  for (std::size_t at = log.find("\"losses\""); at != std::string::npos; at = log.find("\"losses\"", at + 40)) {
+    log.insert(at, R"("twins":{"detection":2.5},)");
+  }
+  const std::filesystem::path taught = folder.path() / "my runs" / "taught-0";
+  write(taught / "log.jsonl", log);
+  write(taught / "evaluation.json", R"({"mAP":0.4})");
+  for (const char* name : {"7_ab_scale1_bev.png", "7_ab_scale1_cameras.png", "7_ab_scale2_bev.png", "12_cd_scale1_bev.png"}) {
+    write(taught / "attention" / name, "");
+  }
+  write(taught / "attention" / "index.html", "");
+  const RunRecord run = read_run(taught.string());
+  CHECK(run.twin_parameters == 123456);
+  CHECK(run.median_of("twins/detection") == Approx(2.5));
+  CHECK(run.steps.at("twins/detection").values.size() == 4);
+  const std::string page = page_of({plain, taught.string()});
+  CHECK(page.find("<td>123456</td>") != std::string::npos);
+  CHECK(page.find("Losses of twins") != std::string::npos);
+  const std::size_t above = page.find("<img src=\"../my%20runs/taught-0/attention/7_ab_scale1_bev.png\"");
+  const std::size_t cameras = page.find("<img src=\"../my%20runs/taught-0/attention/7_ab_scale1_cameras.png\"");
+  const std::size_t coarser = page.find("<img src=\"../my%20runs/taught-0/attention/7_ab_scale2_bev.png\"");
+  CHECK(above < cameras);
+  CHECK(cameras < coarser);
+  CHECK(coarser != std::string::npos);
+  CHECK(page.find("12_cd_scale1_bev.png") == std::string::npos);  // of another sample
+  CHECK(page.find("<a href=\"../my%20runs/taught-0/attention/index.html\">attention</a>") != std::string::npos);
+}
