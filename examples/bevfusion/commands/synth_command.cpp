@@ -60,7 +60,7 @@ void add_options(CLI::App& app, SynthOptions& o) {
 
   app.add_flag("--driving", o.driving,
                "The car keeps to a route with bends and traffic lights; route, speed, steering and pedals are written as in\n"
-               "nuScenes' CAN bus expansion, and the lights beside them")
+               "nuScenes' CAN bus expansion, and beside them the lights and what each pixel of the pictures shows")
       ->group(world);
 
   const char* lidar = "LiDAR";

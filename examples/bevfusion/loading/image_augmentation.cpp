@@ -98,4 +98,19 @@ Image resample(const Image& image, const ImageAugmentation& augmentation) {
   return result;
 }
 
+GreyImage resample_classes(const GreyImage& classes, const Eigen::Matrix3d& augmented, int width, int height,
+                           std::uint8_t outside) {
+  const Eigen::Matrix3d back = augmented.inverse();
+  GreyImage result(width, height, outside);
+  for (int v = 0; v < height; ++v) {
+    for (int u = 0; u < width; ++u) {
+      const Eigen::Vector3d at = back * Eigen::Vector3d(u + 0.5, v + 0.5, 1);
+      if (at.x() >= 0 && at.y() >= 0 && at.x() < classes.width && at.y() < classes.height) {
+        result.at(u, v) = classes.at(static_cast<int>(at.x()), static_cast<int>(at.y()));
+      }
+    }
+  }
+  return result;
+}
+
 }  // namespace bevfusion

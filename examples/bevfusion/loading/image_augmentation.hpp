@@ -2,7 +2,9 @@
 #pragma once
 
 #include <Eigen/Core>
+#include <cstdint>
 
+#include "bevfusion/pictures/grey_image.hpp"
 #include "bevfusion/pictures/image.hpp"
 #include "bevfusion/synth/random.hpp"
 
@@ -45,5 +47,9 @@ ImageAugmentation fixed_image_augmentation(const ImageAugmentationOptions& optio
 /// The picture as the network gets it: each pixel is the mean of the places it covers in the original, bilinear between its
 /// pixels; black outside of it.
 Image resample(const Image& image, const ImageAugmentation& augmentation);
+/// Classes of pixels likewise: each pixel is the one that its centre lies in in the original, `outside` beyond it.
+/// @param augmented  ImageAugmentation::matrix()
+GreyImage resample_classes(const GreyImage& classes, const Eigen::Matrix3d& augmented, int width, int height,
+                           std::uint8_t outside);
 
 }  // namespace bevfusion

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "bevfusion/pictures/grey_image.hpp"
 #include "bevfusion/pictures/image.hpp"
 
 namespace bevfusion {
@@ -31,5 +32,9 @@ std::vector<std::uint8_t> encode_ppm(const Image& image);
 
 /// Writes a PNG; throws DataError where it cannot.
 void write_png(const std::filesystem::path& file, const Image& image);
+/// The same with one byte of grey a pixel.
+void write_png(const std::filesystem::path& file, const GreyImage& image);
+/// A PNG of one byte of grey a pixel, its values as stored; any other kind is refused.
+GreyImage decode_png_grey(const std::vector<std::uint8_t>& bytes, const std::string& file);
 
 }  // namespace bevfusion

@@ -135,12 +135,30 @@ float grain(double x, double y, double cell, std::uint64_t texture) {
 
 constexpr Rgb haze = {.72F, .76F, .82F};
 
+PixelClass class_of(Surface surface) {
+  switch (surface) {
+    case Surface::asphalt:
+      return PixelClass::road;
+    case Surface::walkway:
+      return PixelClass::walkway;
+    case Surface::carpark:
+      return PixelClass::car_park;
+    case Surface::paint:
+      return PixelClass::marking;
+    case Surface::terrain:
+      break;
+  }
+  return PixelClass::terrain;
+}
+
+// What a ray meets: its colour, and of what class it is.
 Rgb shade(const Town& town, const std::vector<Solid>& solids, const Pixel& pixel, const Eigen::Vector3d& eye,
-          const Eigen::Vector3d& ray, std::uint64_t texture, double fog) {
+          const Eigen::Vector3d& ray, std::uint64_t texture, double fog, PixelClass& met) {
   Rgb colour = haze;
   double distance = 0;
   if (pixel.solid >= 0) {
     const Solid& solid = solids[static_cast<std::size_t>(pixel.solid)];
+    met = solid.shows;
     constexpr float light[3] = {.85F, .68F, 1.0F};
     const Eigen::Vector3d at = eye + pixel.depth * ray;
     const float spots = 0.02F * grain(at.x() + at.y(), at.z(), 0.3, texture);
@@ -150,11 +168,14 @@ Rgb shade(const Town& town, const std::vector<Solid>& solids, const Pixel& pixel
     const double t = -eye.z() / ray.z();
     const Eigen::Vector3d at = eye + t * ray;
     distance = t * ray.norm();
-    colour = colour_of(distance < 250 ? town.classify(at.head<2>()).surface : Surface::terrain);
+    const Surface surface = distance < 250 ? town.classify(at.head<2>()).surface : Surface::terrain;
+    met = class_of(surface);
+    colour = colour_of(surface);
     const float noise =
         0.02F * grain(at.x(), at.y(), 0.7, texture) + (distance < 30 ? 0.02F * grain(at.x(), at.y(), 0.08, ~texture) : 0);
     for (float& c : colour) c += noise;
   } else {
+    met = PixelClass::sky;
     const auto up = static_cast<float>(std::min(1.0, 2.5 * ray.z() / ray.norm()));
     return {haze[0] - .30F * up, haze[1] - .18F * up, haze[2] + .08F * up};
   }
@@ -194,7 +215,7 @@ void blur_along(std::vector<Rgb>& pixels, int length, int lines, int step, int l
 }  // namespace
 
 Image render(const Town& town, const std::vector<Solid>& solids, const Camera& camera, double gain, std::uint64_t texture,
-             const SynthOptions& options, Random& random, PixelCounts& counts) {
+             const SynthOptions& options, Random& random, PixelCounts& counts, GreyImage* shown) {
   const int fine = options.supersample;
   Camera finer = camera;
   finer.width *= fine;
@@ -204,18 +225,25 @@ Image render(const Town& town, const std::vector<Solid>& solids, const Camera& c
   renderer.draw_solids(counts);
 
   std::vector<Rgb> seen(static_cast<std::size_t>(camera.width) * static_cast<std::size_t>(camera.height));
+  if (shown != nullptr) *shown = GreyImage(camera.width, camera.height);
   const float share = 1.0F / static_cast<float>(fine * fine);
   for (int y = 0; y < camera.height; ++y) {
     for (int x = 0; x < camera.width; ++x) {
       Rgb& sum = seen[static_cast<std::size_t>(y * camera.width + x)];
+      std::array<int, pixel_class_count> rays{};
       for (int j = 0; j < fine; ++j) {
         for (int i = 0; i < fine; ++i) {
           const int u = fine * x + i;
           const int v = fine * y + j;
+          PixelClass met{};
           const Rgb colour = shade(town, solids, renderer.pixel(u, v), camera.global_from_camera.translation, renderer.ray(u, v),
-                                   texture, options.fog);
+                                   texture, options.fog, met);
           for (std::size_t c = 0; c < 3; ++c) sum[c] += share * colour[c];
+          ++rays[static_cast<std::size_t>(met)];
         }
+      }
+      if (shown != nullptr) {
+        shown->at(x, y) = static_cast<std::uint8_t>(std::max_element(rays.begin(), rays.end()) - rays.begin());
       }
     }
   }

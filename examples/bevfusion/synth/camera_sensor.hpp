@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "bevfusion/pictures/grey_image.hpp"
 #include "bevfusion/pictures/image.hpp"
 #include "bevfusion/synth/random.hpp"
 #include "bevfusion/synth/solid.hpp"
@@ -36,7 +37,9 @@ struct Camera {
 /// The picture of a camera: nearest solid, else ground, else sky along each pixel's ray. Surfaces and paint have their colours,
 /// objects ones that tell nothing of their class. Adds to the pixel counts. `texture` seeds what belongs to the town (grain of
 /// its ground), `random` what belongs to the picture.
+/// @param shown  where given, becomes what each pixel shows, a PixelClass: what most of its rays meet; of classes that as many
+///   meet, the first one. Fog, blur and noise change nothing in it
 Image render(const Town& town, const std::vector<Solid>& solids, const Camera& camera, double gain, std::uint64_t texture,
-             const SynthOptions& options, Random& random, PixelCounts& counts);
+             const SynthOptions& options, Random& random, PixelCounts& counts, GreyImage* shown = nullptr);
 
 }  // namespace bevfusion

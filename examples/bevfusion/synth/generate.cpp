@@ -5,6 +5,7 @@
 #include <mutex>
 #include <vector>
 
+#include "bevfusion/nuscenes/camera_masks.hpp"
 #include "bevfusion/nuscenes/data_error.hpp"
 #include "bevfusion/synth/driving_files.hpp"
 #include "bevfusion/synth/parallel.hpp"
@@ -25,6 +26,8 @@ void make_folders(const SynthOptions& options) {
   }
   for (const std::string_view channel : channel_names)
     std::filesystem::create_directories(options.out / "samples" / std::string(channel));
+  for (std::size_t c = 0; options.driving && c < camera_count; ++c)
+    std::filesystem::create_directories(options.out / "camera_masks" / std::string(channel_names[c]));
 }
 
 // Data sets of one folder share pictures, sweeps and maps, whose names depend on neither version nor seed.
@@ -53,6 +56,8 @@ SynthReport generate(const SynthOptions& options, const std::function<void(int d
   SynthOptions unfinished = options;
   unfinished.version += ".partial";
   make_folders(unfinished);
+
+  if (options.driving) write_pixel_classes(options.out);
 
   const auto scene_count = static_cast<std::size_t>(options.all_scenes());
   std::vector<SynthScene> scenes(scene_count);

@@ -3,6 +3,7 @@
 
 #include "bevfusion/geometry/box.hpp"
 #include "bevfusion/nuscenes/bytes.hpp"
+#include "bevfusion/nuscenes/camera_masks.hpp"
 #include "bevfusion/nuscenes/image_file.hpp"
 #include "bevfusion/synth/camera_sensor.hpp"
 #include "bevfusion/synth/lidar_sensor.hpp"
@@ -71,8 +72,10 @@ std::vector<SeenObject> write_sample_files(const SynthScene& scene, int sample, 
     camera.width = scaled_width(options.image_scale);
     camera.height = scaled_height(options.image_scale);
     Random random = key(camera_stream, c);
-    const Image image =
-        render(scene.town, solids_at(scene.traffic, time), camera, scene.gain, scene.texture, options, random, counts);
+    GreyImage shown;
+    const Image image = render(scene.town, solids_at(scene.traffic, time), camera, scene.gain, scene.texture, options, random,
+                               counts, options.driving ? &shown : nullptr);
+    if (options.driving) write_png(mask_file_of(options.out, options.out / file.path), shown);
     const std::vector<std::uint8_t> bytes =
         options.jpeg_quality > 0 ? encode_jpeg(image, options.jpeg_quality) : encode_ppm(image);
     write_bytes(options.out / file.path, bytes.data(), bytes.size());

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <limits>
 
+#include "bevfusion/labels/pixel_class.hpp"
+
 namespace bevfusion {
 
 /// An opaque upright box that rays meet.
@@ -16,6 +18,7 @@ struct Solid {
   std::array<float, 3> colour{};
   float reflectivity = 20;  ///< median LiDAR intensity
   int object = -1;          ///< index of the object it is part of; -1 for what is not annotated
+  PixelClass shows = PixelClass::structure;
 
   double radius() const { return half.head<2>().norm(); }
 };

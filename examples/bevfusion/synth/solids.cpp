@@ -130,6 +130,7 @@ std::vector<Solid> solids_at(const Traffic& traffic, double time, const std::vec
       for (std::size_t c = 0; c < 3; ++c) solid.colour[c] = object.colour[c] * part.shade;
       solid.reflectivity = object.reflectivity;
       solid.object = static_cast<int>(i);
+      solid.shows = pixel_class_of(object.label);
       solids.push_back(solid);
     }
   }

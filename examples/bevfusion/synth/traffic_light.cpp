@@ -87,6 +87,7 @@ std::vector<Solid> solids_of(const TrafficLight& light, double time) {
     solid.half = half;
     solid.colour = colour;
     solid.reflectivity = 30;
+    solid.shows = PixelClass::traffic_light;
     solids.push_back(solid);
   };
   constexpr std::array<float, 3> dark = {.10F, .10F, .10F};

@@ -230,7 +230,7 @@ TEST_CASE("what the driver does is written as the bus has it, and the lights bes
   CHECK(has(refusal([&] { read_light_ahead(options.out, "synth-0000", 5); }), "'blue'"));
 }
 
-TEST_CASE("a data set without drives has neither bus nor lights", "[bevfusion][driving]") {
+TEST_CASE("a data set without drives has neither bus, lights nor masks of pictures", "[bevfusion][driving]") {
   const bevfusion::testing::TemporaryFolder folder;
   SynthOptions options = SynthOptions::tiny();
   options.out = folder.path();
@@ -241,6 +241,7 @@ TEST_CASE("a data set without drives has neither bus nor lights", "[bevfusion][d
   generate(options);
   CHECK_FALSE(std::filesystem::exists(folder.path() / "can_bus"));
   CHECK_FALSE(std::filesystem::exists(folder.path() / "traffic_lights"));
+  CHECK_FALSE(std::filesystem::exists(folder.path() / "camera_masks"));
   CHECK_FALSE(read_synth_options(options.out / options.version / "synth.json").driving);
   CHECK_FALSE(read_bus(folder.path(), "synth-0000", 1'600'000'000'000'000));
   CHECK_FALSE(read_light_ahead(folder.path(), "synth-0000", 1'600'000'000'000'000));
