@@ -12,6 +12,10 @@ class ConvBackbone final : public ImageBackbone {
   ConvBackbone();
   torch::Tensor forward(const torch::Tensor& images) override;
   std::int64_t channels() const override;
+  /// At strides 4 and 8.
+  std::vector<ImageLevel> levels() const override;
+  std::vector<torch::Tensor> forward_levels(const torch::Tensor& images) override;
+  torch::Tensor last_weight() const override;
 
  private:
   torch::nn::Sequential layers_{nullptr};

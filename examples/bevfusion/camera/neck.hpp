@@ -8,14 +8,15 @@
 
 namespace bevfusion {
 
-/// LSS's feature pyramid: maps at strides 8, 16 and 32 in, one map at stride 8 out.
+/// LSS's feature pyramid: maps at strides 8, 16 and 32 in, one map at stride 8 out; or of as many others, two at least.
 ///
-/// Twice top-down: bilinear doubling, concatenation with the finer map, a 1 x 1 and a 3 x 3 block.
+/// From map to map top-down: bilinear enlarging, concatenation with the finer map, a 1 x 1 and a 3 x 3 block.
 class NeckImpl : public torch::nn::Module {
  public:
-  /// @param in   channels of the three maps, fine to coarse
+  /// @param in   channels of the maps, fine to coarse
   NeckImpl(const std::vector<std::int64_t>& in, std::int64_t out);
   torch::Tensor forward(const std::vector<torch::Tensor>& maps);
+  const torch::Tensor& last_weight() const { return levels_.back().smooth->weight(); }
 
  private:
   struct Level {

@@ -172,7 +172,7 @@ SwinImpl::SwinImpl(SwinOptions options) : options_(std::move(options)) {
   }
 }
 
-std::vector<torch::Tensor> SwinImpl::forward(const torch::Tensor& images) {
+std::vector<torch::Tensor> SwinImpl::forward(const torch::Tensor& images, torch::Tensor* first) {
   torch::Tensor tokens = normalised(patch_norm_, patches_->forward(images).permute({0, 2, 3, 1}));
   std::vector<torch::Tensor> maps;
   for (std::size_t stage = 0; stage < stages_.size(); ++stage) {
@@ -186,6 +186,9 @@ std::vector<torch::Tensor> SwinImpl::forward(const torch::Tensor& images) {
     }
     for (auto& block : stages_[stage]) {
       tokens = block->forward(tokens);
+    }
+    if (stage == 0 && first != nullptr) {
+      *first = tokens.permute({0, 3, 1, 2}).contiguous();
     }
     if (stage > 0) {
       maps.push_back(normalised(output_norms_[stage - 1], tokens).permute({0, 3, 1, 2}).contiguous());

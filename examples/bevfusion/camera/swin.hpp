@@ -66,7 +66,8 @@ class SwinImpl : public torch::nn::Module {
 
   /// @param images  [B, 3, H, W]
   /// @return [B, 2E, H/8, W/8], [B, 4E, H/16, W/16], [B, 8E, H/32, W/32]
-  std::vector<torch::Tensor> forward(const torch::Tensor& images);
+  /// @param first  where given, becomes the first stage's map [B, E, H/4, W/4], not normalised
+  std::vector<torch::Tensor> forward(const torch::Tensor& images, torch::Tensor* first = nullptr);
 
  private:
   SwinOptions options_;

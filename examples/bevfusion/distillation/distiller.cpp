@@ -9,6 +9,7 @@
 
 #include "bevfusion/distillation/feature_distance.hpp"
 #include "bevfusion/model/part_draws.hpp"
+#include "bevfusion/tasks/picture_task.hpp"
 #include "bevfusion/training/weights_archive.hpp"
 
 namespace bevfusion {
@@ -81,7 +82,7 @@ Distiller::Distiller(const BevFusion& tower, const RunConfig& config, const Teac
     Lesson lesson;
     lesson.task = i;
     lesson.teacher = *found;
-    if (config.distillation.features > 0) {
+    if (config.distillation.features > 0 && as_picture_task(*tasks_[i]) == nullptr) {  // it reads no shared map
       begin_draws({config.training.seed}, task + " adapter");
       lesson.adapter =
           torch::nn::Conv2d(torch::nn::Conv2dOptions(tower->shared_channels(), lesson.teacher->channels(), 1).bias(false));
@@ -105,7 +106,7 @@ TeacherAnswer Distiller::answer(Lesson& lesson, const ModelInput& input, const T
     TeacherAnswer one =
         known != lesson.cached.end() ? known->second : lesson.teacher->answer(sample_of(input, static_cast<std::int64_t>(b)));
     if (known == lesson.cached.end()) {
-      if (distillation.features == 0) {
+      if (!lesson.adapter) {
         one.shared = torch::Tensor();
       }
       const std::size_t bytes = bytes_of(task, one);
@@ -117,7 +118,7 @@ TeacherAnswer Distiller::answer(Lesson& lesson, const ModelInput& input, const T
     shared.push_back(one.shared);
     said.push_back(one.said);
   }
-  return {distillation.features > 0 ? torch::cat(shared) : torch::Tensor(), together(task, std::move(said))};
+  return {lesson.adapter ? torch::cat(shared) : torch::Tensor(), together(task, std::move(said))};
 }
 
 Outputs Distiller::twin_outputs(const Outputs& outputs, const std::vector<torch::Tensor>& shared, const ModelInput& input,

@@ -126,8 +126,9 @@ Expert::Expert(std::string task, Network network)
 TeacherAnswer Expert::answer(const ModelInput& input) {
   const torch::NoGradGuard no_grad;
   TeacherAnswer out;
-  out.shared = tower_->fuse(tower_->branches(input));
-  out.said = tower_->say(task_, out.shared, input.measured_for(task_));
+  SharedFeatures shared;
+  shared.bev = out.shared = tower_->fuse(tower_->branches(input, {}, &shared.pictures));
+  out.said = tower_->say(task_, shared, input.measured_for(task_));
   return out;
 }
 

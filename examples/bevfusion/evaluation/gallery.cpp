@@ -8,6 +8,7 @@
 #include "bevfusion/evaluation/sample_names.hpp"
 #include "bevfusion/nuscenes/image_file.hpp"
 #include "bevfusion/nuscenes/key_frame.hpp"
+#include "bevfusion/pictures/class_picture.hpp"
 #include "bevfusion/pictures/picture_colours.hpp"
 #include "bevfusion/pictures/prediction_picture.hpp"
 
@@ -141,6 +142,12 @@ void Gallery::add(const SamplePrediction& prediction, const SamplePrediction* ot
       add_cameras(frame, drawings.front(), name + "_beside_cameras.png", "boxes of " + options_.beside + " in the six pictures");
     }
     add_cameras(frame, drawing, name + "_cameras.png", "boxes in the six pictures");
+  }
+  for (const PaintedPictures& painted : drawing.painted) {
+    const std::string file = name + "_" + painted.name + ".png";
+    write_png(options_.out / file, compare_classes(frame, painted.annotated, painted.predicted, painted.colours,
+                                                   context_.config.loading.image, options_.width));
+    page_.raw(picture(file, painted.alternative));
   }
   page_.raw("</div>\n");
 }

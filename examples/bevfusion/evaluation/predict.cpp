@@ -44,11 +44,8 @@ class EvaluationMode {
 };
 
 void expect_modality(const NetworkImpl& network, const std::string& modality) {
-  for (const BevFusion& tower : network.towers()) {
-    const auto& names = tower->modalities();
-    if (std::find(names.begin(), names.end(), modality) == names.end()) {
-      throw std::invalid_argument("the network has no modality branch '" + modality + "' to leave out");
-    }
+  if (!network.has_modality(modality)) {
+    throw std::invalid_argument("the network has no modality branch '" + modality + "' to leave out");
   }
 }
 

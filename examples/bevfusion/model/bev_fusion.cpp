@@ -9,30 +9,55 @@
 #include <torch/torch.h>
 
 #include "bevfusion/model/part_draws.hpp"
+#include "bevfusion/tasks/picture_task.hpp"
 
 namespace bevfusion {
 
 BevFusionImpl::BevFusionImpl(ModelConfig config, const Kinds& kinds)
     : config_(std::move(config)), labels_(kinds.labels), known_(kinds.tasks), tasks_(kinds.tasks.of(config_)) {
+  const auto looks = [](const auto& task) { return as_picture_task(*task) != nullptr; };
+  reads_pictures_ = std::any_of(tasks_.begin(), tasks_.end(), looks);
+  reads_map_ = tasks_.empty() || !std::all_of(tasks_.begin(), tasks_.end(), looks);
   const ModelParts& parts = config_.parts;
   if (!parts.lidar && !parts.camera) {
     throw std::invalid_argument("a model needs a branch: parts.lidar, parts.camera, or both");
   }
+  if (reads_pictures_ && !parts.camera) {
+    throw std::invalid_argument("a task that looks at pictures needs parts.camera");
+  }
   const std::uint64_t key = drawn_key();
-  if (parts.lidar) {
+  make_branches(kinds, key);
+  const std::int64_t channels = reads_map_ ? make_bev(kinds, key) : 0;
+  for (const auto& task : tasks_) {
+    begin_draws({key}, task->name());
+    const PictureTask* const of_pictures = as_picture_task(*task);
+    heads_[task->name()] =
+        register_module(task->name(), of_pictures != nullptr ? of_pictures->make_picture_head(config_, images_->levels())
+                                                             : task->make_head(config_, kinds, channels));
+  }
+  begin_draws({key}, "after");
+}
+
+void BevFusionImpl::make_branches(const Kinds& kinds, std::uint64_t key) {
+  if (config_.parts.lidar && reads_map_) {
     begin_draws({key}, "lidar");
     lidar_ = register_module("lidar", kinds.lidar_backbones.make(config_.lidar_backbone, config_));
     modalities_.emplace_back("lidar");
     widths_.push_back(lidar_->channels());
   }
-  if (parts.camera) {
+  if (config_.parts.camera) {
     begin_draws({key}, "images");
     images_ = register_module("images", kinds.image_backbones.make(config_.image_backbone, config_));
+    modalities_.emplace_back("camera");
+  }
+  if (config_.parts.camera && reads_map_) {
     begin_draws({key}, "lift_splat");
     lift_splat_ = register_module("lift_splat", LiftSplat(images_->channels(), config_.lift_splat));
-    modalities_.emplace_back("camera");
     widths_.push_back(config_.lift_splat.channels);
   }
+}
+
+std::int64_t BevFusionImpl::make_bev(const Kinds& kinds, std::uint64_t key) {
   begin_draws({key}, "fuser");
   fuser_ = register_module("fuser", kinds.fusers.make(config_.fuser, config_, widths_));
   const auto bev = [&](const std::string& name) {
@@ -42,22 +67,21 @@ BevFusionImpl::BevFusionImpl(ModelConfig config, const Kinds& kinds)
   std::int64_t channels = 0;
   if (!config_.separate_bev) {
     bev_ = bev("bev");
-    channels = bev_->channels();
-  } else {
-    for (const auto& task : tasks_) {
+    return bev_->channels();
+  }
+  for (const auto& task : tasks_) {
+    if (as_picture_task(*task) == nullptr) {
       channels = (of_tasks_[task->name()] = bev(task->name() + "_bev"))->channels();
     }
   }
-  for (const auto& task : tasks_) {
-    begin_draws({key}, task->name());
-    heads_[task->name()] = register_module(task->name(), task->make_head(config_, kinds, channels));
-  }
-  begin_draws({key}, "after");
+  return channels;
 }
 
-std::vector<torch::Tensor> BevFusionImpl::branches(const ModelInput& input, const std::vector<std::string>& absent) {
+std::vector<torch::Tensor> BevFusionImpl::branches(const ModelInput& input, const std::vector<std::string>& absent,
+                                                   std::vector<torch::Tensor>* pictures) {
   for (const std::string& name : absent) {
-    if (std::find(modalities_.begin(), modalities_.end(), name) == modalities_.end()) {
+    const bool not_needed = name == "lidar" && config_.parts.lidar;  // by tasks that look at pictures
+    if (std::find(modalities_.begin(), modalities_.end(), name) == modalities_.end() && !not_needed) {
       throw std::invalid_argument("the network has no modality branch '" + name + "' to leave out");
     }
   }
@@ -66,14 +90,40 @@ std::vector<torch::Tensor> BevFusionImpl::branches(const ModelInput& input, cons
   if (lidar_) {
     maps.push_back(there("lidar") ? lidar_->forward(input.clouds) : torch::Tensor());
   }
-  if (images_) {
-    maps.push_back(there("camera") ? lift_splat_->forward(images_->forward(input.images.flatten(0, 1)), input.geometry)
-                                   : torch::Tensor());
+  if (pictures != nullptr) {
+    pictures->clear();
+  }
+  torch::Tensor features;
+  if (images_ && there("camera") && reads_pictures_ && pictures != nullptr) {
+    for (const torch::Tensor& level : images_->forward_levels(input.images.flatten(0, 1))) {
+      features = level;
+      pictures->push_back(
+          level.reshape({input.images.size(0), input.images.size(1), level.size(1), level.size(2), level.size(3)}));
+    }
+  } else if (lift_splat_ && there("camera")) {
+    features = images_->forward(input.images.flatten(0, 1));
+  }
+  if (lift_splat_) {
+    maps.push_back(there("camera") ? lift_splat_->forward(features, input.geometry) : torch::Tensor());
   }
   return maps;
 }
 
+std::vector<torch::Tensor> BevFusionImpl::dark_pictures(const ModelInput& input) const {
+  std::vector<torch::Tensor> pictures;
+  for (const ImageLevel& level : reads_pictures_ ? images_->levels() : std::vector<ImageLevel>()) {
+    const torch::Tensor& images = input.images;
+    pictures.push_back(torch::zeros(
+        {images.size(0), images.size(1), level.channels, images.size(3) / level.stride, images.size(4) / level.stride},
+        images.options()));
+  }
+  return pictures;
+}
+
 std::vector<torch::Tensor> BevFusionImpl::filled(std::vector<torch::Tensor> maps) const {
+  if (!reads_map_) {
+    return maps;
+  }
   const auto present = std::find_if(maps.begin(), maps.end(), [](const torch::Tensor& map) { return map.defined(); });
   if (present == maps.end()) {
     throw std::invalid_argument("all branches of the network are left out; one at least has to be there");
@@ -87,6 +137,9 @@ std::vector<torch::Tensor> BevFusionImpl::filled(std::vector<torch::Tensor> maps
 }
 
 torch::Tensor BevFusionImpl::fuse(const std::vector<torch::Tensor>& maps) {
+  if (!reads_map_) {
+    return {};
+  }
   const torch::Tensor fused = fuser_->forward(maps);
   return bev_ ? bev_->forward(fused) : fused;
 }
@@ -99,10 +152,18 @@ torch::nn::Module& BevFusionImpl::head(const std::string& task) const {
   return *found->second;
 }
 
-std::any BevFusionImpl::say(const std::string& task, const torch::Tensor& shared, const torch::Tensor& measured) {
+std::any BevFusionImpl::say(const std::string& task, const SharedFeatures& shared, const torch::Tensor& measured) {
   torch::nn::Module& of_task = head(task);
-  return known_.at(task)->forward_measured(of_task, bev_ ? shared : of_tasks_.at(task)->forward(shared), measured, config_,
-                                           labels_);
+  const auto& known = known_.at(task);
+  if (const PictureTask* const of_pictures = as_picture_task(*known)) {
+    if (shared.pictures.empty()) {
+      throw std::invalid_argument("task " + task + " looks at pictures, and was given the shared map alone; hand on what " +
+                                  "branches() says of the pictures");
+    }
+    return of_pictures->forward_pictures(of_task, shared.pictures, config_);
+  }
+  return known->forward_measured(of_task, bev_ ? shared.bev : of_tasks_.at(task)->forward(shared.bev), measured, config_,
+                                 labels_);
 }
 
 std::vector<torch::Tensor> BevFusionImpl::losses(const std::string& task, const std::any& said, const TrainingBatch& batch,
@@ -114,11 +175,24 @@ std::vector<torch::Tensor> BevFusionImpl::last_shared(bool parallel) const {
   if (bev_) {
     return parallel ? bev_->both_last_shared() : std::vector<torch::Tensor>{bev_->last_shared()};
   }
-  std::vector<torch::Tensor> layers = fuser_->last_layers();
+  std::vector<torch::Tensor> layers = fuser_ ? fuser_->last_layers() : std::vector<torch::Tensor>();
   if (layers.empty()) {
     throw std::invalid_argument("model.fuser '" + config_.fuser +
                                 "' has no layer, and with model.separate_bev the tasks share none after it; set "
                                 "calibration.surface to representation or all_shared");
+  }
+  return layers;
+}
+
+std::vector<torch::Tensor> BevFusionImpl::last_shared_of_all(bool parallel) const {
+  std::vector<torch::Tensor> layers = reads_map_ ? last_shared(parallel) : std::vector<torch::Tensor>();
+  if (reads_pictures_) {
+    layers.push_back(images_->last_weight());
+    if (!layers.back().defined()) {
+      throw std::invalid_argument("model.image_backbone '" + config_.image_backbone +
+                                  "' names no last layer (ImageBackbone::last_weight), at which the task that looks at pictures "
+                                  "could be compared; set calibration.surface to representation or all_shared");
+    }
   }
   return layers;
 }
@@ -129,6 +203,9 @@ torch::Tensor BevFusionImpl::fusion_weight() const {
 }
 
 std::vector<BranchReader> BevFusionImpl::branch_readers() const {
+  if (!fuser_) {
+    throw std::invalid_argument("the network's tasks look at pictures alone: it fuses nothing, and has no branches to gate");
+  }
   std::vector<BranchReader> readers = fuser_->branch_readers();
   for (BranchReader& reader : readers) {
     if (!reader.weight.defined() && bev_) {
@@ -143,8 +220,9 @@ std::vector<torch::Tensor> BevFusionImpl::branch_parameters(std::size_t m) const
     return lidar_->parameters();
   }
   std::vector<torch::Tensor> parameters = images_->parameters();
-  for (const torch::Tensor& parameter : lift_splat_->parameters()) {
-    parameters.push_back(parameter);
+  if (lift_splat_) {
+    const std::vector<torch::Tensor> more = lift_splat_->parameters();
+    parameters.insert(parameters.end(), more.begin(), more.end());
   }
   return parameters;
 }

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bevfusion/model/network.hpp"
 
+#include <algorithm>
+#include <stdexcept>
+
 #include <torch/torch.h>
 
 #include "bevfusion/model/part_draws.hpp"
@@ -43,10 +46,26 @@ std::vector<std::shared_ptr<const Task>> NetworkImpl::tasks() const {
   return all;
 }
 
+bool NetworkImpl::has_modality(const std::string& name) const {
+  return std::any_of(towers_.begin(), towers_.end(), [&name](const BevFusion& tower) {
+    const std::vector<std::string>& there = tower->modalities();
+    return std::find(there.begin(), there.end(), name) != there.end();
+  });
+}
+
 Outputs NetworkImpl::forward(const ModelInput& input, const std::vector<std::string>& without) {
+  for (const std::string& name : without) {
+    if (!has_modality(name)) {
+      throw std::invalid_argument("the network has no modality branch '" + name + "' to leave out");
+    }
+  }
   Outputs outputs;
   for (BevFusion& tower : towers_) {
-    const torch::Tensor shared = tower->fuse(tower->filled(tower->branches(input, without)));
+    SharedFeatures shared;
+    shared.bev = tower->fuse(tower->filled(tower->branches(input, without, &shared.pictures)));
+    if (shared.pictures.empty()) {
+      shared.pictures = tower->dark_pictures(input);
+    }
     for (const auto& task : tower->tasks()) {
       outputs[task->name()] = tower->say(task->name(), shared, input.measured_for(task->name()));
     }

@@ -26,10 +26,13 @@ class NetworkImpl : public torch::nn::Module {
   const ModelConfig& config() const { return config_; }
   /// The tasks of all towers.
   std::vector<std::shared_ptr<const Task>> tasks() const;
+  /// Whether a tower has a branch of that name.
+  bool has_modality(const std::string& name) const;
 
   /// All tasks' outputs, as at inference.
-  /// @param without  names of modalities ("lidar", "camera") whose BEV map is replaced by zeros before the fuser
-  /// @throws std::invalid_argument for a name that is no branch of the network
+  /// @param without  names of modalities ("lidar", "camera") whose BEV map is replaced by zeros before the fuser; "camera" also
+  ///                 the maps that tasks which look at pictures read
+  /// @throws std::invalid_argument for a name that is no branch of any tower
   Outputs forward(const ModelInput& input, const std::vector<std::string>& without = {});
 
  private:

@@ -51,6 +51,10 @@ class Task {
   /// @throws std::invalid_argument that names the field and says what it may be
   virtual void check(const RunConfig&, const Kinds&) const {}
 
+  /// Refuses data to learn from that have no labels of the task, where the task knows.
+  /// @throws DataError that says what is missing and what has it
+  virtual void expect_data(const Tables&) const {}
+
   /// The head, whose parameters a checkpoint names NAME.*
   /// @param channels  of the shared representation
   virtual std::shared_ptr<torch::nn::Module> make_head(const ModelConfig& config, const Kinds& kinds,

@@ -2,15 +2,18 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <string>
 #include <vector>
 
 #include "bevfusion/evaluation/mask_thresholds.hpp"
 #include "bevfusion/map/map_masks.hpp"
+#include "bevfusion/nuscenes/channel.hpp"
 #include "bevfusion/nuscenes/tables.hpp"
 #include "bevfusion/pictures/drawn_box.hpp"
 #include "bevfusion/pictures/drawn_path.hpp"
+#include "bevfusion/pictures/grey_image.hpp"
 #include "bevfusion/pictures/picture_colours.hpp"
 
 namespace bevfusion {
@@ -45,6 +48,14 @@ struct OwnPicture {
   MapGrid grid;
 };
 
+/// Classes of pixels, painted over the pictures as the network gets them.
+struct PaintedPictures {
+  std::string name;                                          ///< the end of its file's name, without .png
+  std::string alternative;                                   ///< text that stands for it
+  std::array<GreyImage, camera_count> annotated, predicted;  ///< in the order of Channel; empty where not known
+  std::vector<Colour> colours;                               ///< of the classes
+};
+
 /// What the pictures of one sample show.
 struct SampleDrawing {
   std::string caption;                    ///< HTML, sentences
@@ -54,6 +65,7 @@ struct SampleDrawing {
   std::vector<DrawnBox> predicted_boxes;
   std::vector<DrawnPath> driven, planned;  ///< ways of the car, the second to the right and in the pictures alone
   std::vector<OwnPicture> own;
+  std::vector<PaintedPictures> painted;
 };
 
 /// A coloured square with text, HTML.

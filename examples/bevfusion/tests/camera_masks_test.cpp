@@ -15,6 +15,7 @@
 #include "bevfusion/nuscenes/camera_masks.hpp"
 #include "bevfusion/nuscenes/data_error.hpp"
 #include "bevfusion/nuscenes/image_file.hpp"
+#include "bevfusion/pictures/class_picture.hpp"
 #include "bevfusion/synth/camera_sensor.hpp"
 #include "bevfusion/synth/generate.hpp"
 #include "bevfusion/synth/sample_files.hpp"
@@ -263,4 +264,13 @@ TEST_CASE("damaged masks are refused, and say what is wrong and what to do", "[b
   const std::string none = refusal([&] { CameraMasks::expect_in(root); });
   CHECK(has(none, (root / "camera_masks").string()));
   CHECK(has(none, "model.parts.camera_segmentation to false"));
+}
+
+TEST_CASE("classes are painted half over a picture", "[bevfusion][masks]") {
+  Image image(2, 1, {100, 0, 200});
+  GreyImage classes(2, 1);
+  classes.values = {1, no_pixel_class};
+  paint_classes(image, classes, {{0, 0, 0}, {50, 255, 200}});
+  CHECK(image.rgb == std::vector<std::uint8_t>{75, 128, 200, 100, 0, 200});
+  CHECK_THROWS_AS(paint_classes(image, GreyImage(1, 1), {}), std::invalid_argument);
 }

@@ -441,8 +441,8 @@ TEST_CASE("the config files are the sizes' defaults, and the short ones change w
   CHECK(changed("segmentation_only.toml") == Names{"model.parts.detection", "calibration.rule", "calibration.gate"});
   CHECK(changed("separate_towers.toml") == Names{"model.separate_towers", "calibration.rule", "calibration.gate"});
   CHECK(changed("three_tasks.toml") == Names{"model.parts.foreground"});
-  CHECK(changed("driver.toml") ==
-        Names{"model.parts.waypoints", "model.parts.controls", "model.parts.speed", "model.parts.red_light"});
+  CHECK(changed("driver.toml") == Names{"model.parts.waypoints", "model.parts.controls", "model.parts.speed",
+                                        "model.parts.red_light", "model.parts.camera_segmentation"});
   CHECK(changed("dmfuser_paper.toml") == Names{"model.fuser", "calibration.rule", "calibration.gate", "distillation.teachers"});
   CHECK(changed("dmfuser_repository.toml") == Names{"model.fuser", "model.parts.detection", "model.parts.controls",
                                                     "model.parts.speed", "model.parts.red_light", "calibration.rule",

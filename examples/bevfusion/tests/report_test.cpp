@@ -152,25 +152,27 @@ TEST_CASE("runs are compared as FULLER compares them", "[bevfusion][report]") {
   SECTION("tables") {  // "-" for each task that no run has, from foreground on; who prints them leaves out empty columns
     const TableRows results = result_rows(groups);
     CHECK(results[1] == std::vector<std::string>{"fuller", "2", "0.5000 ± 0.0707", "0.6000 ± 0.0424", "0.4000 ± 0.0566", "-", "-",
-                                                 "-", "-", "-", "0.00 ± 3.54", "13.33 ± 1.89"});
-    CHECK(results[3] == std::vector<std::string>{"other", "1", "0.4000", "0.5000", "-", "-", "-", "-", "-", "-", "-", "-"});
+                                                 "-", "-", "-", "-", "0.00 ± 3.54", "13.33 ± 1.89"});
+    CHECK(results[3] == std::vector<std::string>{"other", "1", "0.4000", "0.5000", "-", "-", "-", "-", "-", "-", "-", "-", "-"});
     const TableRows gradients = gradient_rows(groups);
     // Conflicts 1 and 0, cosines -0.5 and 0.5, 1.0 s in 4 steps, 0.1 s of them waiting.
     CHECK(gradients[2] ==
           std::vector<std::string>{"sum", "2.50 / 4.00", "1.00 / 1.00", "1.50 / 1.50", "50.0", "0.000", "0.250", "10.0"});
     const TableRows without = missing_rows(groups);
     REQUIRE(without.size() == 4);
-    CHECK(without[2] == std::vector<std::string>{"fuller", "no camera", "0.3000", "0.4000", "0.1000", "-", "-", "-", "-", "-"});
-    CHECK(without[3] == std::vector<std::string>{"fuller", "no lidar", "0.0000", "0.1000", "0.2000", "-", "-", "-", "-", "-"});
+    CHECK(without[2] ==
+          std::vector<std::string>{"fuller", "no camera", "0.3000", "0.4000", "0.1000", "-", "-", "-", "-", "-", "-"});
+    CHECK(without[3] ==
+          std::vector<std::string>{"fuller", "no lidar", "0.0000", "0.1000", "0.2000", "-", "-", "-", "-", "-", "-"});
   }
   SECTION("files") {
     const auto lines = csv_lines(groups);
     REQUIRE(lines.size() == 5);
     CHECK(lines[0].rfind(
               "group,folder,parameters,mAP,NDS,mIoU,foreground_mIoU,waypoint_L2,control_error,speed_error,red_light_accuracy,"
-              "delta_mtl,lambda_mtl,gamma_task_median",
+              "camera_mIoU,delta_mtl,lambda_mtl,gamma_task_median",
               0) == 0);
-    CHECK(lines[1].rfind("fuller," + at("fuller-0").string() + ",250000,0.45,0.57,0.44,,,,,,0.025,0.12,2.5,4,", 0) == 0);
+    CHECK(lines[1].rfind("fuller," + at("fuller-0").string() + ",250000,0.45,0.57,0.44,,,,,,,0.025,0.12,2.5,4,", 0) == 0);
     const auto json = nlohmann::ordered_json::parse(report_json(groups, options).dump());
     CHECK(json.at("delta_divisor") == 2);
     CHECK(json.at("groups").at(0).at("runs").at(1).at("delta_mtl").get<double>() == Approx(-0.025));

@@ -7,20 +7,21 @@
 #include <torch/torch.h>
 
 #include "bevfusion/model/part_draws.hpp"
+#include "bevfusion/tasks/picture_task.hpp"
 
 namespace bevfusion {
 
-Outputs labelled_outputs(BevFusion& tower, const std::vector<torch::Tensor>& shared, const TrainingBatch& batch) {
+Outputs labelled_outputs(BevFusion& tower, const std::vector<SharedFeatures>& shared, const TrainingBatch& batch) {
   return labelled_outputs(tower, shared, batch.batch.input, batch);
 }
 
-Outputs labelled_outputs(BevFusion& tower, const std::vector<torch::Tensor>& shared, const ModelInput& input,
+Outputs labelled_outputs(BevFusion& tower, const std::vector<SharedFeatures>& shared, const ModelInput& input,
                          const TrainingBatch& batch) {
   Outputs outputs;
   for (std::size_t i = 0; i < tower->tasks().size(); ++i) {
     const Task& task = *tower->tasks()[i];
-    const torch::Tensor& z = shared.size() == 1 ? shared.front() : shared.at(i);
-    if (task.is_labelled(batch)) {
+    const SharedFeatures& z = shared.size() == 1 ? shared.front() : shared.at(i);
+    if (task.is_labelled(batch) && (as_picture_task(task) == nullptr || !z.pictures.empty())) {
       begin_draws({batch.draws}, task.name());
       outputs[task.name()] = tower->say(task.name(), z, input.measured_for(task.name()));
     }

@@ -11,12 +11,12 @@
 
 namespace bevfusion {
 
-/// Runs the heads of the tasks that the batch has labels of.
+/// Runs the heads of the tasks that the batch has labels of; not of those that look at pictures where there are none.
 /// @param shared  the shared representation for each task of the tower, or one for all
 /// @param input   of the batch, on the network's device; the batch's own where it still has it
-Outputs labelled_outputs(BevFusion& tower, const std::vector<torch::Tensor>& shared, const ModelInput& input,
+Outputs labelled_outputs(BevFusion& tower, const std::vector<SharedFeatures>& shared, const ModelInput& input,
                          const TrainingBatch& batch);
-Outputs labelled_outputs(BevFusion& tower, const std::vector<torch::Tensor>& shared, const TrainingBatch& batch);
+Outputs labelled_outputs(BevFusion& tower, const std::vector<SharedFeatures>& shared, const TrainingBatch& batch);
 
 /// The losses of a tower's tasks, in the order of task_names() and without static weights; undefined where the batch has no label
 /// of the task. A sample without boxes as labels enters no task of boxes; a layer of the map that is not labelled enters no task

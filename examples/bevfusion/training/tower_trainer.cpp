@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <stdexcept>
 #include <utility>
@@ -51,6 +52,13 @@ std::vector<double> values_of(const std::vector<torch::Tensor>& losses) {
   return values;
 }
 
+/// The shared maps alone.
+std::vector<torch::Tensor> maps_of(const std::vector<SharedFeatures>& shared) {
+  std::vector<torch::Tensor> maps;
+  std::transform(shared.begin(), shared.end(), std::back_inserter(maps), [](const SharedFeatures& z) { return z.bev; });
+  return maps;
+}
+
 /// Everything upstream of what the tasks share, where calibrations of several ranks could not find it: a rank may lack a batch.
 std::vector<torch::Tensor> trunk_parameters(const BevFusion& tower) {
   std::vector<torch::Tensor> parameters;
@@ -88,21 +96,34 @@ TowerTrainer::TowerTrainer(BevFusion tower, const RunConfig& config, const fulle
   }
 }
 
-std::vector<torch::Tensor> TowerTrainer::shared_outputs(const std::vector<torch::Tensor>& maps, std::uint64_t draws) {
+std::vector<SharedFeatures> TowerTrainer::shared_outputs(const std::vector<torch::Tensor>& maps,
+                                                         std::vector<torch::Tensor> pictures, std::uint64_t draws) {
   begin_draws({draws}, "shared");
-  const torch::Tensor z = tower_->fuse(maps);
+  const SharedFeatures z(tower_->fuse(maps), std::move(pictures));
   // Losses of one head share its parameters, so they cannot be told apart downstream of a fork.
   if (!weighs_tasks() || losses_share_heads(config_)) {
     return {z};
   }
   const fuller::Surface surface = surface_of(config_.calibration);
+  std::vector<torch::Tensor> compared;
   if (surface == fuller::Surface::all_shared && divided_) {
-    return calibration_->fork(z, trunk_parameters(tower_));
+    compared = trunk_parameters(tower_);
+  } else if (surface == fuller::Surface::last_shared) {
+    const bool both = config_.calibration.both_last_shared;
+    compared = z.pictures.empty() ? tower_->last_shared(both) : tower_->last_shared_of_all(both);
   }
-  if (surface != fuller::Surface::last_shared) {
-    return calibration_->fork(z);
+  std::vector<SharedFeatures> of_tasks;
+  if (z.pictures.empty()) {
+    for (torch::Tensor& map : calibration_->fork(z.bev, std::move(compared))) {
+      of_tasks.emplace_back(std::move(map));
+    }
+    return of_tasks;
   }
-  return calibration_->fork(z, tower_->last_shared(config_.calibration.both_last_shared));
+  for (const std::vector<torch::Tensor>& levels : calibration_->fork_levels(z.levels(), std::move(compared))) {
+    const auto first = levels.begin() + (z.bev.defined() ? 1 : 0);
+    of_tasks.emplace_back(z.bev.defined() ? levels.front() : torch::Tensor(), std::vector<torch::Tensor>(first, levels.end()));
+  }
+  return of_tasks;
 }
 
 void TowerTrainer::idle() {
@@ -134,15 +155,15 @@ std::vector<double> TowerTrainer::label_counts(const TrainingBatch& batch) const
   return counts;
 }
 
-void TowerTrainer::divide(std::vector<torch::Tensor>& losses, const std::vector<torch::Tensor>& shared,
+void TowerTrainer::divide(std::vector<torch::Tensor>& losses, const std::vector<SharedFeatures>& shared,
                           const RankPart& part) const {
   for (std::size_t i = 0; i < part.losses.size(); ++i) {
     if (losses[i].defined()) {
       losses[i] = losses[i] * part.losses[i];
     } else if (!std::isnan(part.losses[i])) {
       // Present as on the others: the calibration then knows the loss's mean over all samples.
-      const torch::Tensor& z = shared.size() == losses.size() ? shared[i] : shared.front();
-      losses[i] = (z * 0).sum().to(torch::kFloat);
+      const SharedFeatures& z = shared.size() == losses.size() ? shared[i] : shared.front();
+      losses[i] = ((z.bev.defined() ? z.bev : z.pictures.back()) * 0).sum().to(torch::kFloat);
     }
   }
 }
@@ -161,21 +182,23 @@ std::vector<double> TowerTrainer::backward(const ModelInput& input, const Traini
                                            const RankPart& part) {
   Outputs outputs;
   Outputs twins;
-  std::vector<torch::Tensor> shared;
+  std::vector<SharedFeatures> shared;
   {
     const Autocast reduced(device_, config_.training.precision);
     begin_draws({batch.draws}, "branches");
-    std::vector<torch::Tensor> maps = tower_->branches(input, batch.absent);
+    std::vector<torch::Tensor> pictures;
+    std::vector<torch::Tensor> maps = tower_->branches(input, batch.absent, &pictures);
     if (config_.calibration.gate != "none") {
       maps = gated(*calibration_, gates_, maps);
     }
     maps = tower_->filled(std::move(maps));
-    shared = shared_outputs(maps, batch.draws);
+    shared = shared_outputs(maps, std::move(pictures), batch.draws);
     outputs = labelled_outputs(tower_, shared, input, batch);
-    twins = distiller_.twin_outputs(outputs, shared, input, batch);
+    twins = distiller_.twin_outputs(outputs, maps_of(shared), input, batch);
   }
   if (keeps_) {
-    answer_ = {shared.front().detach(), outputs.empty() ? std::any() : outputs.begin()->second};
+    const torch::Tensor& map = shared.front().bev;
+    answer_ = {map.defined() ? map.detach() : map, outputs.empty() ? std::any() : outputs.begin()->second};
   }
   std::vector<torch::Tensor> losses = task_losses(tower_, outputs, batch, config_);
   const std::vector<double> values = values_of(losses);
@@ -183,7 +206,7 @@ std::vector<double> TowerTrainer::backward(const ModelInput& input, const Traini
   twin_losses_ = values_of(of_twins);
   add_terms(losses, of_twins);
   divide(losses, shared, part);
-  const std::vector<torch::Tensor> taught = of_losses(distiller_.terms(outputs, twins, shared, input, batch));
+  const std::vector<torch::Tensor> taught = of_losses(distiller_.terms(outputs, twins, maps_of(shared), input, batch));
   taught_ = values_of(taught);
   add_terms(losses, taught);
   torch::Tensor total;
@@ -211,19 +234,19 @@ std::map<std::string, std::vector<double>> TowerTrainer::gradient_rows(const Mod
   }
   Outputs outputs;
   Outputs twins;
-  torch::Tensor shared;
+  SharedFeatures shared;
   {
     const Autocast reduced(device_, config_.training.precision);
     begin_draws({batch.draws}, "branches");
-    const std::vector<torch::Tensor> maps = tower_->filled(tower_->branches(input, batch.absent));
+    const std::vector<torch::Tensor> maps = tower_->filled(tower_->branches(input, batch.absent, &shared.pictures));
     begin_draws({batch.draws}, "shared");
-    shared = tower_->fuse(maps);
+    shared.bev = tower_->fuse(maps);
     outputs = labelled_outputs(tower_, {shared}, input, batch);
-    twins = distiller_.twin_outputs(outputs, {shared}, input, batch);
+    twins = distiller_.twin_outputs(outputs, {shared.bev}, input, batch);
   }
   std::vector<torch::Tensor> losses = task_losses(tower_, outputs, batch, config_);
   add_terms(losses, of_losses(distiller_.twin_losses(twins, batch)));
-  add_terms(losses, of_losses(distiller_.terms(outputs, twins, {shared}, input, batch)));
+  add_terms(losses, of_losses(distiller_.terms(outputs, twins, {shared.bev}, input, batch)));
   std::map<std::string, std::vector<double>> rows;
   for (std::size_t i = 0; i < losses.size(); ++i) {
     if (losses[i].defined()) {

@@ -98,8 +98,10 @@ class TowerTrainer {
   /// Clips the gradient, which is `norm` long, and lets the optimiser step.
   void take_step(const ScheduledStep& schedule, double norm);
   /// Weighs the losses of a part of the batch by their labels, with zeros for those that are on other ranks.
-  void divide(std::vector<torch::Tensor>& losses, const std::vector<torch::Tensor>& shared, const RankPart& part) const;
-  std::vector<torch::Tensor> shared_outputs(const std::vector<torch::Tensor>& maps, std::uint64_t draws);
+  void divide(std::vector<torch::Tensor>& losses, const std::vector<SharedFeatures>& shared, const RankPart& part) const;
+  /// What the tasks share, once for each, or once for all.
+  std::vector<SharedFeatures> shared_outputs(const std::vector<torch::Tensor>& maps, std::vector<torch::Tensor> pictures,
+                                             std::uint64_t draws);
   /// A term of each task as one of each of tasks(): of the first of the task's losses.
   std::vector<torch::Tensor> of_losses(const std::vector<torch::Tensor>& of_tasks) const;
 

@@ -79,6 +79,9 @@ TrainingData::TrainingData(const Tables& tables, std::vector<RowIndex> samples, 
       modality_dropout_(config.training.modality_dropout),
       seed_(config.training.seed),
       part_(part) {
+  for (const auto& task : tasks_) {
+    task->expect_data(tables);
+  }
   if (paste_.on) {
     paster_ = std::make_unique<ObjectPaster>(tables, samples, KeyFrameOptions{config.loading.sweeps, config.loading.box_labels},
                                              config.loading.points, paste_, seed_);

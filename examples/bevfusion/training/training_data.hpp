@@ -31,6 +31,7 @@ class TrainingData {
  public:
   /// @param tables  must outlive this
   /// @throws std::invalid_argument for no samples or an unknown assignment of labels
+  /// @throws DataError for data that have no labels of a task; see Task::expect_data()
   /// @param tasks  which may add labels of their own
   /// @param part   of each batch: what a rank of several loads
   TrainingData(const Tables& tables, std::vector<RowIndex> samples, const RunConfig& config,
