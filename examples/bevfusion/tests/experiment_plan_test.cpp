@@ -132,7 +132,7 @@ TEST_CASE("a driver's experiments have a driver's scenes", "[bevfusion][experime
   const ExperimentPlan plan = plan_experiments(experiment_options(folder.path(), {"dmfuser_driving"}));
   const auto& words = plan.data.synth_command;
   CHECK(std::count(words.begin(), words.end(), "--driving") == 1);
-  CHECK(plan.data.training_samples == 48 * 12);
+  CHECK(plan.data.training_samples == 24 * 12);
   const ExperimentPlan others = plan_experiments(experiment_options(folder.path(), {"dmfuser"}));
   const auto& plain = others.data.synth_command;
   CHECK(std::count(plain.begin(), plain.end(), "--driving") == 0);
