@@ -34,7 +34,7 @@ void check(const std::vector<double>& actual, const std::vector<double>& expecte
 TEST_CASE("GradVac: a gradient that has been taken away has no direction, is turned no more and moves no target") {
   // b = -a: after that turn nothing is left of a, and c tells nothing of it. Whose number is which, and the unit, do not matter.
   for (const double size : {1.0, 1e-5, 1e5}) {
-    for (const std::size_t a : {0, 1, 2}) {
+    for (std::size_t a = 0; a < 3; ++a) {
       const std::size_t b = a == 0 ? 1 : 0;
       const std::size_t c = 3 - a - b;
       Jacobian J(3, 2);
