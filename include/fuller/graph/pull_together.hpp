@@ -89,23 +89,19 @@ class PulledTogether {
     }
   }
 
-  /// Calls f(target, x) for each target that is the matrix of a product x W which alone reads it.
-  /// To be called before run().
+  /// Calls f(target, x) for each target that is the matrix of a product x W which alone reads it. To be called before run().
   template <class F>
   void for_each_matrix(const F& f) const {
     for (const auto& [node, place] : places_) {
-      const std::optional<MatrixProduct> product = place.leads_on ? matrix_product(*node) : std::nullopt;
-      if (!product || !product->x.defined() || !at::isFloatingType(product->x.scalar_type())) {
-        continue;
-      }
+      const std::optional<MatrixProduct> product = place.leads_on ? product_with_rows(*node) : std::nullopt;
       std::vector<Node*> between;
-      if (const std::optional<std::size_t> target = matrix_at(node->next_edge(product->of_weight), between)) {
+      if (const auto target = product ? matrix_at(node->next_edge(product->of_weight), between) : std::nullopt) {
         f(*target, product->x);
       }
     }
   }
 
-  /// @param depth  of nested passes, which one more is meanwhile
+  /// @param depth      of nested passes, which one more is meanwhile
   /// @param take       called for each target but those below: its number, and T gradients, undefined where a task's came not
   /// @param take_rows  asked for each target that is the matrix W of a product x W which alone reads it: its number, x, and T
   ///                   cotangents of the product, undefined where a task's came not; false where it would rather take gradients
@@ -219,6 +215,15 @@ class PulledTogether {
     }
   }
 
+  /// The product x W at this node, if x is known, of real numbers, and nobody looks at what the node sends on.
+  static std::optional<MatrixProduct> product_with_rows(Node& node) {
+    std::optional<MatrixProduct> product = matrix_product(node);
+    if (product && (!product->x.defined() || !at::isFloatingType(product->x.scalar_type()) || !node.post_hooks().empty())) {
+      product.reset();
+    }
+    return product;
+  }
+
   /// The target that is the matrix at this edge of a product, if nothing else reads or watches it; the nodes between are noted.
   std::optional<std::size_t> matrix_at(const Edge& edge, std::vector<Node*>& between) const {
     for (Node* node = edge.function.get(); node != nullptr; node = node->next_edge(0).function.get()) {
@@ -240,8 +245,8 @@ class PulledTogether {
   /// pass() without the gradients of the matrix, where these are not wanted.
   template <class TakeRows>
   bool pass_product(Node& node, Place& place, const TakeRows& take_rows) {
-    const std::optional<MatrixProduct> product = matrix_product(node);
-    if (!product || !product->x.defined() || !node.post_hooks().empty() || !at::isFloatingType(product->x.scalar_type())) {
+    const std::optional<MatrixProduct> product = product_with_rows(node);
+    if (!product) {
       return false;
     }
     std::vector<Node*> between;
