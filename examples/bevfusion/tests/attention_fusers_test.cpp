@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,10 +14,12 @@
 #include "bevfusion/fusion/joint_attention_fuser.hpp"
 #include "bevfusion/model/autocast.hpp"
 #include "bevfusion/model/kinds.hpp"
+#include "bevfusion/tests/support/refusal.hpp"
 #include "support/catch.hpp"
 
 namespace {
 
+using bevfusion::testing::refusal;
 using Vector = std::vector<double>;
 using Rows = std::vector<Vector>;
 
@@ -174,15 +175,6 @@ std::int64_t count_of(const torch::nn::Module& module) {
     count += weight.numel();
   }
   return count;
-}
-
-std::string refusal(const std::function<void()>& act) {
-  try {
-    act();
-  } catch (const std::invalid_argument& error) {
-    return error.what();
-  }
-  return "";
 }
 
 bevfusion::CrossAttentionOptions small_options() {
@@ -422,10 +414,15 @@ TEST_CASE("attention fusers are chosen by name, and their numbers with them", "[
   CHECK(count_of(*made("cross_attention", "cross_attention.scales=1, cross_attention.tokens=8")) == frame + scale(8));
   CHECK(count_of(*made("joint_attention", "joint_attention.mlp=2")) ==
         count_of(*made("joint_attention", "")) - 2 * (2 * 48 * 48 + 48));
-  CHECK(refusal([&] { made("cross_attention", "cross_attention.scales=1.5"); }).find("whole number") != std::string::npos);
-  CHECK(refusal([&] { made("cross_attention", "cross_attention.heads=5"); }).find("cannot be shared") != std::string::npos);
-  CHECK(refusal([&] { made("cross_attention", "cross_attention.scales=6"); }).find("halved") != std::string::npos);
-  CHECK(refusal([&] { made("joint_attention", "joint_attention.heads=7"); }).find("48 channels") != std::string::npos);
-  CHECK(refusal([&] { kinds.fusers.make("cross_attention", bevfusion::tiny_model(), {32}); }).find("model.fuser to concat") !=
+  CHECK(refusal<std::invalid_argument>([&] { made("cross_attention", "cross_attention.scales=1.5"); }).find("whole number") !=
         std::string::npos);
+  CHECK(refusal<std::invalid_argument>([&] { made("cross_attention", "cross_attention.heads=5"); }).find("cannot be shared") !=
+        std::string::npos);
+  CHECK(refusal<std::invalid_argument>([&] { made("cross_attention", "cross_attention.scales=6"); }).find("halved") !=
+        std::string::npos);
+  CHECK(refusal<std::invalid_argument>([&] { made("joint_attention", "joint_attention.heads=7"); }).find("48 channels") !=
+        std::string::npos);
+  CHECK(refusal<std::invalid_argument>([&] {
+          kinds.fusers.make("cross_attention", bevfusion::tiny_model(), {32});
+        }).find("model.fuser to concat") != std::string::npos);
 }

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
-#include <functional>
 #include <string>
 
 #include <Eigen/LU>
@@ -23,9 +22,12 @@
 #include "bevfusion/synth/synth_scene.hpp"
 #include "bevfusion/tests/fuzz/damage.hpp"
 #include "bevfusion/tests/support/data_folders.hpp"
+#include "bevfusion/tests/support/refusal.hpp"
 #include "support/catch.hpp"
 
 using namespace bevfusion;
+using bevfusion::testing::has;
+using bevfusion::testing::refusal;
 
 namespace {
 
@@ -97,17 +99,6 @@ std::size_t met_by_ray(const SynthScene& scene, const std::vector<Solid>& solids
   }
   return static_cast<std::size_t>(std::find(pixel_class_names.begin(), pixel_class_names.end(), met) - pixel_class_names.begin());
 }
-
-std::string refusal(const std::function<void()>& what) {
-  try {
-    what();
-  } catch (const DataError& error) {
-    return error.what();
-  }
-  return "";
-}
-
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 void read_mask_bytes(const std::uint8_t* bytes, std::size_t count) {
   try {
@@ -222,26 +213,26 @@ TEST_CASE("damaged masks are refused, and say what is wrong and what to do", "[b
   const std::filesystem::path file = mask_file_of(root, camera.file);
   const auto read = [&] { CameraMasks(root).read(camera); };
   CHECK(file.parent_path() == root / "camera_masks" / "CAM_FRONT");
-  CHECK(refusal(read).empty());
+  CHECK(refusal<DataError>(read).empty());
   bevfusion::fuzz::try_damaged(read_bytes(file), 2000, read_mask_bytes);
 
   GreyImage mask = decode_png_grey(read_bytes(file), "");
   mask.values[5] = 12;
   write_png(file, mask);
-  CHECK(has(refusal(read), "class 12, and classes.json lists 12"));
+  CHECK(has(refusal<DataError>(read), "class 12, and classes.json lists 12"));
   mask.values[5] = no_pixel_class;
   write_png(file, mask);
   CHECK(CameraMasks(root).read(camera).values[5] == no_pixel_class);
   write_png(file, GreyImage(3, 2));
-  CHECK(has(refusal(read), "is 3 x 2, and the picture is 96 x 54"));
+  CHECK(has(refusal<DataError>(read), "is 3 x 2, and the picture is 96 x 54"));
   write_png(file, Image(96, 54));
-  CHECK(has(refusal(read), "one byte of grey"));
+  CHECK(has(refusal<DataError>(read), "one byte of grey"));
   std::ofstream(file) << "no picture";
-  CHECK(has(refusal(read), file.string()));
-  CHECK(has(refusal(read), "no whole PNG"));
+  CHECK(has(refusal<DataError>(read), file.string()));
+  CHECK(has(refusal<DataError>(read), "no whole PNG"));
   std::filesystem::remove(file);
-  CHECK(has(refusal(read), file.string()));
-  CHECK(has(refusal(read), "bevfusion synth --driving"));
+  CHECK(has(refusal<DataError>(read), file.string()));
+  CHECK(has(refusal<DataError>(read), "bevfusion synth --driving"));
 
   // The names in the file say what a value means; one that is unknown here is no label.
   mask = GreyImage(96, 54, 1);
@@ -255,13 +246,13 @@ TEST_CASE("damaged masks are refused, and say what is wrong and what to do", "[b
   for (const char* bad : {"{", "{}", "[1]", "[]", R"(["sky", "sky"])"}) {
     std::ofstream(list) << bad;
     INFO(bad);
-    CHECK(has(refusal(read), "classes.json"));
+    CHECK(has(refusal<DataError>(read), "classes.json"));
   }
   std::filesystem::remove(list);
-  CHECK(has(refusal(read), "classes.json"));
+  CHECK(has(refusal<DataError>(read), "classes.json"));
   std::filesystem::remove_all(root / "camera_masks");
   CHECK_FALSE(CameraMasks::are_in(root));
-  const std::string none = refusal([&] { CameraMasks::expect_in(root); });
+  const std::string none = refusal<DataError>([&] { CameraMasks::expect_in(root); });
   CHECK(has(none, (root / "camera_masks").string()));
   CHECK(has(none, "model.parts.camera_segmentation to false"));
 }

@@ -6,7 +6,6 @@
 #include <array>
 #include <cmath>
 #include <filesystem>
-#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -28,6 +27,7 @@
 #include "bevfusion/synth/generate.hpp"
 #include "bevfusion/tasks/pixel_figures.hpp"
 #include "bevfusion/tests/support/data_folders.hpp"
+#include "bevfusion/tests/support/refusal.hpp"
 #include "bevfusion/training/split_samples.hpp"
 #include "bevfusion/training/task_losses.hpp"
 #include "bevfusion/training/tower_trainer.hpp"
@@ -37,6 +37,8 @@
 namespace {
 
 using namespace bevfusion;
+using bevfusion::testing::has;
+using bevfusion::testing::refusal;
 
 const std::string task_name = "camera_segmentation";
 
@@ -91,17 +93,6 @@ std::int64_t parameters_of(const torch::nn::Module& module) {
   }
   return count;
 }
-
-std::string refusal(const std::function<void()>& what) {
-  try {
-    what();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "";
-}
-
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 double figure(const EvaluationFigures& figures) {
   for (const auto& one : figures.tasks) {
@@ -455,16 +446,16 @@ TEST_CASE("a network learns what pixels show, far beyond a constant guess", "[be
 TEST_CASE("camera segmentation is refused where it cannot be, with the way out", "[bevfusion][masks]") {
   RunConfig config = camera_config({task_name});
   config.model.parts.lidar = true;
-  CHECK(has(refusal([&] { check(config); }), "model.parts.lidar"));
+  CHECK(has(refusal<std::exception>([&] { check(config); }), "model.parts.lidar"));
   config = camera_config({"speed", task_name});
   config.model.parts.lidar = true;
   config.model.parts.camera = false;
-  CHECK(has(refusal([&] { check(config); }), "model.parts.camera_segmentation is on"));
+  CHECK(has(refusal<std::exception>([&] { check(config); }), "model.parts.camera_segmentation is on"));
 
   config.model.parts.camera = true;
   config.distillation.twins = task_name;
   config.distillation.twins_share = "trunk";
-  CHECK(has(refusal([&] { check(config); }), "distillation.twins_share"));
+  CHECK(has(refusal<std::exception>([&] { check(config); }), "distillation.twins_share"));
 
   // Data without masks: nothing to learn from; what is predicted can still be.
   const bevfusion::testing::TemporaryFolder folder;
@@ -481,7 +472,7 @@ TEST_CASE("camera segmentation is refused where it cannot be, with the way out",
   config = camera_config({task_name});
   config.data.root = folder.path();
   Network network = make_network(config);
-  const std::string none = refusal([&] { const TrainingData data(tables, {0}, config, network->tasks()); });
+  const std::string none = refusal<std::exception>([&] { const TrainingData data(tables, {0}, config, network->tasks()); });
   CHECK(has(none, "camera_masks"));
   CHECK(has(none, "bevfusion synth --driving"));
   const EvaluationFigures figures = evaluate(network, tables, {0}, config);
@@ -489,5 +480,5 @@ TEST_CASE("camera segmentation is refused where it cannot be, with the way out",
 
   // A head that is given the shared map alone.
   BevFusion tower = make_network(camera_config({"speed", task_name}))->towers().front();
-  CHECK(has(refusal([&] { tower->say(task_name, torch::zeros({1, 1, 1, 1})); }), "branches()"));
+  CHECK(has(refusal<std::exception>([&] { tower->say(task_name, torch::zeros({1, 1, 1, 1})); }), "branches()"));
 }

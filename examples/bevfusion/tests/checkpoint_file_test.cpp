@@ -12,6 +12,7 @@
 
 #include "bevfusion/tests/support/data_folders.hpp"
 #include "bevfusion/tests/support/program_run.hpp"
+#include "bevfusion/tests/support/refusal.hpp"
 #include "bevfusion/training/archive_file.hpp"
 #include "bevfusion/training/checkpoint.hpp"
 #include "bevfusion/training/trained_data.hpp"
@@ -21,6 +22,7 @@
 namespace {
 
 using bevfusion::testing::content_of;
+using bevfusion::testing::refusal;
 using bevfusion::testing::TemporaryFolder;
 
 bevfusion::Network network_of_seed(std::uint64_t seed) {
@@ -45,16 +47,6 @@ bool equal(const Tensors& a, const Tensors& b) {
   return a.size() == b.size() && std::equal(a.begin(), a.end(), b.begin(), [](const auto& x, const auto& y) {
            return x.first == y.first && torch::equal(x.second, y.second);
          });
-}
-
-template <class Call>
-std::string refusal(const Call& call) {
-  try {
-    call();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "";
 }
 
 /// As the first version of the program wrote checkpoints: tensors t0, t1, ... and a layout with their names; no checksum.
@@ -133,14 +125,14 @@ TEST_CASE("no byte of a checkpoint changes unnoticed", "[bevfusion][training][ch
     std::string damaged = whole;
     damaged[at] = static_cast<char>(damaged[at] ^ 4);
     std::ofstream(file, std::ios::binary) << damaged;
-    const std::string said = refusal([&] { bevfusion::load_network(file, network); });
+    const std::string said = refusal<std::exception>([&] { bevfusion::load_network(file, network); });
     CHECK(said.find(file.string()) == 0);
     CHECK(said.find("damaged") != std::string::npos);
   }
   std::ofstream(file, std::ios::binary) << whole.substr(0, size - 16);
-  CHECK_FALSE(refusal([&] { bevfusion::load_network(file, network); }).empty());
+  CHECK_FALSE(refusal<std::exception>([&] { bevfusion::load_network(file, network); }).empty());
   std::ofstream(file, std::ios::binary) << whole;
-  CHECK(refusal([&] { bevfusion::load_network(file, network); }).empty());
+  CHECK(refusal<std::exception>([&] { bevfusion::load_network(file, network); }).empty());
 }
 
 TEST_CASE("a checkpoint that cannot be written leaves the old one", "[bevfusion][training][checkpoint]") {
@@ -156,24 +148,26 @@ TEST_CASE("a checkpoint that cannot be written leaves the old one", "[bevfusion]
     rlimit less = unlimited;
     less.rlim_cur = most;
     setrlimit(RLIMIT_FSIZE, &less);
-    const std::string said = refusal([&] { bevfusion::save_checkpoint(file, other, {}, {}, torch::kCPU); });
+    const std::string said = refusal<std::exception>([&] { bevfusion::save_checkpoint(file, other, {}, {}, torch::kCPU); });
     setrlimit(RLIMIT_FSIZE, &unlimited);
     INFO(said);
     CHECK(said.find("checkpoint.pt") != std::string::npos);
     CHECK(said.find("(File too large)") != std::string::npos);
     CHECK(content_of(file) == before);
   }
-  CHECK(refusal([&] {
+  CHECK(refusal<std::exception>([&] {
           bevfusion::save_checkpoint("/no/such/folder/c.pt", other, {}, {}, torch::kCPU);
         }).find("(No such file or directory)") != std::string::npos);
 }
 
 TEST_CASE("data that moved is the same, other data is not", "[bevfusion][training][checkpoint]") {
   const std::string then = "/a/v1.0-mini\n3 samples 77\nsample_data 12";
-  CHECK(refusal([&] { bevfusion::expect_same_data("c.pt", then, "/b/v1.0-mini\n3 samples 77\nsample_data 12"); }).empty());
-  CHECK(refusal([&] { bevfusion::expect_same_data("c.pt", "", then); }).empty());
+  CHECK(refusal<std::exception>([&] {
+          bevfusion::expect_same_data("c.pt", then, "/b/v1.0-mini\n3 samples 77\nsample_data 12");
+        }).empty());
+  CHECK(refusal<std::exception>([&] { bevfusion::expect_same_data("c.pt", "", then); }).empty());
   for (const char* now : {"/b/v1.0-mini\n3 samples 78\nsample_data 12", "/b/v1.0-mini\n3 samples 77\nsample_data 13"}) {
-    const std::string said = refusal([&] { bevfusion::expect_same_data("c.pt", then, now); });
+    const std::string said = refusal<std::exception>([&] { bevfusion::expect_same_data("c.pt", then, now); });
     CHECK(said.find("c.pt: ") == 0);
     CHECK(said.find("/a/v1.0-mini") != std::string::npos);
     CHECK(said.find("/b/v1.0-mini") != std::string::npos);

@@ -12,11 +12,13 @@
 #include "bevfusion/config/config_file.hpp"
 #include "bevfusion/config/config_option.hpp"
 #include "bevfusion/config/run_options.hpp"
+#include "bevfusion/tests/support/refusal.hpp"
 #include "support/catch.hpp"
 
 namespace {
 
 using namespace bevfusion;
+using bevfusion::testing::refusal;
 namespace fs = std::filesystem;
 
 const fs::path configs = fs::path(FULLER_SOURCE_DIR) / "examples/bevfusion/configs";
@@ -50,16 +52,6 @@ RunConfig over_tiny(const std::string& text) {
   RunConfig config = run_of_size("tiny");
   apply(read_entries(file.path()), config, "text");
   return config;
-}
-
-template <class Call>
-std::string refusal(const Call& call) {
-  try {
-    call();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "";
 }
 
 /// Nothing where all parts are in the text, else the text, for a failed check to show.
@@ -215,7 +207,7 @@ TEST_CASE("no member of a config is without a field", "[bevfusion][config]") {
 TEST_CASE("files with unknown keys, wrong values or keys twice are refused by name", "[bevfusion][config]") {
   const auto says = [](const std::string& text) {
     const TextFile file(text);
-    const std::string error = refusal([&] { read_config(file.path()); });
+    const std::string error = refusal<std::exception>([&] { read_config(file.path()); });
     CHECK(error.find(file.path().string()) != std::string::npos);
     return error;
   };
@@ -233,7 +225,7 @@ TEST_CASE("files with unknown keys, wrong values or keys twice are refused by na
   CHECK(lacking(says("[training]\nepochs = 3\nbatch = 2\nepochs = 4\n"), {".toml:4:", "epochs"}) == "");
   CHECK(lacking(says("size = \"huge\"\n"), {"huge"}) == "");
   CHECK(lacking(says("not a config\n"), {".toml:1:"}) == "");
-  CHECK(lacking(refusal([] { read_config("/nowhere/run.toml"); }), {"/nowhere/run.toml"}) == "");
+  CHECK(lacking(refusal<std::exception>([] { read_config("/nowhere/run.toml"); }), {"/nowhere/run.toml"}) == "");
   CHECK(lacking(says("[training]\n\nbatches = 4\n"), {".toml:3:1: there is no field", "did you mean training.batch?"}) == "");
   CHECK(lacking(says("[trainig]\nepochs = 4\n"), {"trainig.epochs", "did you mean training.epochs?"}) == "");
   CHECK(lacking(says("[calibration]\nrul = 'none'\n"), {"did you mean calibration.rule?"}) == "");
@@ -244,7 +236,7 @@ TEST_CASE("files with unknown keys, wrong values or keys twice are refused by na
   CHECK(lacking(says("[training]\nseed = -1\n"), {"training.seed = -1"}) == "");
   RunConfig config = run_of_size("tiny");
   config.data.root = "a\xFF";
-  CHECK(lacking(refusal([&] { written(config); }), {"no UTF-8"}) == "");
+  CHECK(lacking(refusal<std::exception>([&] { written(config); }), {"no UTF-8"}) == "");
 }
 
 TEST_CASE("files are TOML as TOML is written", "[bevfusion][config]") {
@@ -271,7 +263,7 @@ TEST_CASE("a run's config has all fields, or is damaged", "[bevfusion][config]")
   const std::string whole = written(run_of_size("tiny"));
   const auto read = [&folder](const std::string& text) {
     std::ofstream(folder / "config.toml") << text;
-    return refusal([&folder] { read_run_config(folder); });
+    return refusal<std::exception>([&folder] { read_run_config(folder); });
   };
   CHECK(read(whole) == "");
   CHECK(lacking(read(""), {(folder / "config.toml").string(), "lacks size, ", "more fields"}) == "");
@@ -291,7 +283,7 @@ TEST_CASE("a run's config has all fields, or is damaged", "[bevfusion][config]")
   CHECK(read(whole.substr(0, distillation) + whole.substr(whole.find("\n[init]"))) == "");
   CHECK(lacking(read(without(whole, "least_score = ")), {"lacks distillation.least_score."}) == "");
   fs::remove_all(folder);
-  CHECK(lacking(refusal([&folder] { read_run_config(folder); }), {folder.string(), "no config.toml"}) == "");
+  CHECK(lacking(refusal<std::exception>([&folder] { read_run_config(folder); }), {folder.string(), "no config.toml"}) == "");
 }
 
 RunConfig parsed(const std::vector<std::string>& words) {
@@ -373,7 +365,7 @@ TEST_CASE("help shows what is chosen often, help-all everything", "[bevfusion][c
 std::string says(const std::string& size, const std::function<void(RunConfig&)>& change) {
   RunConfig config = run_of_size(size);
   change(config);
-  return refusal([&] { check(config); });
+  return refusal<std::exception>([&] { check(config); });
 }
 
 TEST_CASE("what makes no run is refused in words", "[bevfusion][config]") {

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
-#include <functional>
 #include <string>
 
 #include "bevfusion/driving/car_state.hpp"
@@ -13,10 +12,13 @@
 #include "bevfusion/nuscenes/data_error.hpp"
 #include "bevfusion/nuscenes/ego_motion.hpp"
 #include "bevfusion/synth/sensor_rig.hpp"
+#include "bevfusion/tests/support/refusal.hpp"
 #include "bevfusion/tests/support/synthetic_set.hpp"
 #include "support/catch.hpp"
 
 using namespace bevfusion;
+using bevfusion::testing::has;
+using bevfusion::testing::refusal;
 
 namespace {
 
@@ -46,17 +48,6 @@ Tables tables_of(const std::vector<std::pair<double, RigidTransform>>& files, st
   return tables;
 }
 
-std::string refusal(const std::function<void()>& what) {
-  try {
-    what();
-  } catch (const DataError& error) {
-    return error.what();
-  }
-  return "";
-}
-
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
 }  // namespace
 
 TEST_CASE("between two poses the car is in proportion, and beyond the last nowhere", "[bevfusion][driving]") {
@@ -80,7 +71,7 @@ TEST_CASE("between two poses the car is in proportion, and beyond the last nowhe
 TEST_CASE("a chain of files that does not get later is refused", "[bevfusion][driving]") {
   Tables tables = tables_of({{10, pose(0, 0, 0)}, {10.5, pose(2, 1, 90)}}, 0);
   tables.sample_data[1].next = 0;
-  CHECK(has(refusal([&] { ego_pose_after(tables, 0, 3); }), "not later"));
+  CHECK(has(refusal<DataError>([&] { ego_pose_after(tables, 0, 3); }), "not later"));
 }
 
 TEST_CASE("the speed is that of the way until now, along the heading", "[bevfusion][driving]") {
@@ -153,11 +144,11 @@ TEST_CASE("a route is read where it is, and refused where it is damaged", "[bevf
   write("[[1, 2.5], [3, -4]]");
   CHECK(read_route(folder.path(), "scene-0007") == std::vector<Eigen::Vector2d>{{1, 2.5}, {3, -4}});
   write("[[1, 2], [3]]");
-  CHECK(has(refusal([&] { read_route(folder.path(), "scene-0007"); }), "place 1"));
+  CHECK(has(refusal<DataError>([&] { read_route(folder.path(), "scene-0007"); }), "place 1"));
   write("[[1, 2], [3, 4");
-  CHECK(has(refusal([&] { read_route(folder.path(), "scene-0007"); }), "scene-0007_route.json: is no JSON"));
+  CHECK(has(refusal<DataError>([&] { read_route(folder.path(), "scene-0007"); }), "scene-0007_route.json: is no JSON"));
   write("{\"a\": 1}");
-  CHECK(has(refusal([&] { read_route(folder.path(), "scene-0007"); }), "wants a list"));
+  CHECK(has(refusal<DataError>([&] { read_route(folder.path(), "scene-0007"); }), "wants a list"));
 }
 
 TEST_CASE("a car tells front, speed and route, turned as its surroundings are", "[bevfusion][driving]") {

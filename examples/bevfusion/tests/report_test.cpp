@@ -12,11 +12,13 @@
 #include "bevfusion/report/report_tables.hpp"
 #include "bevfusion/report/run_record.hpp"
 #include "bevfusion/tests/support/data_folders.hpp"
+#include "bevfusion/tests/support/refusal.hpp"
 #include "support/catch.hpp"
 
 namespace {
 
 using namespace bevfusion;
+using bevfusion::testing::refusal;
 
 void write(const std::filesystem::path& file, const std::string& text) {
   std::filesystem::create_directories(file.parent_path());
@@ -39,17 +41,6 @@ const std::string steps =
 {"kind":"evaluation","epoch":1,"step":4,"without":[],"mAP":0.2,"NDS":0.25,"mIoU":null}
 {"kind":"evaluation","epoch":1,"step":4,"without":["camera"],"mAP":0.01,"NDS":0.02,"mIoU":0.03}
 )";
-
-/// What is said when it is refused; empty where it is not.
-template <typename Action>
-std::string refusal(const Action& action) {
-  try {
-    action();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "";
-}
 
 /// A run's folder with those figures.
 std::string run_with(const std::filesystem::path& folder, const std::string& figures) {
@@ -86,17 +77,19 @@ TEST_CASE("a run's log becomes series by epoch", "[bevfusion][report]") {
 
 TEST_CASE("a log that is none is refused with its place", "[bevfusion][report]") {
   const bevfusion::testing::TemporaryFolder folder;
-  CHECK(refusal([&] { read_run((folder.path() / "absent").string()); }).find("absent") != std::string::npos);
+  CHECK(refusal<std::exception>([&] { read_run((folder.path() / "absent").string()); }).find("absent") != std::string::npos);
   write(folder.path() / "run" / "log.jsonl", "{\"kind\":\"run\"}\n{\"kind\":\"step\",\n{\"kind\":\"run\"}\n");
-  CHECK(refusal([&] { read_run((folder.path() / "run").string()); }).find("log.jsonl, line 2") != std::string::npos);
+  CHECK(refusal<std::exception>([&] { read_run((folder.path() / "run").string()); }).find("log.jsonl, line 2") !=
+        std::string::npos);
   write(folder.path() / "run" / "log.jsonl", "{\"kind\":\"step\",\"step\":1}\n\n");  // a step of no epoch
-  CHECK(refusal([&] { read_run((folder.path() / "run").string()); }).find("line 1") != std::string::npos);
+  CHECK(refusal<std::exception>([&] { read_run((folder.path() / "run").string()); }).find("line 1") != std::string::npos);
   // One that ends within a line is that of a run that was killed, or goes on.
   write(folder.path() / "cut" / "log.jsonl", "{\"kind\":\"run\",\"steps\":7}\n{\"kind\":\"ste");
   CHECK(read_run((folder.path() / "cut").string()).facts.steps == 7);
   write(folder.path() / "run" / "log.jsonl", "{\"kind\":\"run\"}\n");
   write(folder.path() / "run" / "evaluation.json", "{\"mAP\":");
-  CHECK(refusal([&] { read_run((folder.path() / "run").string()); }).find("evaluation.json") != std::string::npos);
+  CHECK(refusal<std::exception>([&] { read_run((folder.path() / "run").string()); }).find("evaluation.json") !=
+        std::string::npos);
 }
 
 TEST_CASE("folders that differ in a trailing number are runs of one name", "[bevfusion][report]") {
@@ -146,7 +139,7 @@ TEST_CASE("runs are compared as FULLER compares them", "[bevfusion][report]") {
   CHECK(std::isnan(compare(runs, {}, {})[0].delta_mtl[0]));
   CHECK(std::isnan(compare(runs, {}, {})[0].lambda_mtl[0]));
   options.baseline = "nobody";
-  CHECK(refusal([&] { compare(runs, {}, options); }).find("nobody") != std::string::npos);
+  CHECK(refusal<std::exception>([&] { compare(runs, {}, options); }).find("nobody") != std::string::npos);
   options.baseline = "sum";
 
   SECTION("tables") {  // "-" for each task that no run has, from foreground on; who prints them leaves out empty columns
@@ -246,9 +239,9 @@ TEST_CASE("foreground segmentation counts as the third task that it is", "[bevfu
   CHECK(std::isnan(compare({detection}, {{"detection", {detection}}, {"segmentation", {segmentation}}}, {})[0].delta_mtl[0]));
   RunRecord other = sum;
   other.facts.tasks.pop_back();
-  CHECK(refusal([&] { compare({sum, other}, {}, options); }).find("different tasks") != std::string::npos);
+  CHECK(refusal<std::exception>([&] { compare({sum, other}, {}, options); }).find("different tasks") != std::string::npos);
   options.delta_divisor = -1;
-  CHECK(refusal([&] { compare({sum}, {}, options); }).find("negative") != std::string::npos);
+  CHECK(refusal<std::exception>([&] { compare({sum}, {}, options); }).find("negative") != std::string::npos);
 }
 
 TEST_CASE("a single-task figure of 0 has no relative drop", "[bevfusion][report]") {

@@ -19,6 +19,7 @@
 #include "bevfusion/loading/prefetcher.hpp"
 #include "bevfusion/synth/parallel.hpp"
 #include "bevfusion/tests/support/program_run.hpp"
+#include "bevfusion/tests/support/refusal.hpp"
 #include "bevfusion/training/crc32c.hpp"
 #include "support/catch.hpp"
 #include "support/folder_lock.hpp"
@@ -30,18 +31,8 @@
 namespace {
 
 using bevfusion::testing::content_of;
+using bevfusion::testing::refusal;
 using bevfusion::testing::TemporaryFolder;
-
-/// What is said when it is refused; empty where it is not.
-template <class Call>
-std::string refusal(const Call& call) {
-  try {
-    call();
-  } catch (const std::runtime_error& error) {
-    return error.what();
-  }
-  return "";
-}
 
 /// While it lives, so many threads can be started and no more: each wants a stack of 1 GB of addresses.
 class FewThreads {
@@ -97,14 +88,14 @@ TEST_CASE("work is done by the threads that could be started", "[bevfusion][scar
     std::vector<std::atomic<int>> done(50);
     bevfusion::parallel_for(done.size(), 8, [&done](std::size_t i) { ++done[i]; });
     CHECK(std::all_of(done.begin(), done.end(), [](const std::atomic<int>& times) { return times == 1; }));
-    CHECK(refusal([] { bevfusion::parallel_for(9, 8, [](std::size_t) { throw std::runtime_error("this job"); }); }) ==
-          "this job");
+    CHECK(refusal<std::runtime_error>(
+              [] { bevfusion::parallel_for(9, 8, [](std::size_t) { throw std::runtime_error("this job"); }); }) == "this job");
     bevfusion::Prefetcher<int> items(
         3, 9, 8, 4, [](std::size_t i) { return i == 7 ? throw std::runtime_error("item 7") : static_cast<int>(i); });
     for (int i = 3; i < 7; ++i) {
       CHECK(items.next() == i);
     }
-    CHECK(refusal([&items] { items.next(); }) == "item 7");
+    CHECK(refusal<std::runtime_error>([&items] { items.next(); }) == "item 7");
     CHECK(items.next() == 8);
     CHECK_FALSE(items.next());
   }
@@ -113,13 +104,14 @@ TEST_CASE("work is done by the threads that could be started", "[bevfusion][scar
 TEST_CASE("a file that cannot be written says so, with the reason, and the old one stays", "[bevfusion][scarcity]") {
   const TemporaryFolder folder;
   const std::filesystem::path file = folder.path() / "result.json";
-  CHECK(refusal([] { example::OutputFile("/no/such/folder/x"); }) ==
+  CHECK(refusal<std::runtime_error>([] { example::OutputFile("/no/such/folder/x"); }) ==
         "/no/such/folder/x: cannot be written (No such file or directory)");
-  CHECK(refusal([] { example::write_file("/dev/full", "text"); }) == "/dev/full: cannot be written (No space left on device)");
+  CHECK(refusal<std::runtime_error>([] { example::write_file("/dev/full", "text"); }) ==
+        "/dev/full: cannot be written (No space left on device)");
   example::write_file(file, "old");
   CHECK(content_of(file) == "old");
   const std::string large(300'000, 'x');
-  const std::string said = refusal([&] {
+  const std::string said = refusal<std::runtime_error>([&] {
     std::signal(SIGXFSZ, SIG_IGN);
     rlimit before{};
     getrlimit(RLIMIT_FSIZE, &before);
@@ -135,7 +127,7 @@ TEST_CASE("a file that cannot be written says so, with the reason, and the old o
   CHECK(said.find("result.json") != std::string::npos);
   CHECK(said.find("(File too large)") != std::string::npos);
   CHECK(content_of(file) == "old");
-  CHECK(refusal([&] {
+  CHECK(refusal<std::runtime_error>([&] {
           example::write_whole(file, [](example::OutputFile& out) {
             out.write("half");
             throw std::runtime_error("stopped");
@@ -160,18 +152,19 @@ TEST_CASE("a folder's lock ends with its process, however that ends", "[bevfusio
   char byte = 0;
   REQUIRE(read(ready[0], &byte, 1) == 1);
   const auto lock = [&folder] { example::FolderLock(folder.path(), "is being used"); };
-  const std::string said = refusal(lock);
+  const std::string said = refusal<std::runtime_error>(lock);
   CHECK(said.find(folder.path().string() + " is being used by process " + std::to_string(child)) == 0);
   kill(child, SIGKILL);
   waitpid(child, nullptr, 0);
-  CHECK(refusal(lock) == "");
+  CHECK(refusal<std::runtime_error>(lock) == "");
   {
     const example::FolderLock mine(folder.path(), "is being used");
-    CHECK(refusal(lock).find(std::to_string(getpid())) != std::string::npos);
+    CHECK(refusal<std::runtime_error>(lock).find(std::to_string(getpid())) != std::string::npos);
   }
-  CHECK(refusal(lock) == "");
+  CHECK(refusal<std::runtime_error>(lock) == "");
   CHECK(std::filesystem::is_empty(folder.path()));
-  CHECK(refusal([] { example::FolderLock("/no/such/folder", "is being used"); }).find("/no/such/folder") == 0);
+  CHECK(refusal<std::runtime_error>([] { example::FolderLock("/no/such/folder", "is being used"); }).find("/no/such/folder") ==
+        0);
 }
 
 TEST_CASE("a checksum of pieces is that of the whole", "[bevfusion][scarcity]") {

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <filesystem>
 #include <fstream>
-#include <functional>
 #include <set>
 #include <string>
 
@@ -16,9 +15,12 @@
 #include "bevfusion/synth/synth_knobs.hpp"
 #include "bevfusion/synth/synth_scene.hpp"
 #include "bevfusion/tests/support/data_folders.hpp"
+#include "bevfusion/tests/support/refusal.hpp"
 #include "support/catch.hpp"
 
 using namespace bevfusion;
+using bevfusion::testing::has;
+using bevfusion::testing::refusal;
 
 namespace {
 
@@ -29,17 +31,6 @@ SynthOptions driving_options() {
   options.seed = 21;
   return options;
 }
-
-std::string refusal(const std::function<void()>& what) {
-  try {
-    what();
-  } catch (const DataError& error) {
-    return error.what();
-  }
-  return "";
-}
-
-bool has(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 }  // namespace
 
@@ -219,15 +210,15 @@ TEST_CASE("what the driver does is written as the bus has it, and the lights bes
   CHECK(read.azimuths == options.azimuths);
   CHECK(read.image_scale == options.image_scale);
   CHECK(read.most_objects == options.most_objects);
-  CHECK(has(refusal([&] { read_synth_options(options.out / "synth.json"); }), "bevfusion synth"));
+  CHECK(has(refusal<DataError>([&] { read_synth_options(options.out / "synth.json"); }), "bevfusion synth"));
 
   // Damaged files are named with what is wrong.
   const std::filesystem::path monitor = options.out / "can_bus" / "synth-0000_vehicle_monitor.json";
   std::ofstream(monitor) << R"([{"utime": 1, "vehicle_speed": 3, "steering": 0, "throttle": 0}])";
-  CHECK(has(refusal([&] { read_bus(options.out, "synth-0000", 1); }), "message 0: field 'brake' is no number"));
+  CHECK(has(refusal<DataError>([&] { read_bus(options.out, "synth-0000", 1); }), "message 0: field 'brake' is no number"));
   const std::filesystem::path lights = options.out / "traffic_lights" / "synth-0000.json";
   std::ofstream(lights) << R"([{"utime": 5, "state": "blue"}])";
-  CHECK(has(refusal([&] { read_light_ahead(options.out, "synth-0000", 5); }), "'blue'"));
+  CHECK(has(refusal<DataError>([&] { read_light_ahead(options.out, "synth-0000", 5); }), "'blue'"));
 }
 
 TEST_CASE("a data set without drives has neither bus, lights nor masks of pictures", "[bevfusion][driving]") {
