@@ -4,6 +4,7 @@
 #include <torch/extension.h>
 
 #include <fuller/fuller.hpp>
+#include <fuller/measure/host_memory.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -213,6 +214,15 @@ PYBIND11_MODULE(TORCH_EXTENSION_NAME, module) {
   fuller_python::bind_gate_laws(module);
   py::class_<PythonRule>(module, "Rule", "A function of Python as a rule: weights = function(gram, losses, present).")
       .def(py::init([](py::function function) { return PythonRule{kept(std::move(function))}; }), py::arg("function"));
+
+  module.def(
+      "peak_memory",
+      [](const py::function& step) {
+        const fuller::HostMemory memory;
+        return memory.peak_of([&] { step(); });
+      },
+      py::arg("step"),
+      "Calls step(), and returns the most bytes that tensors on the CPU held while it ran, above those held when it began.");
 
   using fuller::Calibration;
   py::class_<Calibration>(module, "Calibration")
