@@ -6,6 +6,7 @@ that losses and gradients equal fuller's, times each step as a ratio to its own 
 
 Skips with the reason and status 77 where there is no torchjd, or no such device.
 """
+import copy
 import json
 import random
 import sys
@@ -17,54 +18,37 @@ from statistics import median
 try:
     import torch
     import torchjd
-    from torch import nn
-    from torchjd.aggregation import IMTLG, PCGrad
+    from torchjd.aggregation import IMTLG, IMTLGWeighting, PCGrad
+    from torchjd.autogram import Engine
     from torchjd.autojac import jac_to_grad, mtl_backward
 except ImportError as missing:
     print(f"peers: skipped: {missing}", file=sys.stderr)
     sys.exit(77)
 
-WIDTH, SIDE, BATCH, CLASSES = 32, 48, 2, 4
+from networks import Network  # in this folder
+
 TOLERANCE = 1e-4
-
-
-def convolutions(first, count):
-    layers = []
-    for k in range(count):
-        layers += [nn.Conv2d(first if k == 0 else WIDTH, WIDTH, 3, padding=1), nn.ReLU()]
-    return layers
-
-
-class Network:
-    def __init__(self, folder, tasks, heavy, loudness, device):
-        self.trunk = nn.Sequential(*convolutions(3, 11))
-        self.last = nn.Conv2d(WIDTH, WIDTH, 3, padding=1)
-        self.heads = [nn.Sequential(*convolutions(WIDTH, 3 if heavy else 1), nn.Conv2d(WIDTH, CLASSES, 1)) for _ in range(tasks)]
-        self.loudness = loudness
-        self.shared = [*self.trunk.parameters(), *self.last.parameters()]
-        self.parameters = self.shared + [p for head in self.heads for p in head.parameters()]
-        with torch.no_grad():
-            for parameter, values in zip(self.parameters, read(folder / "parameters.f32", [p.shape for p in self.parameters])):
-                parameter.copy_(values)
-        for part in (self.trunk, self.last, *self.heads):
-            part.to(device)  # whose parameters stay the same objects
-        self.input = read(folder / "inputs.f32", [(BATCH, 3, SIDE, SIDE)])[0].to(device)
-        self.targets = [target.to(device) for target in read(folder / "targets.f32", [(BATCH, CLASSES, SIDE, SIDE)] * tasks)]
-
-    def losses(self):
-        z = self.last(self.trunk(self.input))
-        losses = [(head(z) - target).pow(2).mean() * loud for head, target, loud in zip(self.heads, self.targets, self.loudness)]
-        return z, losses
-
-    def drop_gradients(self):
-        for parameter in self.parameters:
-            parameter.grad = None
+# These two weigh the heads too, so only their shared gradients can be compared.
+TORCHJD_GRAMIAN = "TorchJD, whole trunk, IMTL-G, Gramian engine"
+LOOP_TRUNK = "LibMTL-style loop, whole trunk, IMTL-G"
+WEIGH_HEADS = (TORCHJD_GRAMIAN, LOOP_TRUNK)
 
 
 def read(path, shapes):
     values = torch.frombuffer(bytearray(path.read_bytes()), dtype=torch.float32)
     tensors = [part.view(shape) for part, shape in zip(values.split([int(torch.Size(s).numel()) for s in shapes]), shapes)]
     return tensors
+
+
+def written_by_fuller(folder, tasks, heavy, loudness, device):
+    """The network `conv` with the numbers that peer_step wrote."""
+    net = Network("conv", tasks, heavy)
+    with torch.no_grad():
+        for name, tensors in {"parameters": net.parameters, "inputs": net.inputs, "targets": net.targets}.items():
+            for tensor, values in zip(tensors, read(folder / f"{name}.f32", [t.shape for t in tensors])):
+                tensor.copy_(values)
+    net.loudness = loudness
+    return net.to(device)
 
 
 def weighted_backward(losses, weights):
@@ -78,9 +62,11 @@ def imtl_g(gram):
 
 
 def steps(net):
-    """Name -> (step, the step of fuller's that it must equal)."""
+    """Name -> (step, the step of fuller's that it must equal, the network whose gradients it forms)."""
     weight = net.last.weight
     tasks = len(net.heads)
+    watched = copy.deepcopy(net)  # the engine hooks into each forward of its modules
+    engine = Engine(*watched.shared_modules, batch_dim=None)
 
     def plain():
         sum(net.losses()[1]).backward()
@@ -97,6 +83,11 @@ def steps(net):
         z, losses = net.losses()
         mtl_backward(losses, features=z, shared_params=net.shared, parallel_chunk_size=chunk)
         jac_to_grad(net.shared, rule)
+
+    def torchjd_gramian(weighting):
+        _, losses = watched.losses()
+        losses = torch.stack(losses)
+        losses.backward(weighting(engine.compute_gramian(losses)))
 
     def loop_last():
         _, losses = net.losses()
@@ -116,15 +107,15 @@ def steps(net):
         weighted_backward(losses, weights)
 
     return {
-        "plain": (plain, "plain"),
-        "TorchJD, last layer, IMTL-G": (lambda: torchjd_last(IMTLG()), "last_shared_IMTL-G"),
-        "TorchJD, whole trunk, IMTL-G": (lambda: torchjd_trunk(IMTLG(), 1), "all_shared_IMTL-G"),
-        "TorchJD, whole trunk, IMTL-G, vmap": (lambda: torchjd_trunk(IMTLG(), None), "all_shared_IMTL-G"),
+        "plain": (plain, "plain", net),
+        "TorchJD, last layer, IMTL-G": (lambda: torchjd_last(IMTLG()), "last_shared_IMTL-G", net),
+        "TorchJD, whole trunk, IMTL-G": (lambda: torchjd_trunk(IMTLG(), 1), "all_shared_IMTL-G", net),
+        "TorchJD, whole trunk, IMTL-G, vmap": (lambda: torchjd_trunk(IMTLG(), None), "all_shared_IMTL-G", net),
         # The random orders differ where there is more than one other task to project on.
-        "TorchJD, whole trunk, PCGrad": (lambda: torchjd_trunk(PCGrad(), 1), "all_shared_PCGrad" if tasks == 2 else None),
-        "LibMTL-style loop, last layer, IMTL-G": (loop_last, "last_shared_IMTL-G"),
-        # Weighs the heads too, so only its shared gradients can be compared.
-        "LibMTL-style loop, whole trunk, IMTL-G": (loop_trunk, "all_shared_IMTL-G"),
+        "TorchJD, whole trunk, PCGrad": (lambda: torchjd_trunk(PCGrad(), 1), "all_shared_PCGrad" if tasks == 2 else None, net),
+        TORCHJD_GRAMIAN: (lambda: torchjd_gramian(IMTLGWeighting()), "all_shared_IMTL-G", watched),
+        "LibMTL-style loop, last layer, IMTL-G": (loop_last, "last_shared_IMTL-G", net),
+        LOOP_TRUNK: (loop_trunk, "all_shared_IMTL-G", net),
     }
 
 
@@ -133,15 +124,15 @@ def check(net, folder, all_steps):
     _, losses = net.losses()
     (expected,) = read(folder / "losses.f32", [(len(losses),)])
     torch.testing.assert_close(torch.stack(losses).detach().cpu(), expected, rtol=TOLERANCE, atol=0)
-    for name, (step, reference) in all_steps.items():
+    for name, (step, reference, stepped) in all_steps.items():
         if reference is None:
             continue
-        net.drop_gradients()
+        stepped.drop_gradients()
         step()
         expected = read(folder / f"gradients_{reference}.f32", shapes)
-        count = len(net.shared) if name.startswith("LibMTL-style loop, whole") else len(shapes)
+        count = len(net.shared) if name in WEIGH_HEADS else len(shapes)
         for k in range(count):
-            error = float((net.parameters[k].grad.cpu() - expected[k]).norm() / expected[k].norm())
+            error = float((stepped.parameters[k].grad.cpu() - expected[k]).norm() / expected[k].norm())
             if not error <= TOLERANCE:
                 sys.exit(f"{name}: the gradient of parameter {k} differs from fuller's by {error:.1e} (norm); nothing was timed")
 
@@ -166,7 +157,8 @@ def seconds_now(device):
     return time.monotonic()
 
 
-def measure(net, all_steps, seconds, device):
+def measure(all_steps, seconds, device):
+    """Each step's time as a ratio to that of "plain" in the same round, in rounds of an order drawn anew."""
     generator = random.Random(1)
     ratios = {name: [] for name in all_steps}
     times = {name: [] for name in all_steps}
@@ -177,9 +169,10 @@ def measure(net, all_steps, seconds, device):
         generator.shuffle(order)
         taken = {name: [] for name in all_steps}
         for name in order:
-            net.drop_gradients()
+            step, _, stepped = all_steps[name]
+            stepped.drop_gradients()
             start = seconds_now(device)
-            all_steps[name][0]()
+            step()
             taken[name].append(seconds_now(device) - start)
         for name, values in taken.items():
             times[name].append(median(values))
@@ -199,15 +192,15 @@ def main():
     fuller = json.loads((folder / "fuller.json").read_text())
     if torch.__version__.split("+")[0] != fuller["libtorch"].split("+")[0]:
         sys.exit(f"Python has torch {torch.__version__}, fuller's side was built with {fuller['libtorch']}")
-    net = Network(folder, tasks, heavy, fuller["loudness"], device)
+    net = written_by_fuller(folder, tasks, heavy, fuller["loudness"], device)
     all_steps = steps(net)
     check(net, folder, all_steps)
-    peers = measure(net, all_steps, seconds, device)
+    peers = measure(all_steps, seconds, device)
     (folder / "peers.json").write_text(json.dumps(peers, indent=1))
 
     print(f"\n{tasks} tasks, {sys.argv[3]} heads; torch {torch.__version__}, torchjd {version()}; "
           + ("one thread, processor time" if device == "cpu" else torch.cuda.get_device_name()))
-    print(f"{'step':42s} {'ms':>7s}  {'of its own plain step':22s}")
+    print(f"{'step':46s} {'ms':>7s}  {'of its own plain step':22s}")
     for name, result in fuller["steps"].items():
         show("fuller, " + name.replace("/", ", ").replace("_", " ") if name not in ("plain", "floor") else
              {"plain": "plain step in C++", "floor": "floor: plain + T last-layer gradients"}[name], result)
@@ -221,8 +214,8 @@ def version():
     return of("torchjd")
 
 
-def show(name, result):
-    print(f"{name:42s} {1e3 * result['seconds']:7.1f}  {result['ratio']:.3f} ({result['low']:.3f} to {result['high']:.3f})")
+def show(name, result, more=""):
+    print(f"{name:46s} {1e3 * result['seconds']:7.1f}  {result['ratio']:.3f} ({result['low']:.3f} to {result['high']:.3f}){more}")
 
 
 if __name__ == "__main__":
