@@ -133,6 +133,7 @@ struct GradNorm {
       write(lanes, evidence, w, weights);
     }
     lanes.sync();
+    Corrections corrections;
     for (int i = lanes.index(); i < T; i += Lanes::count) {
       if (evidence.present[i] != 0) {
         const double r = mean_rate > 0 ? rate[i] / mean_rate : 1;
@@ -140,7 +141,7 @@ struct GradNorm {
         const double target = mean_G * std::pow(r, options.alpha);
         const double excess = G - target;
         const double gradient = std::fabs(excess) <= detail::rounding_noise * (G + target) ? 0 : excess > 0 ? n[i] : -n[i];
-        rate[i] = detail::larger(w[i] - step(T, i, gradient, moments), 0);
+        rate[i] = detail::larger(w[i] - step(T, i, gradient, moments, corrections), 0);
       }
     }
     lanes.sync();
@@ -159,8 +160,15 @@ struct GradNorm {
     }
   }
 
+  /// 1 - beta^count of both moments: two powers, which tasks that have taken as many steps share.
+  struct Corrections {
+    double count = 0;
+    double first = 0;
+    double second = 0;
+  };
+
   /// What the optimiser subtracts from w_i.
-  FULLER_HD double step(int T, int i, double gradient, double* moments) const {
+  FULLER_HD double step(int T, int i, double gradient, double* moments, Corrections& corrections) const {
     if (options.optimizer == GradNormOptions::Optimizer::sgd) {
       return options.learning_rate * gradient;
     }
@@ -170,8 +178,11 @@ struct GradNorm {
     count += 1;
     first = options.beta_1 * first + (1 - options.beta_1) * gradient;
     second = options.beta_2 * second + (1 - options.beta_2) * gradient * gradient;
-    const double first_hat = first / (1 - std::pow(options.beta_1, count));
-    const double second_hat = second / (1 - std::pow(options.beta_2, count));
+    if (corrections.count != count) {
+      corrections = {count, 1 - std::pow(options.beta_1, count), 1 - std::pow(options.beta_2, count)};
+    }
+    const double first_hat = first / corrections.first;
+    const double second_hat = second / corrections.second;
     return second_hat > 0 ? options.learning_rate * first_hat / std::sqrt(second_hat) : 0;
   }
 
