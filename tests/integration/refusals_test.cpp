@@ -356,3 +356,53 @@ TEST_CASE("Without gradients, with a frozen trunk, with tasks that are constants
   CHECK(calibration.steps() == 1);
   CHECK(calibration.diagnostics().weights == std::vector<double>{1, 1, 1});
 }
+
+namespace {
+
+/// The identity, whose backward doubles the gradient where it is.
+struct Writes : torch::autograd::Function<Writes> {
+  static Tensor forward(torch::autograd::AutogradContext*, const Tensor& x) { return x.clone(); }
+  static Tensors backward(torch::autograd::AutogradContext*, const Tensors& gradients) { return {gradients[0].mul_(2)}; }
+};
+
+}  // namespace
+
+TEST_CASE("Hooks and functions that write to the gradient they are given, where that is sent more than once") {
+  const auto writes = [](const Tensor& gradient) { gradient.mul_(2); };
+  Network net = conv_network(2);
+  const Tensor x = net.input(4);
+  CalibrationOptions options;
+  const auto refused = [&](bool forks, bool at_loss, int micro_batches = 1) {
+    Calibration calibration(fuller::IMTL_G(), task_names(2), options);
+    calibration.accumulate(micro_batches);
+    const Tensor z = net.features(x).front();
+    const auto v = forks ? calibration.fork(z) : Tensors{z, z};
+    Tensors losses{net.loss(0, {v[0]}), net.loss(1, {v[1]})};
+    if (at_loss) {
+      losses[1] = Writes::apply(losses[1]);
+    } else {
+      z.register_hook(writes);
+    }
+    return thrown_by([&] { calibration.sum(losses).backward(); });
+  };
+  CHECK(contains(refused(true, false), "upstream of fork() changes the gradient that it is given in place"));
+  CHECK(contains(refused(true, true), "between a loss and fork() changes"));
+  options.surface = Surface::all_shared;
+  for (const auto memory : {fuller::TaskMemory::all_layers, fuller::TaskMemory::layer_by_layer}) {
+    options.memory = memory;
+    CHECK(contains(refused(true, false), "upstream of fork() changes"));
+    CHECK(contains(refused(true, true), "between a loss and fork() changes"));
+    CHECK(refused(false, false).empty());  // there each task's gradient is another
+    CHECK(contains(refused(false, true), "upstream of a loss changes"));
+  }
+  options.memory = fuller::TaskMemory::all_layers;
+  CHECK(contains(refused(false, true, 2), "upstream of a loss changes"));
+
+  options.non_finite = fuller::NonFinite::skip;  // has the tasks' gradients looked at, though nothing is shared
+  Calibration calibration(fuller::IMTL_G(), task_names(2), options);
+  const Tensor a = torch::ones({3}).requires_grad_();
+  const Tensor b = torch::ones({3}).requires_grad_();
+  const Tensors losses{a.pow(2).sum(), b.pow(3).sum()};
+  losses[0].register_hook(writes);
+  CHECK(contains(thrown_by([&] { calibration.sum(losses).backward(); }), "upstream of a loss changes"));
+}

@@ -83,6 +83,7 @@ inline void gather(State& state, const MicroBatch& batch, const at::Tensor& scal
     list.resize(list.size() + levels);  // each task's at the same places
   }
   const at::Tensor noted = state.engine->noted(scale);
+  const SentAgain to_losses({scale});
   for (std::size_t k = 0; k < summed.given.size(); ++k) {
     const std::size_t i = summed.given[k];
     std::vector<at::Tensor> parameters;
@@ -111,6 +112,7 @@ inline void gather(State& state, const MicroBatch& batch, const at::Tensor& scal
     }
     const HooksAside aside(parameters);
     std::vector<at::Tensor> formed = pull_back({batch.loss_edges[k]}, {scale}, targets, state.nested);
+    to_losses.expect_unwritten("upstream of a loss");
     ++all.passes;
     if (any_sparse({formed})) {
       fail("calibration.accumulate(", state.gathering.count, ") keeps gradients that are arrays of numbers, and '",

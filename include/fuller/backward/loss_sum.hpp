@@ -96,6 +96,7 @@ struct LossSum : torch::autograd::Function<LossSum> {
     torch::autograd::variable_list to_losses(step.summed->given.size(), scale);
     if (route == Route::fork) {
       step.pass.scale = scale;
+      step.pass.to_losses = SentAgain({scale});
       cast_for_losses(step, to_losses);
     }
     if (route == Route::sum) {
@@ -204,6 +205,7 @@ struct LossSum : torch::autograd::Function<LossSum> {
   static TaskTensors weigh_at_losses(State& state, Step& step, const std::vector<Edge>& loss_edges, const at::Tensor& scale,
                                      const std::vector<std::vector<at::Tensor>>& heads, TaskTensors& shared) {
     const std::uint64_t before = nodes_made();
+    const SentAgain to_losses({scale});
     const Summed& summed = *step.summed;
     StepEvidence shown;
     shown.gradients.resize(state.tasks().size());
@@ -242,6 +244,7 @@ struct LossSum : torch::autograd::Function<LossSum> {
       shown.gradients[i].assign(all.begin(), middle);
     }
     expect_no_checkpoint_at_sum(before);
+    to_losses.expect_unwritten("upstream of a loss");
     if (step.pass.summed && (any_sparse(shown.gradients) || any_sparse(of_heads))) {
       step.pass.summed = false;
       step.pass.one_more = "a sparse gradient";

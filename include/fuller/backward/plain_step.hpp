@@ -98,7 +98,9 @@ inline void find_conditions(State& state, Step& step, const std::vector<Edge>& l
     }
     double squared = 0;
     const HooksAside aside(summed.heads[task]);
+    const SentAgain to_losses({scale});
     std::vector<at::Tensor> gradients = pull_back({loss_edges[k]}, {scale}, targets, state.nested);
+    to_losses.expect_unwritten("upstream of a loss");
     step.pass.count(gradients);
     gram_matrix({std::move(gradients)}, &squared);
     here.bad[task] = std::isfinite(squared) && std::isfinite(summed.losses[task].item<double>()) ? 0.0 : 1.0;

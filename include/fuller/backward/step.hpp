@@ -16,6 +16,7 @@
 #include <fuller/diagnostics.hpp>
 #include <fuller/engine/outcome.hpp>
 #include <fuller/graph/node_set.hpp>
+#include <fuller/graph/pull_back.hpp>
 #include <fuller/graph/running.hpp>
 #include <fuller/graph/walk.hpp>
 #include <fuller/tensor/parameter_names.hpp>
@@ -78,6 +79,7 @@ struct Pass {
   std::weak_ptr<const Running> run;  ///< until the fork has run
   at::Tensor scale;                  ///< the gradient that arrived at the loss sum, while the backward is between sum and fork
   std::vector<at::Tensor> casts;     ///< and casts of it, which losses of other types have got
+  SentAgain to_losses;               ///< the scale, while it is on its way to the T losses
   at::Tensor noted_scale;            ///< what the engine made of it; on ranks that have agreed, that of their mean
   double share = 1;                  ///< what this rank's losses count in those of all ranks
   std::optional<RowsOfRanks> rows;   ///< where ranks have agreed to compare a linear layer by them

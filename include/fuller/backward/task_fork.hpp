@@ -85,6 +85,7 @@ struct TaskFork : torch::autograd::Function<TaskFork> {
       fail("a backward passes fork() that did not start at the calibration's sum of the losses; differentiate that sum");
     }
     step.pass.scale = at::Tensor();
+    std::exchange(step.pass.to_losses, {}).expect_unwritten("between a loss and fork()");
     refuse_hidden_heads(state, step);
     Outcome& outcome = step.pass.outcome;
     for (const std::size_t task : step.summed->given) {
@@ -101,7 +102,9 @@ struct TaskFork : torch::autograd::Function<TaskFork> {
         by_task[i].assign(cotangents.begin() + static_cast<std::ptrdiff_t>(i * levels),
                           cotangents.begin() + static_cast<std::ptrdiff_t>((i + 1) * levels));
       }
+      const SentAgain sent(cotangents);
       to_sum = gather_at_fork(state, step, by_task, shown);
+      sent.expect_unwritten("upstream of fork()");
     }
     weigh(state, step, std::move(shown));
     ranks.join_gates(state);
