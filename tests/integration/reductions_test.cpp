@@ -302,6 +302,11 @@ TEST_CASE("the Gram matrix of a linear layer without its weight gradients", "[re
     check_ghost(random({30, 12}).t(), {random({20, 12}).t(), random({1, 20}).expand({12, 20})}, with_bias);
     check_ghost(random({12, 30}, at::kBFloat16), {random({12, 20}), random({12, 20}, at::kBFloat16)}, with_bias);
     check_ghost(random({0, 30}), {random({0, 20}), random({0, 20})}, with_bias);
+    // Samples that cancel: whole numbers, so that what is expected is exact, while x x^T is rounded to 2^6 and more.
+    const auto whole = [](at::IntArrayRef shape) { return at::randint(-4, 5, shape, at::kDouble); };
+    const at::Tensor up = whole({6, 20});
+    const at::Tensor down = whole({6, 20});
+    check_ghost(whole({12, 30}) + std::ldexp(1.0, 27), {at::cat({up, -up}), at::cat({down, -down})}, with_bias);
   }
   double gram[4];
   REQUIRE_THROWS_AS(fuller::ghost_gram_matrix(random({12, 30}), {random({12, 20}), random({11, 20})}, false, gram),

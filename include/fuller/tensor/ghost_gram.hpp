@@ -9,6 +9,7 @@
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -36,6 +37,38 @@ inline at::Tensor ghost_by_aten(const at::Tensor& x, const std::vector<at::Tenso
   return at::stack(left).mm(at::stack(right).t());
 }
 
+/// Whether samples in double cancel so far that the diagonal of `gram`, T x T from these rows, may be off by more than 2^-32 of
+/// its entries, by the bound of cpu::add_ghost_gram. Gradients formed from floats are never closer than this is.
+inline bool doubles_cancel(const at::Tensor& x, const std::vector<at::Tensor>& dy, bool with_bias, const double* gram) {
+  if (x.scalar_type() != at::kDouble && dy.front().scalar_type() != at::kDouble) {
+    return false;
+  }
+  const auto of_rows = [](const at::Tensor& rows) { return rows.to(at::kDouble).square().sum(1); };
+  const at::Tensor lengths = of_rows(x).add(with_bias ? 1.0 : 0.0);
+  const double error = std::ldexp(static_cast<double>(x.size(0)) + static_cast<double>(x.size(1)) / 2048 + 64, -52);
+  for (std::size_t i = 0; i < dy.size(); ++i) {
+    const double together = (lengths * of_rows(dy[i])).sqrt().sum().item<double>();
+    if (error * together * together > std::ldexp(gram[i * dy.size() + i], -32)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+/// The same from the gradients themselves, formed in double from rows of x and dy_i.
+inline void gram_of_formed(const at::Tensor& x, const std::vector<at::Tensor>& dy, bool with_bias, double* gram) {
+  const at::Tensor wide = x.to(at::kDouble);
+  std::vector<std::vector<at::Tensor>> formed;
+  for (const at::Tensor& gradient : dy) {
+    const at::Tensor d = gradient.to(at::kDouble);
+    formed.push_back({d.t().mm(wide)});
+    if (with_bias) {
+      formed.back().push_back(d.sum(0));
+    }
+  }
+  gram_matrix(formed, gram);
+}
+
 }  // namespace detail
 
 /// Whether ghost_gram_matrix takes less time than forming the `tasks` weight gradients [out, in] from N rows and comparing them.
@@ -55,7 +88,8 @@ inline bool ghost_pays(std::int64_t N, std::int64_t in, std::int64_t out, int ta
 /// x is the layer's input [N, I] (or [..., I]) and dy_i the gradient of task i's loss in its output [N, O] (or [..., O]); an
 /// undefined dy_i is an absent task, whose row and column are 0. Floating dtypes; x and the dy_i may differ. with_bias counts
 /// the bias's gradient to G_i. The products are double throughout, by kernels of our own rather than a double BLAS (Debian's
-/// reference BLAS is 15 times slower); error bound and the hazard of samples that cancel: cpu::add_ghost_gram.
+/// reference BLAS is 15 times slower); error bound: cpu::add_ghost_gram. Where samples of doubles cancel so far that this bound
+/// exceeds 2^-32 of an |G_i|^2, the gradients are formed after all.
 /// On the CPU: LibTorch's threads, deterministic. On other devices: ATen in double and one copy to the host, which waits.
 ///
 /// @throws Error when rows or outputs do not match.
@@ -107,6 +141,9 @@ inline void ghost_gram_matrix(const at::Tensor& x, const std::vector<at::Tensor>
   if (!done) {
     const at::Tensor matrix = detail::ghost_by_aten(input, gradients, with_bias).to(at::kCPU).contiguous();
     std::copy_n(static_cast<const double*>(matrix.data_ptr()), part.size(), part.data());
+  }
+  if (detail::doubles_cancel(input, gradients, with_bias, part.data())) {
+    detail::gram_of_formed(input, gradients, with_bias, part.data());
   }
   for (std::size_t a = 0; a < present.size(); ++a) {
     for (std::size_t b = 0; b < present.size(); ++b) {
