@@ -158,6 +158,13 @@ TEST_CASE("Layer by layer: what the engine does between nodes is done") {
     CHECK(difference_of(sparing.diagnostics().weights, whole.diagnostics().weights) < 1e-12);
     return;
   }
+  SECTION("a matrix whose rows are looked up, with a sparse gradient, and which is multiplied with before") {
+    model.parameters = {parameter({7, 4})};
+    model.features = [&] {
+      const Tensor first = x.mm(model.parameters[0].t()).sum();
+      return first * torch::embedding(model.parameters[0], torch::tensor({4, 4, 0}), -1, false, /*sparse=*/true);
+    };
+  }
   SECTION("hooks that change a gradient on its way: what arrives, what a node sends on") {
     model.parameters = {parameter({4, 5}), parameter({5, 5})};
     model.features = [&] {
@@ -291,6 +298,15 @@ TEST_CASE("Layer by layer: what it does not go with is refused, with the way out
     const auto z = outer.fork(forked[0].tanh());
     CHECK(contains(thrown_by([&] { outer.sum(Model::losses(z)).backward(); }), "another calibration's fork() or sum(), at"));
   }
+  SECTION("a backward to some inputs alone, in which a node forms the gradients of those alone") {
+    const Tensor V = parameter({4, 2});
+    Calibration calibration(fuller::IMTL_G(), {"a", "b"}, options);
+    for (const bool forks : {true, false}) {
+      const Tensor z = x.mm(W).tanh().mm(V);
+      const Tensor loss = calibration.sum(Model::losses(forks ? calibration.fork(z) : Tensors{z, z}));
+      CHECK(contains(thrown_by([&] { torch::autograd::grad({loss}, {V}); }), "a backward to some inputs alone; choose"));
+    }
+  }
   SECTION("a checkpoint") {
     Calibration calibration(fuller::IMTL_G(), {"a", "b"}, options);
     torch::nn::Sequential inner(torch::nn::Linear(4, 4));
@@ -298,101 +314,4 @@ TEST_CASE("Layer by layer: what it does not go with is refused, with the way out
     const Tensor h = Checkpoint::apply(x.mm(W), inner);
     CHECK(contains(thrown_by([&] { calibration.sum(Model::losses(calibration.fork(h))).backward(); }), "checkpoint"));
   }
-}
-
-namespace {
-
-/// Two linear layers of few rows, W read as it is or transposed, with a bias or without.
-struct FewRows {
-  Tensor x = torch::randn({3, 40}, torch::kDouble);
-  Tensor W = parameter({32, 40});
-  Tensor b = parameter({32});
-  Tensor V = parameter({32, 48});
-  Tensors parameters{W, b, V};
-
-  Tensor features() const { return torch::linear(x, W, b).tanh().mm(V); }
-};
-
-}  // namespace
-
-TEST_CASE("Linear layers of few rows: no gradient of a weight is formed for the weights, and the gradients are right") {
-  torch::manual_seed(12);
-  FewRows net;
-  const Tensor plain = net.features();
-  const Tensors of_plain = Model::losses({plain, plain});
-  const Weights weights = imtl_g_shared(gram_at(of_plain, net.parameters));
-  const Tensors expected = weighted_gradients(of_plain, net.parameters, {{}, {}}, weights);
-  for (const TaskMemory memory : {TaskMemory::all_layers, TaskMemory::layer_by_layer}) {
-    Calibration calibration(fuller::IMTL_G(), {"a", "b"}, with(memory));
-    clear(net.parameters);
-    int hooked = 0;
-    Tensor seen;
-    const unsigned hook = net.W.register_hook([&](const Tensor& gradient) {
-      ++hooked;
-      seen = gradient.clone();
-    });
-    calibration.sum(Model::losses(calibration.fork(net.features()))).backward();
-    net.W.remove_hook(hook);
-    CHECK(difference(gradients_of(net.parameters), expected) < 1e-12);
-    CHECK(hooked == 1);
-    CHECK(difference({seen}, {expected[0]}) < 1e-12);
-    const Diagnostics shown = calibration.diagnostics();
-    CHECK(difference_of(shown.weights, weights.shared) < 1e-11);
-    CHECK_FALSE(shown.summed);
-    CHECK(shown.bytes_kept == 2 * 32 * 8);  // of the bias
-    CHECK(contains(shown.one_more, memory == TaskMemory::all_layers ? "linear layers of few rows" : "options.memory"));
-  }
-}
-
-TEST_CASE("Linear layers of few rows: an absent task, and a matrix that is read twice, scaled or watched") {
-  torch::manual_seed(13);
-  FewRows net;
-  bool by_rows = false;
-  std::function<Tensor()> features = [&] { return net.features(); };
-  std::vector<std::uint8_t> present{1, 1, 1};
-  SECTION("absent") {
-    present = {1, 0, 1};
-    by_rows = true;
-  }
-  SECTION("read twice") {
-    features = [&] { return (torch::linear(net.x, net.W, net.b) + torch::linear(2 * net.x, net.W)).tanh().mm(net.V); };
-  }
-  SECTION("a scaled product") {
-    features = [&] { return torch::addmm(net.b, net.x, net.W.t(), 1, 0.5).tanh().mm(net.V); };
-  }
-  SECTION("a hook on the matrix as it is read, which changes its gradient") {
-    features = [&] {
-      const Tensor transposed = net.W.t();
-      transposed.register_hook([](const Tensor& gradient) { return gradient * 3; });
-      return net.x.mm(transposed).add(net.b).tanh().mm(net.V);
-    };
-  }
-  SECTION("a matrix that is made of a smaller one, and so is no product's own") {
-    features = [&] { return torch::linear(net.x, net.W * net.b.unsqueeze(1), net.b).tanh().mm(net.V); };
-  }
-  const auto losses_of = [&](const std::vector<Tensor>& z) {
-    Tensors losses{z[0].sin().pow(2).sum(), 3 * (z[1] - 1).cos().sum(), z[2].pow(2).mean()};
-    for (std::size_t i = 0; i < 3; ++i) {
-      losses[i] = present[i] != 0 ? losses[i] : Tensor();
-    }
-    return losses;
-  };
-  const Tensor plain = features();
-  Tensors all{plain.sin().pow(2).sum(), 3 * (plain - 1).cos().sum(), plain.pow(2).mean()};
-  std::vector<Tensors> gradients;
-  for (std::size_t i = 0; i < 3; ++i) {
-    gradients.push_back(gradient_of(present[i] != 0 ? all[i] : all[i] * 0, net.parameters));
-  }
-  RuleAlone<fuller::PCGrad> alone(fuller::PCGrad(), 3);
-  const Weights weights = alone(gram_of(gradients), {0, 0, 0}, present);
-  Tensors expected;
-  for (std::size_t k = 0; k < net.parameters.size(); ++k) {
-    expected.push_back(weights.shared[0] * gradients[0][k] + weights.shared[1] * gradients[1][k] +
-                       weights.shared[2] * gradients[2][k]);
-  }
-  Calibration calibration(fuller::PCGrad(), task_names(3), with(TaskMemory::all_layers));
-  clear(net.parameters);
-  calibration.sum(losses_of(calibration.fork(features()))).backward();
-  CHECK(difference(gradients_of(net.parameters), expected) < 1e-11);
-  CHECK(contains(calibration.diagnostics().one_more, "linear layers of few rows") == by_rows);
 }

@@ -48,8 +48,8 @@ class LayerByLayer {
         shared_(step.summed->compared.edges.size()),
         pulled_(sent, targets_of(step.summed->compared.edges), tasks_) {}
 
-  /// Whether all shared matrices are compared by rows for less than their gradients take, and there is nothing larger: a pass for
-  /// each task then costs its half, and what trains is one pass more.
+  /// Whether all shared matrices are compared by rows for less than their gradients take, and what else is shared is smaller: a
+  /// pass for each task then costs its half, and what trains is one pass more.
   bool rows_pay(int present) const {
     std::vector<bool> by_rows(shared_, false);
     pulled_.for_each_matrix([&](std::size_t target, const at::Tensor& x) {
@@ -58,12 +58,15 @@ class LayerByLayer {
         by_rows[target] = in > 0 && ghost_pays(x.size(0), in, parameter(target).numel() / in, present);
       }
     });
+    std::int64_t numbers_by_rows = 0;
+    std::int64_t others = 0;
     for (std::size_t k = 0; k < shared_; ++k) {
       if (!by_rows[k] && parameter(k).dim() > 1) {
         return false;
       }
+      (by_rows[k] ? numbers_by_rows : others) += parameter(k).numel();
     }
-    return std::find(by_rows.begin(), by_rows.end(), true) != by_rows.end();
+    return others < numbers_by_rows;
   }
 
   /// Compares the tasks, and puts the Gram matrix into `shown`.
@@ -140,13 +143,14 @@ inline std::vector<Edge> roots_of(const std::vector<SentTogether>& sent) {
 /// TaskMemory::layer_by_layer.
 /// @param passable  a node of fuller's on the way that sends on what it is given, or null
 /// @param heads     parameters of one task alone, T lists, whose gradients are wanted besides
-/// @throws Error where other nodes of fuller's are on the way, or parts of the model on another device.
+/// @throws Error where other nodes of fuller's are on the way, or parts of the model on another device, and in a backward to some
+///         inputs alone.
 inline ComparedByLayers compare_layer_by_layer(State& state, Step& step, const std::vector<SentTogether>& sent,
                                                const Node* passable, const std::vector<std::vector<at::Tensor>>& heads,
                                                StepEvidence& shown) {
   const std::string why = why_not_together(roots_of(sent), passable);
   if (!why.empty()) {
-    fail("options.memory is TaskMemory::layer_by_layer, and on the way to the shared parameters is ", why,
+    fail("options.memory is TaskMemory::layer_by_layer, which does not go with ", why,
          "; choose TaskMemory::all_layers, or Surface::representation");
   }
   step.pass.one_more = "options.memory is TaskMemory::layer_by_layer";
@@ -157,8 +161,9 @@ inline ComparedByLayers compare_layer_by_layer(State& state, Step& step, const s
 inline std::optional<ComparedByLayers> compare_by_rows(State& state, Step& step, const std::vector<SentTogether>& sent,
                                                        int present, StepEvidence& shown) {
   const std::vector<at::Tensor>& shared = step.summed->compared.parameters;
-  const bool may_pay = state.engine->compares_layers() && !state.options().ranks.average && present > 1 &&
-                       std::all_of(shared.begin(), shared.end(), [](const at::Tensor& one) { return one.dim() <= 2; });
+  const bool may_pay =
+      state.engine->compares_layers() && !state.options().ranks.average && present > 1 &&
+      std::all_of(shared.begin(), shared.end(), [](const at::Tensor& one) { return one.dim() <= 2 && one.device().is_cpu(); });
   if (!may_pay || !why_not_together(roots_of(sent)).empty()) {
     return std::nullopt;
   }

@@ -65,7 +65,7 @@ class HostTasks final : public TaskEngine {
       return true;
     }
     const auto present = std::count_if(of_product.begin(), of_product.end(), is_there);
-    if (!ghost_pays(x.size(0), x.size(1), first->size(1), static_cast<int>(present))) {
+    if (!x.device().is_cpu() || !ghost_pays(x.size(0), x.size(1), first->size(1), static_cast<int>(present))) {
       return false;
     }
     const auto tasks = static_cast<std::int64_t>(of_product.size());

@@ -65,7 +65,7 @@ class GradientSubstitutes : public std::enable_shared_from_this<GradientSubstitu
   void add(const at::Tensor& parameter, const at::Tensor& gradient) {
     Entry& entry = entry_of(parameter);
     if (gradient.defined()) {
-      entry.gradient = entry.gradient.defined() ? entry.gradient + gradient : gradient;
+      entry.gradient = entry.gradient.defined() ? sum_of(entry.gradient, gradient) : gradient;
     }
   }
 

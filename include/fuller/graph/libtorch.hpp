@@ -237,6 +237,11 @@ inline at::Tensor fitted(at::Tensor gradient, const Edge& edge) {
   return gradient.to(type);
 }
 
+/// The sum of two gradients that arrive at one place, of which one may be sparse, as the engine forms it.
+inline at::Tensor sum_of(const at::Tensor& first, const at::Tensor& second) {
+  return first.layout() != at::kStrided && second.layout() == at::kStrided ? second + first : first + second;
+}
+
 /// Has leaves get these gradients as from a backward, past all hooks of theirs, inside a running one.
 inline void run_into_leaves(const std::vector<Edge>& leaves, const std::vector<at::Tensor>& gradients) {
   torch::autograd::Engine::get_default_engine().execute(leaves, gradients, /*keep_graph=*/false, /*create_graph=*/false,

@@ -30,9 +30,12 @@ struct SentTogether {
   std::vector<at::Tensor> cotangents;
 };
 
-/// Why what lies upstream of `roots` cannot be walked node by node beside the engine, in words; empty where it can.
+/// What forbids to walk what lies upstream of `roots` node by node beside the engine, in words; empty where nothing does.
 /// @param passable  a node of fuller's that sends on what it is given
 inline std::string why_not_together(const std::vector<Edge>& roots, const Node* passable = nullptr) {
+  if (is_restricted_backward()) {  // whoever calls a node in it gets the gradients that lead to those inputs alone
+    return "a backward to some inputs alone";
+  }
   NodeSet seen;
   std::string why;
   for (const Edge& root : roots) {
@@ -199,7 +202,12 @@ class PulledTogether {
       inputs.resize(at.function->num_inputs());
     }
     at::Tensor& input = inputs[at.input_nr];
-    input = input.defined() ? input + gradient : gradient;
+    input = input.defined() ? sum_of(input, gradient) : gradient;
+  }
+
+  /// Whether it is real numbers in memory, all of them.
+  static bool is_array(const at::Tensor& tensor) {
+    return tensor.layout() == at::kStrided && at::isFloatingType(tensor.scalar_type());
   }
 
   static bool is_leaf(const Node& node) { return leaf_of(&node) != nullptr; }
@@ -215,10 +223,10 @@ class PulledTogether {
     }
   }
 
-  /// The product x W at this node, if x is known, of real numbers, and nobody looks at what the node sends on.
+  /// The product x W at this node, if the rows of x are known, and nobody looks at what the node sends on.
   static std::optional<MatrixProduct> product_with_rows(Node& node) {
     std::optional<MatrixProduct> product = matrix_product(node);
-    if (product && (!product->x.defined() || !at::isFloatingType(product->x.scalar_type()) || !node.post_hooks().empty())) {
+    if (product && (!product->x.defined() || !is_array(product->x) || !node.post_hooks().empty())) {
       product.reset();
     }
     return product;
@@ -257,7 +265,9 @@ class PulledTogether {
         cotangents[i] = place.arrived[i].front();
       }
     }
-    if (!target || !take_rows(*target, product->x, cotangents)) {
+    const bool are_rows = std::all_of(cotangents.begin(), cotangents.end(),
+                                      [](const at::Tensor& cotangent) { return !cotangent.defined() || is_array(cotangent); });
+    if (!target || !are_rows || !take_rows(*target, product->x, cotangents)) {
       return false;
     }
     for (Node* one : between) {
