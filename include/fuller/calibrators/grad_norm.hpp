@@ -9,6 +9,16 @@
 
 namespace fuller {
 inline namespace v0_1 {
+namespace detail {
+
+/// 1 - beta^count of Adam's two moments: two powers, which tasks that have taken as many steps share.
+struct MomentCorrections {
+  double count = 0;
+  double first = 0;
+  double second = 0;
+};
+
+}  // namespace detail
 
 /// Options of GradNorm; initialise() refuses those out of range.
 struct GradNormOptions {
@@ -133,7 +143,7 @@ struct GradNorm {
       write(lanes, evidence, w, weights);
     }
     lanes.sync();
-    Corrections corrections;
+    detail::MomentCorrections corrections;
     for (int i = lanes.index(); i < T; i += Lanes::count) {
       if (evidence.present[i] != 0) {
         const double r = mean_rate > 0 ? rate[i] / mean_rate : 1;
@@ -160,15 +170,8 @@ struct GradNorm {
     }
   }
 
-  /// 1 - beta^count of both moments: two powers, which tasks that have taken as many steps share.
-  struct Corrections {
-    double count = 0;
-    double first = 0;
-    double second = 0;
-  };
-
   /// What the optimiser subtracts from w_i.
-  FULLER_HD double step(int T, int i, double gradient, double* moments, Corrections& corrections) const {
+  FULLER_HD double step(int T, int i, double gradient, double* moments, detail::MomentCorrections& corrections) const {
     if (options.optimizer == GradNormOptions::Optimizer::sgd) {
       return options.learning_rate * gradient;
     }
