@@ -195,6 +195,7 @@ inline std::vector<Measured> measure(const Network::Kind& kind, double for_secon
   const std::vector<Variant> variants = variants_of(net);
   expect_equal_steps(net, variants, "last_shared/IMTL-G", "naive/last_shared/IMTL-G");
   expect_equal_steps(net, variants, "whole/FULLER", "naive/whole/FULLER");
+  expect_equal_steps(net, variants, "all_shared/FULLER", "one_more/FULLER");
   std::vector<Measured> results(variants.size());
   for (std::size_t v = 0; v < variants.size(); ++v) {
     results[v].name = variants[v].name;

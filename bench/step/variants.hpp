@@ -59,10 +59,15 @@ struct Calibrated {
     calibration.sum(losses).backward();
   }
   void plain_trunk() { step(net.shared()); }
-  void gated_trunk() {
+  /// @param watched  by a hook on an activation, which has to see the pass that trains
+  void gated_trunk(bool watched = false) {
     const auto [a, b] = calibration.gate<2>({net.branches[0]->forward(net.inputs[0]), net.branches[1]->forward(net.inputs[1])},
                                             net.fusion->weight);
-    step(net.last.forward(net.after_branches(a, b)));
+    const Tensor features = net.after_branches(a, b);
+    if (watched) {
+      features.register_hook([](const Tensor& /*gradient*/) {});
+    }
+    step(net.last.forward(features));
   }
 };
 
@@ -168,6 +173,13 @@ inline std::vector<Variant> variants_of(Network& net) {
     all.push_back({"whole/FULLER", [whole] { whole->gated_trunk(); }, false, Budget::last_layer});
     all.push_back({"naive/whole/FULLER",
                    [&net, gates = std::make_shared<std::vector<double>>(2, 1.0)] { naive::algorithm_1_step(net, *gates); }});
+    fuller::CalibrationOptions everything;
+    everything.surface = Surface::all_shared;
+    for (const bool watched : {false, true}) {
+      const auto gated = std::make_shared<Calibrated>(net, fuller::IMTL_G(), everything);
+      gated->calibration.modalities(fuller::ModalityGate(), {"a", "b"});
+      all.push_back({watched ? "one_more/FULLER" : "all_shared/FULLER", [gated, watched] { gated->gated_trunk(watched); }, true});
+    }
   }
   return all;
 }

@@ -47,6 +47,7 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
            "losses hold derivatives of outputs (a PINN, a gradient penalty)");
     }
     if (pass->context.nested() > 0) {
+      expect_order(*pass, cotangents);  // what trains may pass with nothing
       if (pass->shut) {
         cotangents.assign(cotangents.size(), at::Tensor());
       }
@@ -71,9 +72,10 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
     Modalities& modalities = *pass->modalities;
     const SpentScores spent{modalities};
     pass->begin();
-    const std::vector<PlainCotangents> plain = take_plain(*pass);
+    const std::vector<PlainCotangents> plain = of_this_backward(pass->plain);
+    const std::vector<WaitingSums> sums = of_this_backward(pass->sums);
     expect_one_call(*pass);
-    const std::vector<bool> here = branches_here(cotangents, plain);
+    const std::vector<bool> here = branches_here(cotangents, plain, sums);
     // Where every loss downstream has weight 0, nothing comes, and there is nothing to compare.
     bool anything = std::find(here.begin(), here.end(), true) != here.end();
     if (anything) {
@@ -91,6 +93,9 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
       if (modalities.target == GateTarget::gradient) {
         for (const PlainCotangents& of_loss : plain) {
           send_plain(*pass, of_loss);
+        }
+        for (const WaitingSums& waiting : sums) {
+          scale_sums(*pass, waiting);
         }
         gate_all(*pass, cotangents);
       } else {
@@ -112,26 +117,33 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
     }
   }
 
-  /// The plain cotangents of the backward that runs.
-  static std::vector<PlainCotangents> take_plain(GatedPass& pass) {
-    std::vector<PlainCotangents> ours;
-    for (PlainCotangents& of_loss : std::exchange(pass.plain, {})) {
-      if (Running::is(of_loss.run)) {
-        ours.push_back(std::move(of_loss));
+  /// Takes what was noted; what is of the backward that runs is given back.
+  template <class Noted>
+  static std::vector<Noted> of_this_backward(std::vector<Noted>& noted) {
+    std::vector<Noted> ours;
+    for (Noted& one : std::exchange(noted, {})) {
+      if (Running::is(one.run)) {
+        ours.push_back(std::move(one));
       }
     }
     return ours;
   }
 
-  /// Which branches a gradient has arrived at.
+  /// Which branches a gradient has arrived at, or what has become of it waits upstream of.
   static std::vector<bool> branches_here(const torch::autograd::variable_list& cotangents,
-                                         const std::vector<PlainCotangents>& plain) {
+                                         const std::vector<PlainCotangents>& plain, const std::vector<WaitingSums>& sums) {
     std::vector<bool> here;
     for (std::size_t k = 0; k < cotangents.size(); ++k) {
       const auto has = [&](const PlainCotangents& of_loss) {
         return k < of_loss.cotangents.size() && of_loss.cotangents[k].defined();
       };
-      here.push_back(cotangents[k].defined() || std::any_of(plain.begin(), plain.end(), has));
+      const auto waits = [&](const WaitingSums& waiting) {
+        const auto at = waiting.at.lock();
+        return at && std::any_of(waiting.of_branches[k].begin(), waiting.of_branches[k].end(),
+                                 [&](const at::Tensor& leaf) { return at->has_on_top(leaf); });
+      };
+      here.push_back(cotangents[k].defined() || std::any_of(plain.begin(), plain.end(), has) ||
+                     std::any_of(sums.begin(), sums.end(), waits));
     }
     return here;
   }
@@ -140,6 +152,15 @@ struct BranchGate : torch::autograd::Function<BranchGate> {
     for (std::size_t k = 0; k < pass.through.size() && k < cotangents.size(); ++k) {
       if (cotangents[k].defined()) {
         cotangents[k] = pass.modalities->engine->gated(pass.through[k], cotangents[k]);
+      }
+    }
+  }
+
+  static void scale_sums(const GatedPass& pass, const WaitingSums& waiting) {
+    const auto at = waiting.at.lock();
+    for (std::size_t k = 0; at && k < waiting.of_branches.size(); ++k) {
+      for (const at::Tensor& leaf : waiting.of_branches[k]) {
+        at->change_on_top(leaf, [&](const at::Tensor& sum) { return pass.modalities->engine->gated(pass.through[k], sum); });
       }
     }
   }

@@ -129,8 +129,7 @@ struct LossSum : torch::autograd::Function<LossSum> {
     const Summed& summed = *step.summed;
     state.plan->begin(step.pass.outcome, state.engine->steps_begun());
     if (step.pass.outcome.measured && !goes_layer_by_layer(state)) {
-      step.pass.one_more = why_no_sums_at_losses(state, step, loss_edges);
-      step.pass.summed = step.pass.one_more.empty();
+      step.pass.note(sums_at_losses(state, step, loss_edges));
     }
     std::vector<std::vector<at::Tensor>> heads(state.tasks().size());
     for (std::size_t i = 0; i < heads.size(); ++i) {
@@ -246,8 +245,7 @@ struct LossSum : torch::autograd::Function<LossSum> {
     expect_no_checkpoint_at_sum(before);
     to_losses.expect_unwritten("upstream of a loss");
     if (step.pass.summed && (any_sparse(shown.gradients) || any_sparse(of_heads))) {
-      step.pass.summed = false;
-      step.pass.one_more = "a sparse gradient";
+      step.pass.note({"a sparse gradient", {}});
     }
     if (step.pass.summed) {
       shared = shown.gradients;  // before they are averaged: the trainer averages what a backward leaves

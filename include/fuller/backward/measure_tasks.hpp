@@ -15,6 +15,7 @@
 
 #include <fuller/backward/layer_by_layer.hpp>
 #include <fuller/backward/layer_of_ranks.hpp>
+#include <fuller/backward/modalities.hpp>
 #include <fuller/backward/state.hpp>
 #include <fuller/core/error.hpp>
 #include <fuller/engine/task_engine.hpp>
@@ -187,8 +188,10 @@ inline TaskTensors gather_at_fork(State& state, Step& step, const TaskTensors& c
   {
     const HooksAside aside(compared.parameters);
     shown.gradients = pull_back_tasks(state, step, cotangents, compared.edges, over_ranks ? &under_way : nullptr);
-    step.pass.one_more = any_sparse(shown.gradients) ? "a sparse gradient" : why_no_sums(roots, compared.edges, *state.names);
-    step.pass.summed = step.pass.one_more.empty();
+    step.pass.note(sums_at_leaves(roots, compared.edges, *state.names));
+    if (any_sparse(shown.gradients)) {
+      step.pass.note({"a sparse gradient", {}});
+    }
   }
   TaskTensors to_sum;
   if (step.pass.summed) {
@@ -219,7 +222,7 @@ inline void weigh(State& state, Step& step, StepEvidence shown) {
 
 /// Has the shared parameters get the weighted sums of their task gradients when the running backward comes to them, which passes
 /// with nothing what lies between.
-inline void train_by_sums(State& state, const Step& step, TaskTensors gradients) {
+inline void train_by_sums(State& state, Step& step, TaskTensors gradients) {
   const Compared& compared = step.summed->compared;
   const auto sums = std::make_shared<GradientSubstitutes>();
   for (std::size_t k = 0; k < compared.parameters.size(); ++k) {
@@ -232,6 +235,7 @@ inline void train_by_sums(State& state, const Step& step, TaskTensors gradients)
       sums->put_on_top(compared.parameters[k], compared.edges[k], std::move(sum));
     }
   }
+  have_gates_scale(state, std::move(step.pass.branches), sums);
   at_end_of_backward([sums] { sums->remove(); });
 }
 

@@ -3,6 +3,7 @@
 
 #include <fuller/core/stable_subset.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
@@ -74,6 +75,13 @@ struct PlainCotangents {
   std::vector<at::Tensor> cotangents;  ///< one for each branch that passes through
 };
 
+/// Sums that train what lies upstream of a gate, in the backward that runs: they wait at the leaves for its scales.
+struct WaitingSums {
+  std::weak_ptr<const Running> run;
+  std::weak_ptr<GradientSubstitutes> at;             ///< which the backward keeps
+  std::vector<std::vector<at::Tensor>> of_branches;  ///< the leaves, for each branch that passes through
+};
+
 /// One forward pass through a gate, until its backward has run.
 struct GatedPass {
   GatedPass(GateContext calibration, std::shared_ptr<Modalities> level, FusionReads weights)
@@ -94,6 +102,7 @@ struct GatedPass {
   std::vector<bool> weights_seen;     ///< whose gradients the backward that runs has shown
   std::weak_ptr<const Running> run;   ///< and which that is
   std::vector<PlainCotangents> plain;
+  std::vector<WaitingSums> sums;
   JoinedBranches joined;  ///< while this lives, walks tell its branches apart
   bool shut = false;      ///< lets nothing through in nested passes
 
@@ -108,6 +117,24 @@ struct GatedPass {
     gradients.assign(gradients.size(), at::Tensor());
   }
 };
+
+/// Has gates scale what waits on top at leaves of their branches, when they know by how much.
+inline void have_gates_scale(const State& state, std::vector<LeavesOfBranch> branches,
+                             const std::shared_ptr<GradientSubstitutes>& sums) {
+  for (const auto& gate : state.open_gates.alive()) {
+    const auto is_its = [&](const LeavesOfBranch& branch) { return branch.gate == gate->node; };
+    if (std::none_of(branches.begin(), branches.end(), is_its)) {
+      continue;
+    }
+    WaitingSums waiting{Running::now(), sums, std::vector<std::vector<at::Tensor>>(gate->through.size())};
+    for (LeavesOfBranch& branch : branches) {
+      if (is_its(branch)) {
+        waiting.of_branches[branch.output] = std::move(branch.leaves);
+      }
+    }
+    gate->sums.push_back(std::move(waiting));
+  }
+}
 
 }  // namespace detail
 }  // namespace v0_1

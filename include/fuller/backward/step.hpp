@@ -3,11 +3,13 @@
 
 #include <fuller/core/stable_subset.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
@@ -18,6 +20,7 @@
 #include <fuller/graph/node_set.hpp>
 #include <fuller/graph/pull_back.hpp>
 #include <fuller/graph/running.hpp>
+#include <fuller/graph/sums_at_leaves.hpp>
 #include <fuller/graph/walk.hpp>
 #include <fuller/tensor/parameter_names.hpp>
 
@@ -85,11 +88,18 @@ struct Pass {
   std::optional<RowsOfRanks> rows;   ///< where ranks have agreed to compare a linear layer by them
   std::uint64_t nodes_at_start = 0;  ///< nodes_made() when the backward reached the loss sum
   Outcome outcome;
-  std::int64_t passes = 0;      ///< for task gradients
-  std::int64_t bytes_kept = 0;  ///< of those, held at once
-  bool summed = false;          ///< whether the weighted sum of those trains what is shared
-  std::string one_more;         ///< why another pass does, where their sum might
+  std::int64_t passes = 0;               ///< for task gradients
+  std::int64_t bytes_kept = 0;           ///< of those, held at once
+  bool summed = false;                   ///< whether the weighted sum of those trains what is shared
+  std::string one_more;                  ///< why another pass does, where their sum might
+  std::vector<LeavesOfBranch> branches;  ///< where their sums wait for gates
 
+  /// Decides whether the sums train.
+  void note(SumsAtLeaves sums) {
+    one_more = std::move(sums.why_not);
+    summed = one_more.empty();
+    branches = summed ? std::move(sums.branches) : std::vector<LeavesOfBranch>();
+  }
   /// Counts one pass for task gradients, and what it has formed.
   void count(const std::vector<at::Tensor>& gradients) {
     ++passes;

@@ -7,13 +7,13 @@
 #include <cmath>
 #include <cstddef>
 #include <memory>
-#include <string>
 #include <utility>
 #include <vector>
 
 #include <ATen/core/Tensor.h>
 #include <ATen/ops/empty_like.h>
 
+#include <fuller/backward/modalities.hpp>
 #include <fuller/backward/state.hpp>
 #include <fuller/engine/task_engine.hpp>
 #include <fuller/graph/gradient_substitutes.hpp>
@@ -42,8 +42,8 @@ inline bool any_head_weighted_apart(const State& state, const Step& step) {
   });
 }
 
-/// why_no_sums() for all that the losses reach.
-inline std::string why_no_sums_at_losses(const State& state, const Step& step, const std::vector<Edge>& loss_edges) {
+/// sums_at_leaves() for all that the losses reach.
+inline SumsAtLeaves sums_at_losses(const State& state, const Step& step, const std::vector<Edge>& loss_edges) {
   const Summed& summed = *step.summed;
   std::vector<Edge> leaves = summed.compared.edges;
   for (const auto& head : summed.heads) {
@@ -51,7 +51,7 @@ inline std::string why_no_sums_at_losses(const State& state, const Step& step, c
       leaves.push_back(gradient_edge(parameter));
     }
   }
-  return why_no_sums(loss_edges, leaves, *state.names, step.fork_node());
+  return sums_at_leaves(loss_edges, leaves, *state.names, step.fork_node());
 }
 
 /// The gradient itself where nothing else reads its memory, else a copy in the parameter's layout.
@@ -64,7 +64,7 @@ inline at::Tensor own_gradient(at::Tensor&& gradient, const at::Tensor& paramete
 
 /// Has shared parameters get the weighted sums of their task gradients, and those of heads their own, weighted, when the running
 /// backward comes to them. A parameter whose every loss has weight 0 gets nothing, as in a pass.
-inline void train_by_sums_at_losses(const State& state, const Step& step, TaskTensors shared, TaskTensors of_heads) {
+inline void train_by_sums_at_losses(const State& state, Step& step, TaskTensors shared, TaskTensors of_heads) {
   const Summed& summed = *step.summed;
   const Verdict& verdict = step.pass.outcome.verdict;
   const auto sums = std::make_shared<GradientSubstitutes>();
@@ -105,6 +105,7 @@ inline void train_by_sums_at_losses(const State& state, const Step& step, TaskTe
       sums->put_on_top(parameter, gradient_edge(parameter), std::move(gradient));
     }
   }
+  have_gates_scale(state, std::move(step.pass.branches), sums);
   at_end_of_backward([sums] { sums->remove(); });
 }
 

@@ -75,6 +75,20 @@ class GradientSubstitutes : public std::enable_shared_from_this<GradientSubstitu
     entry_of(parameter, leaf).on_top = std::move(gradient);
   }
 
+  /// Whether something waits to be put on top.
+  bool has_on_top(const at::Tensor& parameter) const {
+    const auto place = entries_.find(parameter.unsafeGetTensorImpl());
+    return place != entries_.end() && place->second.on_top.defined();
+  }
+  /// What waits there becomes change(what waits), likewise memory of its own.
+  template <class Change>
+  void change_on_top(const at::Tensor& parameter, const Change& change) {
+    if (has_on_top(parameter)) {
+      at::Tensor& on_top = entries_.at(parameter.unsafeGetTensorImpl()).on_top;
+      on_top = change(on_top);
+    }
+  }
+
   bool empty() const { return entries_.empty(); }
 
   /// Takes the hooks back out.
