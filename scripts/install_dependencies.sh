@@ -11,7 +11,7 @@
 set -euo pipefail
 
 packages=(g++ cmake ninja-build ccache libtorch-dev libgloo-dev libopenblas0-pthread libeigen3-dev catch2 libbenchmark-dev
-          zlib1g-dev libpng-dev libjpeg-dev nlohmann-json3-dev libcli11-dev libtomlplusplus-dev)
+          zlib1g-dev libpng-dev libjpeg-dev nlohmann-json3-dev libcli11-dev libtomlplusplus-dev libsimdjson-dev)
 for group in "$@"; do
   case $group in
     build) ;;

@@ -5,6 +5,8 @@
 
 #include "bevfusion/nuscenes/bytes.hpp"
 #include "bevfusion/nuscenes/data_error.hpp"
+#include "bevfusion/nuscenes/json_batches.hpp"
+#include "bevfusion/nuscenes/json_rows_builder.hpp"
 
 namespace bevfusion {
 
@@ -47,9 +49,39 @@ const JsonRow::Value& JsonRow::get(std::string_view field, Kind kind) const {
   fail(field, "is missing");
 }
 
+namespace {
+
+constexpr std::array<std::int8_t, 256> digit_values() {
+  std::array<std::int8_t, 256> values{};
+  for (auto& value : values) value = -1;
+  for (std::size_t i = 0; i < 16; ++i) values[static_cast<unsigned char>("0123456789abcdef"[i])] = static_cast<std::int8_t>(i);
+  return values;
+}
+
+// Token(text), without a branch a digit: their digits are random, and there are millions of them.
+Token token_of(const std::string& text) {
+  static constexpr std::array<std::int8_t, 256> values = digit_values();
+  if (text.size() != 32) return Token(text);
+  std::array<std::uint64_t, 2> half = {0, 0};
+  int wrong = 0;
+  for (std::size_t i = 0; i < 32; ++i) {
+    const int value = values[static_cast<unsigned char>(text[i])];
+    wrong |= value;
+    half[i / 16] = half[i / 16] << 4U | static_cast<std::uint64_t>(value & 15);
+  }
+  return wrong < 0 ? Token(text) : Token::of_digits(half[0], half[1]);
+}
+
+}  // namespace
+
 Token JsonRow::token(std::string_view field) const {
-  if (is_null(field)) return {};
-  return Token(get(field, Kind::text).text);
+  for (const Value& value : values_) {
+    if (value.field != field) continue;
+    if (value.kind == Kind::text) return token_of(value.text);
+    if (value.kind == Kind::null) return {};
+    break;
+  }
+  return token_of(get(field, Kind::text).text);
 }
 
 Token JsonRow::required_token(std::string_view field) const {
@@ -97,159 +129,50 @@ const std::vector<double>& JsonRow::numbers(std::string_view field) const {
 // --- the stream
 // ------------------------------------------------------------------------------------------------------------------
 
-// Depth counts open brackets. Rows are the objects at depth 2 (the file is an array) or 3 (the file is an object of arrays).
-class JsonRowsHandler : public nlohmann::json_sax<nlohmann::json> {
+namespace {
+
+// What nlohmann's parser meets, one thing at a time.
+class Events : public nlohmann::json_sax<nlohmann::json> {
  public:
-  JsonRowsHandler(const std::string& file, const JsonRowsVisitor& visitor) : visitor_(visitor) {
-    row_.file_ = file;
-    for (const std::string& field : visitor.fields) {
-      row_.values_.emplace_back();
-      row_.values_.back().field = field;
-    }
-  }
+  explicit Events(JsonRowsBuilder& builder) : builder_(builder) {}
 
-  bool null() override {
-    scalar(JsonRow::Kind::null);
-    return true;
-  }
-
-  bool boolean(bool value) override {
-    if (JsonRow::Value* field = scalar(JsonRow::Kind::flag)) field->flag = value;
-    return true;
-  }
-
-  bool number_integer(std::int64_t value) override { return whole(value, static_cast<double>(value)); }
-
+  bool null() override { return builder_.null(), true; }
+  bool boolean(bool value) override { return builder_.flag(value), true; }
+  bool number_integer(std::int64_t value) override { return builder_.whole(value), true; }
   bool number_unsigned(std::uint64_t value) override {
-    if (value > static_cast<std::uint64_t>(INT64_MAX)) return number_float(static_cast<double>(value), {});
-    return whole(static_cast<std::int64_t>(value), static_cast<double>(value));
+    if (value > static_cast<std::uint64_t>(INT64_MAX)) return builder_.real(static_cast<double>(value)), true;
+    return builder_.whole(static_cast<std::int64_t>(value)), true;
   }
-
-  bool number_float(double value, const std::string&) override {
-    if (JsonRow::Value* field = scalar(JsonRow::Kind::real)) {
-      field->real = value;
-      return true;
-    }
-    return listed(value);
-  }
-
-  bool string(std::string& value) override {
-    if (JsonRow::Value* field = scalar(JsonRow::Kind::text)) {
-      field->text = value;
-    } else if (field_ != nullptr) {
-      // A list's strings only: an object in it may have names of its own.
-      if ((arrays_ >> depth_ & 1U) != 0) field_->texts.push_back(value);
-    } else if (row_depth_ == 0 && visitor_.text) {
-      visitor_.text(row_.layer_, value);
-    }
-    return true;
-  }
-
+  bool number_float(double value, const std::string&) override { return builder_.real(value), true; }
+  bool string(std::string& value) override { return builder_.text(value), true; }
   bool binary(nlohmann::json::binary_t&) override { return true; }
-
-  bool start_object(std::size_t) override {
-    open();
-    if (depth_ == 1) {
-      root_is_object_ = true;
-    } else if (row_depth_ == 0 && depth_ == (root_is_object_ ? 3 : 2)) {
-      row_depth_ = depth_;
-      for (JsonRow::Value& value : row_.values_) {
-        value.kind = JsonRow::Kind::absent;
-        value.numbers.clear();
-        value.texts.clear();
-        value.groups.clear();
-      }
-    } else if (field_ != nullptr) {
-      field_->groups.push_back(field_->texts.size());
-    }
-    return true;
-  }
-
-  bool key(std::string& name) override {
-    if (depth_ == 1) {
-      row_.layer_ = name;
-      row_.index_ = 0;
-    } else if (depth_ == row_depth_) {
-      field_ = nullptr;
-      for (JsonRow::Value& value : row_.values_) {
-        if (value.field == name) field_ = &value;
-      }
-    }
-    return true;
-  }
-
-  bool end_object() override {
-    if (depth_ == row_depth_) {
-      row_depth_ = 0;
-      field_ = nullptr;
-      if (visitor_.row) visitor_.row(row_);
-      ++row_.index_;
-    }
-    --depth_;
-    return true;
-  }
-
-  bool start_array(std::size_t) override {
-    open();
-    arrays_ |= 1U << depth_;
-    if (root_is_object_ && depth_ == 2 && visitor_.list) visitor_.list(row_.layer_);
-    return true;
-  }
-
-  bool end_array() override {
-    --depth_;
-    return true;
-  }
-
+  bool start_object(std::size_t) override { return builder_.open_object(), true; }
+  bool key(std::string& name) override { return builder_.key(name), true; }
+  bool end_object() override { return builder_.close_object(), true; }
+  bool start_array(std::size_t) override { return builder_.open_array(), true; }
+  bool end_array() override { return builder_.close_array(), true; }
   bool parse_error(std::size_t position, const std::string& last, const nlohmann::json::exception& error) override {
-    std::string what = "no JSON, or cut short, at byte " + std::to_string(position);
-    if (!last.empty()) what += " near '" + last.substr(0, 40) + "'";
-    fail(row_.file_, what + " (row " + std::to_string(row_.index_) + "; " + std::string(error.what()).substr(0, 200) + ")");
+    builder_.refuse(position, last, error.what());
   }
 
  private:
-  void open() {
-    arrays_ &= ~(2U << depth_);
-    if (++depth_ > 16) fail(row_.file_, "nested deeper than 16 levels at row " + std::to_string(row_.index_));
-    if (field_ != nullptr && depth_ == row_depth_ + 1) field_->kind = JsonRow::Kind::list;
-  }
-
-  // The row's field that a value belongs to directly.
-  JsonRow::Value* scalar(JsonRow::Kind kind) {
-    if (row_depth_ == 0 || depth_ != row_depth_ || field_ == nullptr) return nullptr;
-    field_->kind = kind;
-    return field_;
-  }
-
-  bool whole(std::int64_t value, double real) {
-    if (JsonRow::Value* field = scalar(JsonRow::Kind::integer)) {
-      field->integer = value;
-      return true;
-    }
-    return listed(real);
-  }
-
-  bool listed(double value) {
-    if (field_ != nullptr) {
-      field_->numbers.push_back(value);
-    } else if (row_depth_ == 0 && visitor_.number) {
-      visitor_.number(row_.layer_, value);
-    }
-    return true;
-  }
-
-  const JsonRowsVisitor& visitor_;
-  JsonRow row_;
-  JsonRow::Value* field_ = nullptr;  // of the key last met in the row, while it is a kept one
-  int depth_ = 0;
-  std::uint32_t arrays_ = 0;  // bit d: the bracket at depth d is an array's
-  int row_depth_ = 0;         // 0: in no row
-  bool root_is_object_ = false;
+  JsonRowsBuilder& builder_;
 };
 
+}  // namespace
+
 void visit_json_rows(std::istream& stream, const std::string& file, const JsonRowsVisitor& visitor) {
-  JsonRowsHandler handler(file, visitor);
-  nlohmann::json::sax_parse(stream, &handler);
+  std::int64_t known = 0;
+  if (const std::istream::pos_type begin = stream.tellg(); begin != std::istream::pos_type(-1)) {
+    JsonRowsBuilder builder(file, visitor);
+    if (visit_in_batches(stream, builder)) return;
+    known = builder.rows();
+    stream.clear();
+    stream.seekg(begin);
+  }
+  JsonRowsBuilder builder(file, visitor, known);
+  Events events(builder);
+  nlohmann::json::sax_parse(stream, &events);
 }
 
 void visit_json_rows(const std::filesystem::path& file, const JsonRowsVisitor& visitor) {

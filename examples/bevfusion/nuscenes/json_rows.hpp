@@ -48,7 +48,7 @@ class JsonRow {
   [[noreturn]] void fail(std::string_view field, const std::string& what) const;
 
  private:
-  friend class JsonRowsHandler;
+  friend class JsonRowsBuilder;
   enum class Kind { absent, null, text, integer, real, flag, list };
   struct Value {
     std::string field;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
-#include <cmath>
-#include <numeric>
+#include <limits>
+#include <optional>
 
-#include "bevfusion/nuscenes/bytes.hpp"
 #include "bevfusion/nuscenes/data_error.hpp"
+#include "bevfusion/nuscenes/parse_tables.hpp"
 #include "bevfusion/nuscenes/table_fields.hpp"
 #include "bevfusion/nuscenes/token_index.hpp"
 
@@ -12,21 +12,24 @@ namespace bevfusion {
 
 namespace {
 
-// prev and next of a table, which may point forward: kept as tokens until the table is read.
+// prev and next of a table, which may point forward: numbers of tokens until the table is read.
 struct Links {
   struct Pair {
-    Token previous;
-    Token next;
+    TokenIndex::Number previous;
+    TokenIndex::Number next;
   };
   std::vector<Pair> pairs;
 
-  void add(const JsonRow& row) { pairs.push_back({row.token("prev"), row.token("next")}); }
+  void add(const JsonRow& row, TokenIndex& index) {
+    const TokenIndex::Number previous = index.meet(row.token("prev"));
+    pairs.push_back({previous, index.meet(row.token("next"))});
+  }
 
   template <typename Rows>
   void resolve(const TokenIndex& index, Rows& rows) const {
     for (std::size_t i = 0; i < rows.size(); ++i) {
-      rows[i].previous = index.find(pairs[i].previous);
-      rows[i].next = index.find(pairs[i].next);
+      rows[i].previous = index.row_of(pairs[i].previous);
+      rows[i].next = index.row_of(pairs[i].next);
     }
   }
 };
@@ -128,7 +131,11 @@ class TablesReader {
     });
 
     TokenIndex scenes;
-    std::vector<Links::Pair> ends;
+    struct Ends {
+      Token first;
+      Token last;
+    };
+    std::vector<Ends> ends;
     visit("scene", {"name", "log_token", "first_sample_token", "last_sample_token"}, [&](const JsonRow& row) {
       SceneRow scene;
       scene.token = scenes.add(row, count(tables_.scenes));
@@ -143,7 +150,7 @@ class TablesReader {
       sample.token = samples_.add(row, count(tables_.samples));
       sample.timestamp = row.integer("timestamp");
       sample.scene = scenes.find(row, "scene_token");
-      links.add(row);
+      links.add(row, samples_);
       tables_.samples.push_back(sample);
     });
     links.resolve(samples_, tables_.samples);
@@ -151,8 +158,8 @@ class TablesReader {
       const SampleRow& row = tables_.samples[i];
       const std::string where = "token " + to_string(row.token) + ", field 'next' refers to ";
       if (row.next < 0) {
-        if (!links.pairs[i].next.empty()) {
-          fail(file_of("sample"), where + "a row that is not there: " + to_string(links.pairs[i].next));
+        if (links.pairs[i].next >= 0) {
+          fail(file_of("sample"), where + "a row that is not there: " + to_string(samples_.token_of(links.pairs[i].next)));
         }
         continue;
       }
@@ -165,8 +172,8 @@ class TablesReader {
     }
     for (std::size_t i = 0; i < tables_.scenes.size(); ++i) {
       SceneRow& scene = tables_.scenes[i];
-      scene.first_sample = samples_.find(ends[i].previous);
-      scene.last_sample = samples_.find(ends[i].next);
+      scene.first_sample = samples_.find(ends[i].first);
+      scene.last_sample = samples_.find(ends[i].last);
       if (scene.first_sample < 0 || scene.last_sample < 0) {
         fail(file_of("scene"),
              "scene " + to_string(scene.token) + ", field 'first_sample_token' or 'last_sample_token' refers to no sample");
@@ -178,7 +185,6 @@ class TablesReader {
     TokenIndex index;
     TokenIndex poses;
     Links links;
-    std::vector<Token> pose_tokens;
     visit("sample_data",
           {"sample_token", "ego_pose_token", "calibrated_sensor_token", "filename", "width", "height", "timestamp",
            "is_key_frame", "prev", "next"},
@@ -196,8 +202,8 @@ class TablesReader {
             data.width = int_field(row, "width", 0, 1 << 16);
             data.height = int_field(row, "height", 0, 1 << 16);
             if (calibration.channel != Channel::lidar_top) check_picture(row, data, calibration);
-            pose_tokens.push_back(row.required_token("ego_pose_token"));
-            links.add(row);
+            data.ego_pose = poses.meet(row.required_token("ego_pose_token"));  // its number, until the poses are read
+            links.add(row, index);
             if (data.is_key_frame) {
               RowIndex& slot =
                   tables_.samples[static_cast<std::size_t>(data.sample)].data[static_cast<std::size_t>(calibration.channel)];
@@ -214,8 +220,8 @@ class TablesReader {
       };
       const bool lidar = calibration_of(row).channel == Channel::lidar_top;
       // Pictures between key frames may have been left out.
-      if (row.previous < 0 && lidar && !links.pairs[i].previous.empty()) {
-        wrong("refers to a row that is not there: " + to_string(links.pairs[i].previous));
+      if (row.previous < 0 && lidar && links.pairs[i].previous >= 0) {
+        wrong("refers to a row that is not there: " + to_string(index.token_of(links.pairs[i].previous)));
       }
       if (row.previous < 0) continue;
       const SampleDataRow& before = tables_.sample_data[static_cast<std::size_t>(row.previous)];
@@ -225,23 +231,25 @@ class TablesReader {
               std::to_string(row.timestamp) + " us");
       }
     }
-    std::unordered_map<Token, RowIndex> wanted;
-    wanted.reserve(pose_tokens.size());
-    for (const Token& token : pose_tokens) wanted.emplace(token, -1);
+    ego_poses(poses);
+  }
+
+  // Those that are met already, which the rows of sample_data name by their numbers.
+  void ego_poses(TokenIndex& poses) {
     visit("ego_pose", {"translation", "rotation"}, [&](const JsonRow& row) {
-      const auto found = wanted.find(row.required_token("token"));
-      if (found == wanted.end()) return;
-      if (found->second >= 0) row.fail("token", "appears twice");
-      found->second = count(tables_.ego_poses);
+      const TokenIndex::Number number = poses.number_of(row.required_token("token"));
+      if (number < 0) return;
+      if (poses.row_of(number) >= 0) row.fail("token", "appears twice");
+      poses.set_row(number, count(tables_.ego_poses));
       tables_.ego_poses.push_back(transform_field(row));
     });
-    for (std::size_t i = 0; i < pose_tokens.size(); ++i) {
-      SampleDataRow& data = tables_.sample_data[i];
-      data.ego_pose = wanted.at(pose_tokens[i]);
+    for (SampleDataRow& data : tables_.sample_data) {
+      const TokenIndex::Number number = data.ego_pose;
+      data.ego_pose = poses.row_of(number);
       if (data.ego_pose < 0) {
         fail(file_of("sample_data"),
              "token " + to_string(data.token) +
-                 ", field 'ego_pose_token' refers to a row that is not there: " + to_string(pose_tokens[i]));
+                 ", field 'ego_pose_token' refers to a row that is not there: " + to_string(poses.token_of(number)));
       }
     }
   }
@@ -312,18 +320,18 @@ class TablesReader {
             annotation.rotation = rotation_field(row);
             annotation.lidar_points = int_field(row, "num_lidar_pts", 0, 1 << 30);
             annotation.radar_points = int_field(row, "num_radar_pts", 0, 1 << 30);
-            links.add(row);
+            links.add(row, index);
             rows.push_back(annotation);
           });
     links.resolve(index, rows);
     for (std::size_t i = 0; i < rows.size(); ++i) {
-      const auto check = [&](const Token& token, RowIndex other, const char* field) {
-        if (token.empty()) return;
-        const std::string where = "token " + to_string(rows[i].token) + ", field '" + field + "' refers to ";
-        if (other < 0) fail(file_of("sample_annotation"), where + "a row that is not there: " + to_string(token));
-        if (rows[static_cast<std::size_t>(other)].instance != rows[i].instance) {
-          fail(file_of("sample_annotation"), where + "an annotation of another object: " + to_string(token));
-        }
+      const auto check = [&](TokenIndex::Number number, RowIndex other, const char* field) {
+        if (number < 0) return;
+        const bool there = other >= 0;
+        if (there && rows[static_cast<std::size_t>(other)].instance == rows[i].instance) return;
+        fail(file_of("sample_annotation"), "token " + to_string(rows[i].token) + ", field '" + field + "' refers to " +
+                                               (there ? "an annotation of another object: " : "a row that is not there: ") +
+                                               to_string(index.token_of(number)));
       };
       check(links.pairs[i].previous, rows[i].previous, "prev");
       check(links.pairs[i].next, rows[i].next, "next");
@@ -331,26 +339,34 @@ class TablesReader {
     sort_by_sample();
   }
 
+  // Where they lie, since they are the largest table.
   void sort_by_sample() {
     std::vector<AnnotationRow>& rows = tables_.annotations;
-    std::vector<RowIndex> order(rows.size());
-    std::iota(order.begin(), order.end(), 0);
-    std::stable_sort(order.begin(), order.end(), [&](RowIndex a, RowIndex b) {
-      return rows[static_cast<std::size_t>(a)].sample < rows[static_cast<std::size_t>(b)].sample;
-    });
-    std::vector<RowIndex> place(rows.size());
-    for (std::size_t i = 0; i < order.size(); ++i) place[static_cast<std::size_t>(order[i])] = static_cast<RowIndex>(i);
-    std::vector<AnnotationRow> sorted;
-    sorted.reserve(rows.size());
-    for (const RowIndex from : order) {
-      sorted.push_back(rows[static_cast<std::size_t>(from)]);
-      AnnotationRow& row = sorted.back();
+    for (const AnnotationRow& row : rows) ++tables_.samples[static_cast<std::size_t>(row.sample)].annotation_count;
+    RowIndex first = 0;
+    for (SampleRow& sample : tables_.samples) {
+      // A sample without annotations has none from the first row on.
+      sample.first_annotation = sample.annotation_count > 0 ? first : 0;
+      first += sample.annotation_count;
+    }
+    std::vector<RowIndex> taken(tables_.samples.size(), 0);
+    std::vector<RowIndex> place;
+    place.reserve(rows.size());
+    for (const AnnotationRow& row : rows) {
+      const auto sample = static_cast<std::size_t>(row.sample);
+      place.push_back(tables_.samples[sample].first_annotation + taken[sample]++);
+    }
+    for (AnnotationRow& row : rows) {
       if (row.previous >= 0) row.previous = place[static_cast<std::size_t>(row.previous)];
       if (row.next >= 0) row.next = place[static_cast<std::size_t>(row.next)];
-      SampleRow& sample = tables_.samples[static_cast<std::size_t>(row.sample)];
-      if (sample.annotation_count++ == 0) sample.first_annotation = count(sorted) - 1;
     }
-    rows = std::move(sorted);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      while (static_cast<std::size_t>(place[i]) != i) {
+        const auto to = static_cast<std::size_t>(place[i]);
+        std::swap(rows[i], rows[to]);
+        std::swap(place[i], place[to]);
+      }
+    }
   }
 
   TableOpener open_;
@@ -362,14 +378,12 @@ class TablesReader {
 
 }  // namespace
 
-Tables read_tables(const TableOpener& open, const TablesOptions& options) { return TablesReader({}, {}, open, options).read(); }
-
-Tables read_tables(const std::filesystem::path& root, const std::string& version, const TablesOptions& options) {
-  const std::filesystem::path folder = root / version;
-  if (!std::filesystem::is_directory(folder)) fail(folder.string(), "is no folder of tables");
-  const TableOpener open = [&](const std::string& table) { return open_buffered(folder / (table + ".json")); };
+Tables parse_tables(const std::filesystem::path& root, const std::filesystem::path& folder, const TableOpener& open,
+                    const TablesOptions& options) {
   return TablesReader(root, folder, open, options).read();
 }
+
+Tables read_tables(const TableOpener& open, const TablesOptions& options) { return parse_tables({}, {}, open, options); }
 
 Eigen::Vector2d velocity_of(const Tables& tables, RowIndex annotation, double longest) {
   const AnnotationRow& row = tables.annotations[static_cast<std::size_t>(annotation)];

@@ -14,6 +14,7 @@
 #include "bevfusion/nuscenes/data_error.hpp"
 #include "bevfusion/nuscenes/image_file.hpp"
 #include "bevfusion/nuscenes/key_frame.hpp"
+#include "bevfusion/nuscenes/tables_archive.hpp"
 #include "bevfusion/synth/generate.hpp"
 #include "bevfusion/synth/synth_scene.hpp"
 #include "bevfusion/tests/fuzz/damage.hpp"
@@ -74,6 +75,18 @@ TEST_CASE("damaged files are read or refused, never more", "[hostile]") {
   const KeyFrame frame = key_frame_of(tables, 0);
 
   SECTION("tables") { try_damaged(joined_tables(folder.path() / options.version), 1500, fuzz::tables); }
+  SECTION("what an index of tables holds") {
+    Bytes bytes;
+    BlockWriter writer([&](const void* at, std::size_t size) {
+      const auto* from = static_cast<const std::uint8_t*>(at);
+      bytes.insert(bytes.end(), from, from + size);
+    });
+    Packer pack(writer);
+    archive_tables(pack, tables);
+    writer.finish();
+    REQUIRE(bytes.size() < BlockHead::most);  // one block, and the empty one
+    try_damaged({bytes.begin() + sizeof(BlockHead), bytes.end() - sizeof(BlockHead)}, 3000, fuzz::tables_index);
+  }
   SECTION("map expansion") {
     try_damaged(read_bytes(folder.path() / "maps" / "expansion" / (frame.location + ".json")), 1500, fuzz::map_expansion);
   }

@@ -13,6 +13,7 @@
 #include "bevfusion/nuscenes/image_file.hpp"
 #include "bevfusion/nuscenes/key_frame.hpp"
 #include "bevfusion/nuscenes/lidar_file.hpp"
+#include "bevfusion/nuscenes/tables_archive.hpp"
 
 namespace bevfusion::fuzz {
 
@@ -49,6 +50,29 @@ void tables(const std::uint8_t* bytes, std::size_t count) {
     for (const SceneRow& scene : read.scenes) names.push_back(scene.name);
     samples_of_scenes(read, names);
   });
+}
+
+void tables_index(const std::uint8_t* bytes, std::size_t count) {
+  std::string file;
+  BlockWriter writer([&](const void* at, std::size_t size) { file.append(static_cast<const char*>(at), size); });
+  writer.add(bytes, count);
+  writer.finish();
+  std::istringstream stream(file);
+  BlockReader reader([&](void* to, std::size_t size) {
+    stream.read(static_cast<char*>(to), static_cast<std::streamsize>(size));
+    return static_cast<std::size_t>(stream.gcount());
+  });
+  Unpacker unpack(reader, count);
+  Tables read;
+  try {
+    unpack_tables(unpack, read);
+    reader.expect_end();
+  } catch (const BlockError&) {
+    return;
+  }
+  for (std::size_t i = 0; i < read.samples.size(); ++i) {
+    try_to([&] { key_frame_of(read, static_cast<RowIndex>(i), {10}); });
+  }
 }
 
 void map_expansion(const std::uint8_t* bytes, std::size_t count) {

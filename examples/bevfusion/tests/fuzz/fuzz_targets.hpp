@@ -15,6 +15,9 @@ inline constexpr const char* table_order[13] = {
     "sensor",   "calibrated_sensor", "log",       "map",        "scene",    "sample",           "sample_data",
     "ego_pose", "category",          "attribute", "visibility", "instance", "sample_annotation"};
 
+/// What an index of tables holds, in blocks whose checksums are right; then every key frame.
+void tables_index(const std::uint8_t* bytes, std::size_t count);
+
 void map_expansion(const std::uint8_t* bytes, std::size_t count);  ///< and its masks
 void lidar(const std::uint8_t* bytes, std::size_t count);
 void image(const std::uint8_t* bytes, std::size_t count);  ///< JPEG and PPM
