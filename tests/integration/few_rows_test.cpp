@@ -199,3 +199,23 @@ TEST_CASE("Linear layers of few rows: samples that cancel, as where a mean is su
   CHECK(difference_of(calibration.diagnostics().weights, weights.shared) < 1e-6);  // of the 1e-8 that doubles have left
   CHECK(difference({W.grad()}, weighted_gradients(of_plain, {W}, {{}, {}}, weights)) < 1e-6);
 }
+
+TEST_CASE("Linear layers of few rows: a gradient that is infinite in the weight's type is found and left out") {
+  torch::manual_seed(17);
+  const Tensor x = 1e20 * torch::randn({3, 40});
+  const Tensor W = torch::randn({40, 32}).requires_grad_();
+  for (const Surface surface : {Surface::all_shared, Surface::last_shared}) {
+    CalibrationOptions options = at_all_shared();
+    options.surface = surface;
+    options.non_finite = fuller::NonFinite::skip;
+    Calibration calibration(fuller::IMTL_G(), {"steep", "flat"}, options);
+    clear({W});
+    const Tensor plain = x.mm(W);
+    const auto slope = [](const Tensor& z, double of) { return ((z - z.detach()) * of).sum(); };  // 0, with this gradient
+    REQUIRE_FALSE(all_finite(gradient_of(slope(plain, 1e20), {W})));
+    const auto z = calibration.fork(plain);
+    calibration.sum({slope(z[0], 1e20), slope(z[1], 1)}).backward();
+    CHECK(calibration.diagnostics().conditions[0] == fuller::Condition::non_finite);
+    CHECK(difference({W.grad()}, gradient_of(slope(x.mm(W), 1), {W})) < 1e-6);
+  }
+}

@@ -12,6 +12,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include <fuller/core/error.hpp>
@@ -37,6 +38,18 @@ inline at::Tensor ghost_by_aten(const at::Tensor& x, const std::vector<at::Tenso
   return at::stack(left).mm(at::stack(right).t());
 }
 
+/// Whether an entry of a weight gradient may be too large for the weights' type, the input's, and so be infinite once it is
+/// formed; by the diagonal of `gram`, T x T.
+inline bool may_overflow(const at::Tensor& x, std::size_t tasks, const double* gram) {
+  const double largest = x.scalar_type() == at::kHalf ? 65504.0 : static_cast<double>(std::numeric_limits<float>::max());
+  for (std::size_t i = 0; i < tasks && x.scalar_type() != at::kDouble; ++i) {
+    if (gram[i * tasks + i] >= largest * largest) {
+      return true;
+    }
+  }
+  return false;
+}
+
 /// Whether samples in double cancel so far that the diagonal of `gram`, T x T from these rows, may be off by more than 2^-32 of
 /// its entries, by the bound of cpu::add_ghost_gram. Gradients formed from floats are never closer than this is.
 inline bool doubles_cancel(const at::Tensor& x, const std::vector<at::Tensor>& dy, bool with_bias, const double* gram) {
@@ -55,15 +68,15 @@ inline bool doubles_cancel(const at::Tensor& x, const std::vector<at::Tensor>& d
   return false;
 }
 
-/// The same from the gradients themselves, formed in double from rows of x and dy_i.
+/// The same from the gradients themselves, formed in double from rows of x and dy_i, and rounded to the input's type.
 inline void gram_of_formed(const at::Tensor& x, const std::vector<at::Tensor>& dy, bool with_bias, double* gram) {
   const at::Tensor wide = x.to(at::kDouble);
   std::vector<std::vector<at::Tensor>> formed;
   for (const at::Tensor& gradient : dy) {
     const at::Tensor d = gradient.to(at::kDouble);
-    formed.push_back({d.t().mm(wide)});
+    formed.push_back({d.t().mm(wide).to(x.scalar_type())});
     if (with_bias) {
-      formed.back().push_back(d.sum(0));
+      formed.back().push_back(d.sum(0).to(x.scalar_type()));
     }
   }
   gram_matrix(formed, gram);
@@ -89,7 +102,7 @@ inline bool ghost_pays(std::int64_t N, std::int64_t in, std::int64_t out, int ta
 /// undefined dy_i is an absent task, whose row and column are 0. Floating dtypes; x and the dy_i may differ. with_bias counts
 /// the bias's gradient to G_i. The products are double throughout, by kernels of our own rather than a double BLAS (Debian's
 /// reference BLAS is 15 times slower); error bound: cpu::add_ghost_gram. Where samples of doubles cancel so far that this bound
-/// exceeds 2^-32 of an |G_i|^2, the gradients are formed after all.
+/// exceeds 2^-32 of an |G_i|^2, and where a G_i may be infinite in the input's type, the gradients are formed after all.
 /// On the CPU: LibTorch's threads, deterministic. On other devices: ATen in double and one copy to the host, which waits.
 ///
 /// @throws Error when rows or outputs do not match.
@@ -142,7 +155,8 @@ inline void ghost_gram_matrix(const at::Tensor& x, const std::vector<at::Tensor>
     const at::Tensor matrix = detail::ghost_by_aten(input, gradients, with_bias).to(at::kCPU).contiguous();
     std::copy_n(static_cast<const double*>(matrix.data_ptr()), part.size(), part.data());
   }
-  if (detail::doubles_cancel(input, gradients, with_bias, part.data())) {
+  if (detail::may_overflow(input, gradients.size(), part.data()) ||
+      detail::doubles_cancel(input, gradients, with_bias, part.data())) {
     detail::gram_of_formed(input, gradients, with_bias, part.data());
   }
   for (std::size_t a = 0; a < present.size(); ++a) {
