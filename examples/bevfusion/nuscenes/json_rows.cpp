@@ -51,16 +51,16 @@ const JsonRow::Value& JsonRow::get(std::string_view field, Kind kind) const {
 
 namespace {
 
-constexpr std::array<std::int8_t, 256> digit_values() {
-  std::array<std::int8_t, 256> values{};
-  for (auto& value : values) value = -1;
-  for (std::size_t i = 0; i < 16; ++i) values[static_cast<unsigned char>("0123456789abcdef"[i])] = static_cast<std::int8_t>(i);
+constexpr std::array<int, 256> digit_values() {
+  std::array<int, 256> values{};
+  for (int& value : values) value = -1;
+  for (int i = 0; i < 16; ++i) values[static_cast<unsigned char>("0123456789abcdef"[i])] = i;
   return values;
 }
 
 // Token(text), without a branch a digit: their digits are random, and there are millions of them.
 Token token_of(const std::string& text) {
-  static constexpr std::array<std::int8_t, 256> values = digit_values();
+  static constexpr std::array<int, 256> values = digit_values();
   if (text.size() != 32) return Token(text);
   std::array<std::uint64_t, 2> half = {0, 0};
   int wrong = 0;

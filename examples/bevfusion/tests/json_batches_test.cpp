@@ -295,6 +295,30 @@ TEST_CASE("texts that parsers are known to differ on", "[json]") {
   for (const std::string& text : texts) check_both_ways(text);
 }
 
+TEST_CASE("a row's token is the text that stands there", "[json]") {
+  static constexpr char letters[] = "0123456789abcdef0123456789abcdefABFGg-/:@`";
+  Random random({12});
+  std::vector<std::string> texts;
+  std::string table = "[";
+  for (int i = 0; i < 3000; ++i) {
+    // Of 32 letters most, of which all, one or any are digits.
+    std::string text(static_cast<std::size_t>(random.chance(0.9) ? 32 : random.integer(1, 40)), '0');
+    for (char& letter : text) letter = letters[random.integer(0, random.chance(0.99) ? 31 : 41)];
+    table += (i > 0 ? ", {\"token\": \"" : "{\"token\": \"") + text + "\"}";
+    texts.push_back(text);
+  }
+  std::istringstream stream(table + "]");
+  JsonRowsVisitor visitor;
+  visitor.fields = {"token"};
+  std::size_t at = 0;
+  visitor.row = [&](const JsonRow& row) {
+    REQUIRE(row.required_token("token") == Token(texts[at]));
+    REQUIRE(to_string(row.token("token")) == texts[at++]);
+  };
+  visit_json_rows(stream, "rows.json", visitor);
+  CHECK(at == texts.size());
+}
+
 TEST_CASE("an index of tokens finds what a map finds", "[tables]") {
   const auto some = [](std::uint64_t i) {
     // Digits that count up, UUIDs, and words.
