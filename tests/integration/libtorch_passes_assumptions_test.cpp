@@ -59,6 +59,24 @@ TEST_CASE("LibTorch: a node that is called outside of the engine gives what it g
   CHECK(runs_where_this_does(node));
 }
 
+TEST_CASE("LibTorch: a node that is called in a backward to some inputs gives the gradients that lead to those alone") {
+  const Tensor w = number(3);
+  const Tensor v = number(2);
+  const Tensor product = w * v;
+  Gradients got;
+  const Probe::Call call = [&] {
+    const torch::NoGradGuard as_in_a_backward;
+    got = run_alone(*product.grad_fn(), {torch::ones({}, torch::kDouble)});
+  };
+  const Tensor y = Probe::apply(product, &call);
+  y.backward({}, /*retain_graph=*/true);
+  CHECK(value_of(got[0]) == 2);
+  CHECK(value_of(got[1]) == 3);
+  torch::autograd::grad({y}, {w});
+  CHECK(value_of(got[0]) == 2);
+  CHECK_FALSE(got[1].defined());  // which is why tasks do not pass the trunk together there
+}
+
 TEST_CASE("LibTorch: where a gradient goes is known in shape and type: a broadcast is undone, a cast too") {
   const Tensor row = torch::zeros({3}, torch::kFloat).requires_grad_();
   const Tensor sum = torch::zeros({2, 3}, torch::kFloat) + row;
