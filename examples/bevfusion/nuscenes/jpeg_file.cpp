@@ -130,7 +130,9 @@ Image decode_jpeg(const std::vector<std::uint8_t>& bytes, const std::string& fil
     fail(file, "is a JPEG of more than " + std::to_string(most_pixels) + " pixels");
   }
   if (good) {
-    image = Image(static_cast<int>(d.info.image_width), static_cast<int>(d.info.image_height));
+    image.width = static_cast<int>(d.info.image_width);
+    image.height = static_cast<int>(d.info.image_height);
+    image.rgb.resize(3 * static_cast<std::size_t>(image.width) * static_cast<std::size_t>(image.height));
     good = read_rows(d, image.rgb.data());
   }
   const std::string text = d.reports.text;

@@ -64,6 +64,17 @@ torch::Tensor look_up(const SparseTensor& input, const torch::Tensor& sites, con
   return place.masked_fill_((found & wanted.inside).logical_not_(), count);
 }
 
+SitePairs pairs_of(const torch::Tensor& table, std::int64_t inputs) {
+  if (!table.is_cpu()) {
+    return {};
+  }
+  const torch::Tensor by_offset = table.t().contiguous();
+  const torch::Tensor there = by_offset < inputs;
+  const torch::Tensor counts = there.sum(1);
+  const auto* const first = counts.data_ptr<std::int64_t>();
+  return {there.nonzero().select(1, 1).contiguous(), by_offset.masked_select(there), {first, first + counts.size(0)}};
+}
+
 }  // namespace
 
 Neighbours submanifold_neighbours(const SparseTensor& input, const Extent& kernel) {
@@ -71,7 +82,8 @@ Neighbours submanifold_neighbours(const SparseTensor& input, const Extent& kerne
     throw std::invalid_argument("a submanifold convolution needs a kernel with odd extents");
   }
   const Extent padding{kernel[0] / 2, kernel[1] / 2, kernel[2] / 2};
-  return {look_up(input, input.sites(), kernel, {1, 1, 1}, padding), input.keys, input.shape};
+  const torch::Tensor table = look_up(input, input.sites(), kernel, {1, 1, 1}, padding);
+  return {table, input.keys, input.shape, pairs_of(table, input.keys.size(0))};
 }
 
 Neighbours strided_neighbours(const SparseTensor& input, const Extent& kernel, const Extent& stride, const Extent& padding) {
@@ -82,7 +94,8 @@ Neighbours strided_neighbours(const SparseTensor& input, const Extent& kernel, c
   const Reach written = reach(written_along, input.sites(), shape, kernel, stride, padding);
   const torch::Tensor sorted = std::get<0>(written.cells.masked_select(written.inside).sort());
   const torch::Tensor keys = std::get<0>(torch::unique_consecutive(sorted));
-  return {look_up(input, sites_of(keys, shape), kernel, stride, padding), keys, shape};
+  const torch::Tensor table = look_up(input, sites_of(keys, shape), kernel, stride, padding);
+  return {table, keys, shape, pairs_of(table, input.keys.size(0))};
 }
 
 }  // namespace bevfusion

@@ -3,8 +3,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include <torch/torch.h>
+
+#include "bevfusion/sparse/pair_products.hpp"
 
 namespace bevfusion {
 namespace {
@@ -59,7 +62,13 @@ torch::Tensor transposed(const torch::Tensor& table, std::int64_t inputs) {
   return readers.scatter_(0, table, site).slice(0, 0, inputs);  // the row after the last takes what is read nowhere
 }
 
-struct SparseProduct : torch::autograd::Function<SparseProduct> {
+/// [K C_in, C_out] as [K, C_in, C_out].
+torch::Tensor by_offset(const torch::Tensor& weight, std::int64_t offsets) {
+  return weight.view({offsets, weight.size(0) / offsets, weight.size(1)});
+}
+
+/// The product of all offsets at once.
+struct GatheredProduct : torch::autograd::Function<GatheredProduct> {
   static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& features,
                                const torch::Tensor& weight, const torch::Tensor& table, std::int64_t chunk_bytes) {
     context->save_for_backward({features, weight, table});
@@ -83,11 +92,44 @@ struct SparseProduct : torch::autograd::Function<SparseProduct> {
         });
     torch::Tensor feature_gradient;
     if (context->needs_input_grad(0)) {
-      const std::int64_t offsets = table.size(1);
-      const torch::Tensor turned = weight.view({offsets, features.size(1), -1}).transpose(1, 2).reshape({-1, features.size(1)});
+      const torch::Tensor turned = by_offset(weight, table.size(1)).transpose(1, 2).reshape({-1, features.size(1)});
       feature_gradient = gathered_product(gradient, transposed(table, features.size(0)), turned, chunk_bytes);
     }
     return {feature_gradient, weight_gradient, torch::Tensor(), torch::Tensor()};
+  }
+};
+
+/// A product for each offset, of the pairs that are there.
+struct PairProduct : torch::autograd::Function<PairProduct> {
+  static torch::Tensor forward(torch::autograd::AutogradContext* context, const torch::Tensor& features,
+                               const torch::Tensor& weight, const torch::Tensor& inputs, const torch::Tensor& outputs,
+                               const std::vector<std::int64_t>& counts, std::int64_t sites, std::int64_t chunk_bytes) {
+    context->save_for_backward({features, weight, inputs, outputs});
+    context->saved_data["counts"] = counts;
+    context->saved_data["chunk_bytes"] = chunk_bytes;
+    const auto offsets = static_cast<std::int64_t>(counts.size());
+    return pair_product(features, inputs, outputs, counts, by_offset(weight, offsets), sites, chunk_bytes);
+  }
+
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+                                                 torch::autograd::variable_list gradients) {
+    const auto saved = context->get_saved_variables();
+    const torch::Tensor& features = saved[0];
+    const torch::Tensor& weight = saved[1];
+    const torch::Tensor& inputs = saved[2];
+    const torch::Tensor& outputs = saved[3];
+    const torch::Tensor gradient = gradients[0].contiguous();
+    const std::vector<std::int64_t> counts = context->saved_data["counts"].toIntVector();
+    const std::int64_t chunk_bytes = context->saved_data["chunk_bytes"].toInt();
+
+    const torch::Tensor weight_gradient =
+        pair_weight_gradient(features, inputs, gradient, outputs, counts, chunk_bytes).view_as(weight);
+    torch::Tensor feature_gradient;
+    if (context->needs_input_grad(0)) {
+      const torch::Tensor turned = by_offset(weight, static_cast<std::int64_t>(counts.size())).transpose(1, 2);
+      feature_gradient = pair_product(gradient, outputs, inputs, counts, turned, features.size(0), chunk_bytes);
+    }
+    return {feature_gradient, weight_gradient, {}, {}, {}, {}, {}};
   }
 };
 
@@ -95,7 +137,13 @@ struct SparseProduct : torch::autograd::Function<SparseProduct> {
 
 torch::Tensor sparse_convolution(const torch::Tensor& features, const torch::Tensor& weight, const Neighbours& neighbours,
                                  std::int64_t chunk_bytes) {
-  return SparseProduct::apply(features, weight, neighbours.table, chunk_bytes);
+  const SitePairs& pairs = neighbours.pairs;
+  const bool by_pairs =
+      pairs.inputs.defined() && (features.scalar_type() == torch::kFloat || features.scalar_type() == torch::kDouble);
+  if (by_pairs) {
+    return PairProduct::apply(features, weight, pairs.inputs, pairs.outputs, pairs.counts, neighbours.keys.size(0), chunk_bytes);
+  }
+  return GatheredProduct::apply(features, weight, neighbours.table, chunk_bytes);
 }
 
 SparseConvolutionImpl::SparseConvolutionImpl(std::int64_t in, std::int64_t out, const Extent& kernel) {

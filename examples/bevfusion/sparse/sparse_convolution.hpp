@@ -9,9 +9,10 @@ namespace bevfusion {
 
 /// A sparse convolution's features: out[m] = sum_k in[table[m, k]] W_k, with nothing for sites that are not active.
 ///
-/// One gather and one product [M, K C_in] x [K C_in, C_out], in row chunks so that the gathered rows stay under `chunk_bytes`;
-/// backward gathers again rather than keep them, and gathers the cotangents of a site's readers instead of adding to it from
-/// each. Deterministic.
+/// On the CPU, in single or double precision, a product for each offset of the pairs of sites that are there. Else one gather and
+/// one product [M, K C_in] x [K C_in, C_out], whose backward gathers the cotangents of a site's readers instead of adding to it
+/// from each. Both in row chunks so that gathered rows stay under `chunk_bytes`, and backward gathers again rather than keep
+/// them. Deterministic.
 /// @param features  [N, C_in]
 /// @param weight    [K C_in, C_out], offsets x-major
 torch::Tensor sparse_convolution(const torch::Tensor& features, const torch::Tensor& weight, const Neighbours& neighbours,

@@ -36,19 +36,24 @@ void expect_equal_to_dense(const SparseTensor& input, const Neighbours& neighbou
   const std::int64_t out = 5;
   torch::Tensor features = input.features.clone().requires_grad_();
   torch::Tensor weight = torch::randn({kernel[0] * kernel[1] * kernel[2] * in, out}, torch::kDouble).requires_grad_();
-  const torch::Tensor sparse = bevfusion::sparse_convolution(features, weight, neighbours, chunk_bytes);
-  const torch::Tensor cotangent = torch::randn_like(sparse);
-  const auto mine = torch::autograd::grad({sparse}, {features, weight}, {cotangent});
-
   SparseTensor same = input;
   same.features = features;
   const torch::Tensor dense =
       torch::conv3d(same.dense(), dense_weight(weight, kernel, in), {}, at::IntArrayRef(stride), at::IntArrayRef(padding));
   const torch::Tensor at_sites = dense.permute({0, 2, 3, 4, 1}).reshape({-1, out}).index_select(0, neighbours.keys);
+  const torch::Tensor cotangent = torch::randn_like(at_sites);
   const auto theirs = torch::autograd::grad({at_sites}, {features, weight}, {cotangent});
-  CHECK(difference(sparse, at_sites) < 1e-12);
-  CHECK(difference(mine[0], theirs[0]) < 1e-12);
-  CHECK(difference(mine[1], theirs[1]) < 1e-12);
+
+  REQUIRE(neighbours.pairs.inputs.defined());
+  Neighbours table_alone = neighbours;  // as on a device
+  table_alone.pairs = {};
+  for (const Neighbours& read : {neighbours, table_alone}) {
+    const torch::Tensor sparse = bevfusion::sparse_convolution(features, weight, read, chunk_bytes);
+    const auto mine = torch::autograd::grad({sparse}, {features, weight}, {cotangent});
+    CHECK(difference(sparse, at_sites) < 1e-12);
+    CHECK(difference(mine[0], theirs[0]) < 1e-12);
+    CHECK(difference(mine[1], theirs[1]) < 1e-12);
+  }
 }
 
 TEST_CASE("a submanifold convolution equals the dense one at its sites", "[bevfusion][sparse]") {
@@ -93,8 +98,30 @@ TEST_CASE("sparse convolutions take one voxel and none", "[bevfusion][sparse]") 
   expect_equal_to_dense(one, bevfusion::submanifold_neighbours(one, {3, 3, 3}), {3, 3, 3}, {1, 1, 1}, {1, 1, 1}, 1000);
   const auto none = bevfusion::make_sparse(torch::zeros({0, 4}, torch::kLong), torch::zeros({0, 2}, torch::kDouble), shape, 1);
   const auto neighbours = bevfusion::strided_neighbours(none, {3, 3, 3}, {2, 2, 2}, {1, 1, 1});
-  CHECK(bevfusion::sparse_convolution(none.features, torch::zeros({54, 4}, torch::kDouble), neighbours).sizes() ==
-        at::IntArrayRef({0, 4}));
+  Neighbours table_alone = neighbours;
+  table_alone.pairs = {};
+  for (const Neighbours& read : {neighbours, table_alone}) {
+    const torch::Tensor made = bevfusion::sparse_convolution(none.features, torch::zeros({54, 4}, torch::kDouble), read);
+    CHECK(made.sizes() == at::IntArrayRef({0, 4}));
+  }
+}
+
+TEST_CASE("pairs are the table's entries, offset by offset", "[bevfusion][sparse]") {
+  torch::manual_seed(5);
+  const SparseTensor input = random_grid({6, 5, 7}, 2, 1, 0.3);
+  for (const Neighbours& neighbours : {bevfusion::submanifold_neighbours(input, {3, 1, 3}),
+                                       bevfusion::strided_neighbours(input, {3, 3, 3}, {2, 2, 2}, {1, 1, 0})}) {
+    torch::Tensor table = torch::full_like(neighbours.table, input.keys.size(0));
+    std::int64_t pair = 0;
+    REQUIRE(static_cast<std::int64_t>(neighbours.pairs.counts.size()) == table.size(1));
+    for (std::int64_t offset = 0; offset < table.size(1); ++offset) {
+      for (std::int64_t k = 0; k < neighbours.pairs.counts[static_cast<std::size_t>(offset)]; ++k, ++pair) {
+        table[neighbours.pairs.outputs[pair].item<std::int64_t>()][offset] = neighbours.pairs.inputs[pair];
+      }
+    }
+    CHECK(pair == neighbours.pairs.inputs.size(0));
+    CHECK(table.equal(neighbours.table));
+  }
 }
 
 TEST_CASE("sites outside of the grid or given twice are refused", "[bevfusion][sparse]") {
