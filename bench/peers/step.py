@@ -11,7 +11,6 @@ import json
 import random
 import sys
 import time
-from math import comb
 from pathlib import Path
 from statistics import median
 
@@ -25,7 +24,8 @@ except ImportError as missing:
     print(f"peers: skipped: {missing}", file=sys.stderr)
     sys.exit(77)
 
-from networks import Network  # in this folder
+from intervals import median_interval  # in this folder
+from networks import Network
 
 TOLERANCE = 1e-4
 # These two weigh the heads too, so only their shared gradients can be compared.
@@ -135,18 +135,6 @@ def check(net, folder, all_steps):
             error = float((stepped.parameters[k].grad.cpu() - expected[k]).norm() / expected[k].norm())
             if not error <= TOLERANCE:
                 sys.exit(f"{name}: the gradient of parameter {k} differs from fuller's by {error:.1e} (norm); nothing was timed")
-
-
-def median_interval(values, confidence=0.95):
-    """Distribution-free, from order statistics; as fuller's median_interval."""
-    values, n = sorted(values), len(values)
-    below, outside = 0.0, 0
-    for k in range(n):
-        below += comb(n, k) / 2**n
-        if 2 * below > 1 - confidence:
-            break
-        outside = k
-    return {"ratio": median(values), "low": values[outside], "high": values[n - 1 - outside], "rounds": n}
 
 
 def seconds_now(device):
