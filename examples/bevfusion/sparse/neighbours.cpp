@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <stdexcept>
+#include <vector>
 
 #include <torch/torch.h>
 
@@ -64,29 +65,72 @@ torch::Tensor look_up(const SparseTensor& input, const torch::Tensor& sites, con
   return place.masked_fill_((found & wanted.inside).logical_not_(), count);
 }
 
-SitePairs pairs_of(const torch::Tensor& table, std::int64_t inputs) {
-  if (!table.is_cpu()) {
-    return {};
+/// The neighbours of output sites on the CPU. At one offset the cells that ascending sites read ascend, too, so a walk through
+/// the input's keys meets all of them.
+Neighbours walk(const SparseTensor& input, const torch::Tensor& keys, const Extent& shape, const Extent& kernel,
+                const Extent& stride, const Extent& padding) {
+  const std::int64_t count = input.keys.size(0);
+  const std::int64_t outputs = keys.size(0);
+  const std::int64_t offsets = kernel[0] * kernel[1] * kernel[2];
+  const torch::Tensor held = input.keys.contiguous();
+  const torch::Tensor sites = sites_of(keys, shape).contiguous();
+  torch::Tensor table = torch::full({outputs, offsets}, count, keys.options());
+  const auto* const key = held.data_ptr<std::int64_t>();
+  const auto* const site = sites.data_ptr<std::int64_t>();
+  auto* const entry = table.data_ptr<std::int64_t>();
+  std::vector<std::int64_t> readers;
+  std::vector<std::int64_t> read;
+  std::vector<std::int64_t> counts;
+  for (std::int64_t offset = 0; offset < offsets; ++offset) {
+    const Extent shift{offset / (kernel[1] * kernel[2]) - padding[0], offset / kernel[2] % kernel[1] - padding[1],
+                       offset % kernel[2] - padding[2]};
+    const std::size_t before = read.size();
+    std::int64_t place = 0;
+    for (std::int64_t m = 0; m < outputs; ++m) {
+      std::int64_t wanted = site[4 * m];
+      bool inside = true;
+      for (std::size_t axis = 0; axis < 3; ++axis) {
+        const std::int64_t cell = site[4 * m + 1 + static_cast<std::int64_t>(axis)] * stride[axis] + shift[axis];
+        inside = inside && cell >= 0 && cell < input.shape[axis];
+        wanted = wanted * input.shape[axis] + cell;
+      }
+      if (!inside) {
+        continue;
+      }
+      while (place < count && key[place] < wanted) {
+        ++place;
+      }
+      if (place < count && key[place] == wanted) {
+        entry[m * offsets + offset] = place;
+        readers.push_back(m);
+        read.push_back(place);
+      }
+    }
+    counts.push_back(static_cast<std::int64_t>(read.size() - before));
   }
-  const torch::Tensor by_offset = table.t().contiguous();
-  const torch::Tensor there = by_offset < inputs;
-  const torch::Tensor counts = there.sum(1);
-  const auto* const first = counts.data_ptr<std::int64_t>();
-  return {there.nonzero().select(1, 1).contiguous(), by_offset.masked_select(there), {first, first + counts.size(0)}};
+  return {table, keys, shape, {torch::tensor(readers, keys.options()), torch::tensor(read, keys.options()), counts}};
+}
+
+Neighbours found(const SparseTensor& input, const torch::Tensor& keys, const Extent& shape, const Extent& kernel,
+                 const Extent& stride, const Extent& padding, bool by_search) {
+  if (keys.is_cpu() && !by_search) {
+    return walk(input, keys, shape, kernel, stride, padding);
+  }
+  return {look_up(input, sites_of(keys, shape), kernel, stride, padding), keys, shape, {}};
 }
 
 }  // namespace
 
-Neighbours submanifold_neighbours(const SparseTensor& input, const Extent& kernel) {
+Neighbours submanifold_neighbours(const SparseTensor& input, const Extent& kernel, bool by_search) {
   if (std::any_of(kernel.begin(), kernel.end(), [](std::int64_t extent) { return extent % 2 == 0; })) {
     throw std::invalid_argument("a submanifold convolution needs a kernel with odd extents");
   }
   const Extent padding{kernel[0] / 2, kernel[1] / 2, kernel[2] / 2};
-  const torch::Tensor table = look_up(input, input.sites(), kernel, {1, 1, 1}, padding);
-  return {table, input.keys, input.shape, pairs_of(table, input.keys.size(0))};
+  return found(input, input.keys, input.shape, kernel, {1, 1, 1}, padding, by_search);
 }
 
-Neighbours strided_neighbours(const SparseTensor& input, const Extent& kernel, const Extent& stride, const Extent& padding) {
+Neighbours strided_neighbours(const SparseTensor& input, const Extent& kernel, const Extent& stride, const Extent& padding,
+                              bool by_search) {
   Extent shape{};
   for (std::size_t axis = 0; axis < 3; ++axis) {
     shape[axis] = (input.shape[axis] + 2 * padding[axis] - kernel[axis]) / stride[axis] + 1;
@@ -94,8 +138,7 @@ Neighbours strided_neighbours(const SparseTensor& input, const Extent& kernel, c
   const Reach written = reach(written_along, input.sites(), shape, kernel, stride, padding);
   const torch::Tensor sorted = std::get<0>(written.cells.masked_select(written.inside).sort());
   const torch::Tensor keys = std::get<0>(torch::unique_consecutive(sorted));
-  const torch::Tensor table = look_up(input, sites_of(keys, shape), kernel, stride, padding);
-  return {table, keys, shape, pairs_of(table, input.keys.size(0))};
+  return found(input, keys, shape, kernel, stride, padding, by_search);
 }
 
 }  // namespace bevfusion

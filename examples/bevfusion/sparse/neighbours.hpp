@@ -23,14 +23,16 @@ struct Neighbours {
   torch::Tensor table;  ///< [M, K] int64: index of the input site, or N where none is active
   torch::Tensor keys;   ///< [M] int64: the output sites
   Extent shape;         ///< the output grid
-  SitePairs pairs;      ///< what the table has; on the CPU alone, undefined elsewhere
+  SitePairs pairs;      ///< what the table has, where it was found on the CPU; else undefined
 };
 
 /// The neighbours of a submanifold convolution: the output is active where the input is. The kernel is odd, padded by half of it.
+/// @param by_search  by a binary search for each neighbour, as on a device, where the CPU walks through the sites
 /// @throws std::invalid_argument for an even kernel.
-Neighbours submanifold_neighbours(const SparseTensor& input, const Extent& kernel);
+Neighbours submanifold_neighbours(const SparseTensor& input, const Extent& kernel, bool by_search = false);
 
 /// The neighbours of a strided convolution: the output is active wherever an active input is read.
-Neighbours strided_neighbours(const SparseTensor& input, const Extent& kernel, const Extent& stride, const Extent& padding);
+Neighbours strided_neighbours(const SparseTensor& input, const Extent& kernel, const Extent& stride, const Extent& padding,
+                              bool by_search = false);
 
 }  // namespace bevfusion

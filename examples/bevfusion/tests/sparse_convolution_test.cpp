@@ -106,11 +106,22 @@ TEST_CASE("sparse convolutions take one voxel and none", "[bevfusion][sparse]") 
   }
 }
 
-TEST_CASE("pairs are the table's entries, offset by offset", "[bevfusion][sparse]") {
+TEST_CASE("a walk through the sites finds what a search for each neighbour does, and its pairs are the table's entries",
+          "[bevfusion][sparse]") {
   torch::manual_seed(5);
   const SparseTensor input = random_grid({6, 5, 7}, 2, 1, 0.3);
-  for (const Neighbours& neighbours : {bevfusion::submanifold_neighbours(input, {3, 1, 3}),
-                                       bevfusion::strided_neighbours(input, {3, 3, 3}, {2, 2, 2}, {1, 1, 0})}) {
+  for (const bool strided : {false, true}) {
+    const auto found = [&](bool by_search) {
+      return strided ? bevfusion::strided_neighbours(input, {3, 3, 3}, {2, 2, 2}, {1, 1, 0}, by_search)
+                     : bevfusion::submanifold_neighbours(input, {3, 1, 5}, by_search);
+    };
+    const Neighbours neighbours = found(false);
+    const Neighbours searched = found(true);
+    CHECK(neighbours.table.equal(searched.table));
+    CHECK(neighbours.keys.equal(searched.keys));
+    CHECK(neighbours.shape == searched.shape);
+    CHECK_FALSE(searched.pairs.inputs.defined());
+
     torch::Tensor table = torch::full_like(neighbours.table, input.keys.size(0));
     std::int64_t pair = 0;
     REQUIRE(static_cast<std::int64_t>(neighbours.pairs.counts.size()) == table.size(1));
