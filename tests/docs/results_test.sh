@@ -6,7 +6,7 @@ cd "$1"
 command -v python3 >/dev/null || { echo "skipped: there is no python3"; exit 77; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-kinds='two_garments\|every\|ranks_bench\|ranks_model\|checkpoints\|steps\|peaks\|targets\|bevfusion_peers'
+kinds='two_garments\|every\|ranks_bench\|ranks_model\|checkpoints\|steps\|peaks\|peers\|targets\|bevfusion_peers'
 pages=$(grep -l "^<!-- \($kinds\) " docs/*.md) || { echo "skipped: no page quotes results"; exit 77; }
 for page in $pages; do
   scripts/quote_results --check "$page"
