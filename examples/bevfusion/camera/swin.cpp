@@ -14,6 +14,11 @@ namespace {
 
 torch::nn::LayerNorm layer_norm(std::int64_t channels) { return torch::nn::LayerNorm(torch::nn::LayerNormOptions({channels})); }
 
+/// The module's product with its bias added in it: the C++ frontend's forward() adds it to all but matrices in a pass of its own.
+torch::Tensor linear(const torch::nn::Linear& of, const torch::Tensor& tokens) {
+  return torch::linear(tokens, of->weight, of->bias);
+}
+
 /// [B, H, W, C] cut into windows: [B H/w W/w, w^2, C].
 torch::Tensor to_windows(const torch::Tensor& tokens, std::int64_t window) {
   const std::int64_t rows = tokens.size(1) / window;
@@ -76,7 +81,7 @@ torch::Tensor WindowAttentionImpl::forward(const torch::Tensor& windows, const t
   const std::int64_t count = windows.size(0);
   const std::int64_t tokens = windows.size(1);
   const std::int64_t channels = windows.size(2);
-  const torch::Tensor qkv = qkv_->forward(windows).view({count, tokens, 3, heads_, channels / heads_}).permute({2, 0, 3, 1, 4});
+  const torch::Tensor qkv = linear(qkv_, windows).view({count, tokens, 3, heads_, channels / heads_}).permute({2, 0, 3, 1, 4});
   const double scale = 1.0 / std::sqrt(static_cast<double>(channels / heads_));
   torch::Tensor scores = torch::matmul(qkv[0] * scale, qkv[1].transpose(2, 3));
   scores = scores + bias_table_.index_select(0, bias_index_).view({tokens, tokens, heads_}).permute({2, 0, 1}).unsqueeze(0);
@@ -85,7 +90,7 @@ torch::Tensor WindowAttentionImpl::forward(const torch::Tensor& windows, const t
     scores = (scores.view({count / kinds, kinds, heads_, tokens, tokens}) + mask.unsqueeze(1).unsqueeze(0)).view_as(scores);
   }
   const torch::Tensor mixed = torch::matmul(scores.softmax(3), qkv[2]).transpose(1, 2).reshape({count, tokens, channels});
-  return project_->forward(mixed);
+  return linear(project_, mixed);
 }
 
 SwinBlockImpl::SwinBlockImpl(std::int64_t channels, std::int64_t heads, const SwinOptions& options, bool shifted,
@@ -131,7 +136,7 @@ torch::Tensor SwinBlockImpl::drop_path(const torch::Tensor& branch) {
 
 torch::Tensor SwinBlockImpl::forward(const torch::Tensor& tokens) {
   const torch::Tensor attended = tokens + drop_path(attend(normalised(norm1_, tokens)));
-  return attended + drop_path(narrow_->forward(torch::gelu(widen_->forward(normalised(norm2_, attended)))));
+  return attended + drop_path(linear(narrow_, torch::gelu(linear(widen_, normalised(norm2_, attended)))));
 }
 
 SwinImpl::SwinImpl(SwinOptions options) : options_(std::move(options)) {
@@ -182,7 +187,7 @@ std::vector<torch::Tensor> SwinImpl::forward(const torch::Tensor& images, torch:
         return tokens.slice(1, row, tokens.size(1), 2).slice(2, column, tokens.size(2), 2);
       };
       const torch::Tensor four = torch::cat({quarter(0, 0), quarter(1, 0), quarter(0, 1), quarter(1, 1)}, 3);
-      tokens = merges_[stage - 1]->forward(normalised(merge_norms_[stage - 1], four));
+      tokens = linear(merges_[stage - 1], normalised(merge_norms_[stage - 1], four));
     }
     for (auto& block : stages_[stage]) {
       tokens = block->forward(tokens);
