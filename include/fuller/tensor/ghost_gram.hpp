@@ -60,7 +60,7 @@ inline bool doubles_cancel(const at::Tensor& x, const std::vector<at::Tensor>& d
   const at::Tensor lengths = of_rows(x).add(with_bias ? 1.0 : 0.0);
   const double error = std::ldexp(static_cast<double>(x.size(0)) + static_cast<double>(x.size(1)) / 2048 + 64, -52);
   for (std::size_t i = 0; i < dy.size(); ++i) {
-    const double together = (lengths * of_rows(dy[i])).sqrt().sum().item<double>();
+    const double together = lengths.mul(of_rows(dy[i])).sqrt().sum().item<double>();
     if (error * together * together > std::ldexp(gram[i * dy.size() + i], -32)) {
       return true;
     }
