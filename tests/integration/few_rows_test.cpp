@@ -30,16 +30,7 @@ CalibrationOptions at_all_shared(TaskMemory memory = TaskMemory::all_layers) {
   return options;
 }
 
-Tensor leaf(at::IntArrayRef shape) { return torch::randn(shape, torch::kDouble).requires_grad_(); }
-
 Tensors losses_of(const std::vector<Tensor>& z) { return {z[0].sin().pow(2).sum(), 3 * (z[1] - 1).cos().sum()}; }
-
-/// IMTL-G's weights of a step, heads unweighted.
-Weights imtl_g_shared(const Tensors& losses, const Tensors& parameters) {
-  Weights weights = imtl_g(gram_at(losses, parameters));
-  weights.heads.assign(weights.shared.size(), 1.0);
-  return weights;
-}
 
 bool is_by_rows(const Calibration& calibration) {
   return contains(calibration.diagnostics().one_more, "linear layers of few rows");
@@ -48,9 +39,9 @@ bool is_by_rows(const Calibration& calibration) {
 /// Two linear layers of few rows, W read as it is or transposed, with a bias or without.
 struct FewRows {
   Tensor x = torch::randn({3, 40}, torch::kDouble);
-  Tensor W = leaf({32, 40});
-  Tensor b = leaf({32});
-  Tensor V = leaf({32, 48});
+  Tensor W = random_parameter({32, 40});
+  Tensor b = random_parameter({32});
+  Tensor V = random_parameter({32, 48});
   Tensors parameters{W, b, V};
 
   Tensor features() const { return torch::linear(x, W, b).tanh().mm(V); }
@@ -161,8 +152,8 @@ TEST_CASE("Linear layers of few rows: a sparse input, which has no rows in memor
   torch::manual_seed(15);
   const Tensor x = torch::randn({3, 40}, torch::kDouble);
   const Tensor dense = x * (x > 0.5);
-  const Tensor W = leaf({40, 32});
-  const Tensor b = leaf({32});
+  const Tensor W = random_parameter({40, 32});
+  const Tensor b = random_parameter({32});
   const Tensors parameters{W, b};
   const Tensor plain = torch::addmm(b, dense, W);
   const Tensors of_plain = losses_of({plain, plain});
@@ -182,7 +173,7 @@ TEST_CASE("Linear layers of few rows: a sparse input, which has no rows in memor
 TEST_CASE("Linear layers of few rows: samples that cancel, as where a mean is subtracted of features with an offset") {
   torch::manual_seed(16);
   const Tensor x = torch::randn({6, 40}, torch::kDouble) + 1e8;
-  const Tensor W = leaf({64, 40});
+  const Tensor W = random_parameter({64, 40});
   const Tensor toward = torch::randn({6, 64}, torch::kDouble);
   const Tensor away = torch::randn({6, 64}, torch::kDouble) - toward;
   const auto features = [&] {

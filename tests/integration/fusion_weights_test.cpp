@@ -43,10 +43,8 @@ struct Fused {
   }
 };
 
-Tensor leaf(const std::vector<std::int64_t>& shape) { return torch::randn(shape, torch::kDouble).set_requires_grad(true); }
-
 std::vector<Tensor> two_leaves(const std::function<std::vector<std::int64_t>(std::int64_t)>& shape) {
-  return {leaf(shape(3)), leaf(shape(5))};
+  return {random_parameter(shape(3)), random_parameter(shape(5))};
 }
 
 /// Weights whose input channels are dimension `dim`: of 8 channels, or of 3 and 5.
@@ -58,7 +56,7 @@ std::vector<FusionWeight> weights_of(bool separate, const std::function<FusionWe
 Fused transposed(bool separate) {
   Fused net;
   net.inputs = two_leaves([](std::int64_t c) { return std::vector<std::int64_t>{2, c, 3, 4}; });
-  net.weights = weights_of(separate, [](std::int64_t c) { return FusionWeight::transposed(leaf({c, 4, 3, 3})); });
+  net.weights = weights_of(separate, [](std::int64_t c) { return FusionWeight::transposed(random_parameter({c, 4, 3, 3})); });
   net.layer = [](const Tensor& x, const Tensor& w) { return torch::conv_transpose2d(x, w, {}, 2); };
   net.squared_norm_of_channel = [](const Tensor& feature, const Tensor& gradient, std::int64_t c) {
     const auto x = feature.accessor<double, 4>();
@@ -105,7 +103,7 @@ Fused linear(bool separate) {
   Fused net;
   net.inputs = two_leaves([](std::int64_t c) { return std::vector<std::int64_t>{2, 6, c}; });
   net.channels = 2;
-  net.weights = weights_of(separate, [](std::int64_t c) { return FusionWeight(leaf({4, c})); });
+  net.weights = weights_of(separate, [](std::int64_t c) { return FusionWeight(random_parameter({4, c})); });
   net.layer = [](const Tensor& x, const Tensor& w) { return torch::linear(x, w); };
   net.squared_norm_of_channel = of_linear;
   return net;
@@ -114,7 +112,7 @@ Fused linear(bool separate) {
 /// A table per position: y[n, l, o] = sum_c x[n, l, c] w[l, o, c], the channels counted from the end.
 Fused tables(bool separate) {
   Fused net = linear(separate);
-  net.weights = weights_of(separate, [](std::int64_t c) { return FusionWeight(leaf({6, 4, c}), -1, -1); });
+  net.weights = weights_of(separate, [](std::int64_t c) { return FusionWeight(random_parameter({6, 4, c}), -1, -1); });
   net.layer = [](const Tensor& x, const Tensor& w) { return torch::einsum("nlc,loc->nlo", {x, w}); };
   net.squared_norm_of_channel = [](const Tensor& feature, const Tensor& gradient, std::int64_t c) {
     double sum = 0;
@@ -130,7 +128,7 @@ Fused tables(bool separate) {
 Fused factors(bool separate) {
   Fused net;
   net.inputs = two_leaves([](std::int64_t c) { return std::vector<std::int64_t>{2, c, 6}; });
-  net.weights = weights_of(separate, [](std::int64_t c) { return FusionWeight(leaf({c}), 0, 1); });
+  net.weights = weights_of(separate, [](std::int64_t c) { return FusionWeight(random_parameter({c}), 0, 1); });
   net.layer = [](const Tensor& x, const Tensor& w) { return torch::einsum("ncl,c->nl", {x, w}).unsqueeze(1); };
   net.squared_norm_of_channel = [](const Tensor& feature, const Tensor& gradient, std::int64_t c) {
     const auto x = feature.accessor<double, 3>();

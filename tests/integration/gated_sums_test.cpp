@@ -29,8 +29,6 @@ using fuller::Diagnostics;
 
 namespace {
 
-Tensor random_parameter(at::IntArrayRef shape) { return torch::randn(shape, torch::kDouble).requires_grad_(); }
-
 struct Doubles : torch::autograd::Function<Doubles> {
   static Tensor forward(torch::autograd::AutogradContext* /*context*/, const Tensor& x) { return 2 * x; }
   static Tensors backward(torch::autograd::AutogradContext* /*context*/, const Tensors& gradients) { return {2 * gradients[0]}; }

@@ -30,8 +30,6 @@ namespace {
 
 constexpr double no_number = std::numeric_limits<double>::quiet_NaN();
 
-Tensor random_parameter(at::IntArrayRef shape) { return torch::randn(shape, torch::kDouble).requires_grad_(); }
-
 /// Branches A and B, which may both have a part E and be read around the gate too; the fusion weight W; a head for each of two
 /// tasks.
 struct Branched {

@@ -34,15 +34,6 @@ CalibrationOptions with(TaskMemory memory) {
 }
 const CalibrationOptions layer_by_layer = with(TaskMemory::layer_by_layer);
 
-/// IMTL-G's weights of a step, heads unweighted.
-Weights imtl_g_shared(const Eigen::MatrixXd& gram) {
-  Weights weights = imtl_g(gram);
-  weights.heads.assign(weights.shared.size(), 1.0);
-  return weights;
-}
-
-Tensor parameter(at::IntArrayRef shape) { return torch::randn(shape, torch::kDouble).requires_grad_(); }
-
 /// A trunk in the test's own words, with two losses of its output.
 struct Model {
   Tensors parameters;
@@ -55,7 +46,7 @@ struct Model {
   void check() {
     const Tensor plain = features();
     const Tensors of_plain = losses({plain, plain});
-    const Weights weights = imtl_g_shared(gram_at(of_plain, parameters));
+    const Weights weights = imtl_g_shared(of_plain, parameters);
     const Tensors expected = weighted_gradients(of_plain, parameters, {{}, {}}, weights);
     for (const bool forks : {true, false}) {
       Calibration calibration(fuller::IMTL_G(), {"a", "b"}, layer_by_layer);
@@ -80,7 +71,7 @@ TEST_CASE("Layer by layer: networks of convolutions, levels, linear layers and s
       Network net = make(tasks, torch::kDouble);
       const Tensor x = net.input(3);
       const Tensors losses = plain_losses(net, x);
-      const Tensors expected = expected_gradients(net, x, imtl_g_shared(gram_at(losses, net.shared_parameters())));
+      const Tensors expected = expected_gradients(net, x, imtl_g_shared(losses, net.shared_parameters()));
       const std::vector<int> all(static_cast<std::size_t>(tasks), 1);
       for (const bool forks : {true, false}) {
         if (!forks && tasks == 1) {
@@ -103,27 +94,27 @@ TEST_CASE("Layer by layer: what the engine does between nodes is done") {
   Model model;
   const Tensor x = torch::randn({6, 4}, torch::kDouble);
   SECTION("broadcasts are undone") {
-    model.parameters = {parameter({4, 5}), parameter({5}), parameter({6, 1}), parameter({})};
+    model.parameters = {random_parameter({4, 5}), random_parameter({5}), random_parameter({6, 1}), random_parameter({})};
     model.features = [&] {
       return ((x.mm(model.parameters[0]) + model.parameters[1]) * model.parameters[2] + model.parameters[3]).tanh();
     };
   }
   SECTION("types are cast back") {
     model.rounding = 1e-6;  // the tasks' sum goes through floats, and not each task alone
-    model.parameters = {parameter({4, 5}), parameter({5, 5})};
+    model.parameters = {random_parameter({4, 5}), random_parameter({5, 5})};
     model.features = [&] {
       return (x.mm(model.parameters[0]).to(torch::kFloat).to(torch::kDouble).tanh()).mm(model.parameters[1]);
     };
   }
   SECTION("complex numbers in between") {
-    model.parameters = {parameter({4, 8}), parameter({8})};
+    model.parameters = {random_parameter({4, 8}), random_parameter({8})};
     model.features = [&] {
       const Tensor spectrum = torch::fft::fft(x.mm(model.parameters[0])) * model.parameters[1];
       return torch::abs(spectrum) + torch::real(spectrum);
     };
   }
   SECTION("a parameter that is used again and again, and one that leads to z by ways of unequal length") {
-    model.parameters = {parameter({4, 4}), parameter({4})};
+    model.parameters = {random_parameter({4, 4}), random_parameter({4})};
     model.features = [&] {
       Tensor h = x;
       for (int k = 0; k < 4; ++k) {
@@ -133,7 +124,7 @@ TEST_CASE("Layer by layer: what the engine does between nodes is done") {
     };
   }
   SECTION("in place, views, several outputs of one operation, one of them unused") {
-    model.parameters = {parameter({4, 6}), parameter({2})};
+    model.parameters = {random_parameter({4, 6}), random_parameter({2})};
     model.features = [&] {
       Tensor h = x.mm(model.parameters[0]);
       h.narrow(1, 1, 2).mul_(model.parameters[1]);
@@ -142,7 +133,7 @@ TEST_CASE("Layer by layer: what the engine does between nodes is done") {
     };
   }
   SECTION("an embedding's gradient that is sparse") {
-    model.parameters = {parameter({7, 3}), parameter({3, 3})};
+    model.parameters = {random_parameter({7, 3}), random_parameter({3, 3})};
     model.features = [&] {
       const Tensor rows = torch::tensor({4, 4, 0, 6, 1});
       return torch::embedding(model.parameters[0], rows, -1, false, /*sparse=*/true).mm(model.parameters[1]);
@@ -159,14 +150,14 @@ TEST_CASE("Layer by layer: what the engine does between nodes is done") {
     return;
   }
   SECTION("a matrix whose rows are looked up, with a sparse gradient, and which is multiplied with before") {
-    model.parameters = {parameter({7, 4})};
+    model.parameters = {random_parameter({7, 4})};
     model.features = [&] {
       const Tensor first = x.mm(model.parameters[0].t()).sum();
       return first * torch::embedding(model.parameters[0], torch::tensor({4, 4, 0}), -1, false, /*sparse=*/true);
     };
   }
   SECTION("hooks that change a gradient on its way: what arrives, what a node sends on") {
-    model.parameters = {parameter({4, 5}), parameter({5, 5})};
+    model.parameters = {random_parameter({4, 5}), random_parameter({5, 5})};
     model.features = [&] {
       const Tensor h = x.mm(model.parameters[0]).tanh();
       h.register_hook([](const Tensor& gradient) { return gradient * 2; });
@@ -179,7 +170,7 @@ TEST_CASE("Layer by layer: what the engine does between nodes is done") {
     };
   }
   SECTION("a function of the user's") {
-    model.parameters = {parameter({4, 5}), parameter({5, 5})};
+    model.parameters = {random_parameter({4, 5}), random_parameter({5, 5})};
     struct Cubes : torch::autograd::Function<Cubes> {
       static Tensor forward(torch::autograd::AutogradContext* context, const Tensor& h) {
         context->save_for_backward({h});
@@ -192,7 +183,7 @@ TEST_CASE("Layer by layer: what the engine does between nodes is done") {
     model.features = [&] { return Cubes::apply(x.mm(model.parameters[0]) / 3).mm(model.parameters[1]); };
   }
   SECTION("a leaf that is z itself") {
-    model.parameters = {parameter({6, 4})};
+    model.parameters = {random_parameter({6, 4})};
     model.features = [&] { return model.parameters[0]; };
   }
   model.check();
@@ -207,7 +198,7 @@ TEST_CASE("Layer by layer: the most that is held is one layer's T gradients") {
   constexpr std::int64_t rows = 32;                  // too many to compare the weights by rows
   Tensors weights;
   for (int k = 0; k < layers; ++k) {
-    weights.push_back((parameter({width, width}).detach() / 8).requires_grad_());
+    weights.push_back((random_parameter({width, width}).detach() / 8).requires_grad_());
     weights.back().mutable_grad() = torch::zeros_like(weights.back());
   }
   const Tensor x = torch::randn({rows, width}, torch::kDouble);
@@ -241,10 +232,10 @@ TEST_CASE("Layer by layer: the most that is held is one layer's T gradients") {
 TEST_CASE("Layer by layer: gates on the way let the tasks through, and open as they do otherwise") {
   torch::manual_seed(4);
   const Tensor x = torch::randn({5, 4}, torch::kDouble);
-  const Tensor A = parameter({4, 3});
-  const Tensor B = parameter({4, 3});
-  const Tensor W = parameter({5, 6});
-  const Tensor V = parameter({5, 5});
+  const Tensor A = random_parameter({4, 3});
+  const Tensor B = random_parameter({4, 3});
+  const Tensor W = random_parameter({5, 6});
+  const Tensor V = random_parameter({5, 5});
   const Tensors parameters{A, B, W, V};
   std::vector<Tensors> left;
   std::vector<std::vector<double>> gates;
@@ -289,7 +280,7 @@ TEST_CASE("Layer by layer: what it does not go with is refused, with the way out
     CHECK(contains(thrown_by([&] { calibration.accumulate(2); }), "choose TaskMemory::all_layers"));
     CHECK_NOTHROW(calibration.accumulate(1));
   }
-  const Tensor W = parameter({4, 4});
+  const Tensor W = random_parameter({4, 4});
   const Tensor x = torch::randn({3, 4}, torch::kDouble);
   SECTION("another calibration on the way") {
     Calibration inner(fuller::IMTL_G(), {"c", "d"});
@@ -299,7 +290,7 @@ TEST_CASE("Layer by layer: what it does not go with is refused, with the way out
     CHECK(contains(thrown_by([&] { outer.sum(Model::losses(z)).backward(); }), "another calibration's fork() or sum(), at"));
   }
   SECTION("a backward to some inputs alone, in which a node forms the gradients of those alone") {
-    const Tensor V = parameter({4, 2});
+    const Tensor V = random_parameter({4, 2});
     Calibration calibration(fuller::IMTL_G(), {"a", "b"}, options);
     for (const bool forks : {true, false}) {
       const Tensor z = x.mm(W).tanh().mm(V);

@@ -85,6 +85,13 @@ inline Weights imtl_g(const Eigen::MatrixXd& M) {
   return {to_list(alpha), to_list(alpha.cwiseMax(0.0))};
 }
 
+/// The same of these losses, of which the heads are not weighted: ApplyTo::shared_only.
+inline Weights imtl_g_shared(const Tensors& losses, const Tensors& shared) {
+  Weights weights = imtl_g(gram_at(losses, shared));
+  weights.heads.assign(weights.shared.size(), 1.0);
+  return weights;
+}
+
 /// A rule shown the reference's evidence, step after step, outside of any autograd graph.
 template <class Rule>
 class RuleAlone {

@@ -15,6 +15,9 @@ namespace fuller::testing {
 using torch::Tensor;
 using Tensors = std::vector<torch::Tensor>;
 
+/// A leaf of doubles that requires a gradient, drawn from the normal distribution.
+inline Tensor random_parameter(at::IntArrayRef shape) { return torch::randn(shape, torch::kDouble).requires_grad_(); }
+
 inline std::vector<std::string> task_names(int count) {
   std::vector<std::string> names;
   for (int i = 0; i < count; ++i) {
