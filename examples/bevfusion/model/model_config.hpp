@@ -41,7 +41,7 @@ struct ModelConfig {
   std::string fuser = "concat";
   std::string bev_backbone = "second";
   std::string detection_head = "fuller_det";
-  std::string segmentation_head = "fuller_seg";  ///< of map and foreground masks
+  std::string segmentation_head = "fuller_seg";  ///< of map and foreground masks; or "dense_map", BEVFusion's
 
   std::string detection_label_set = standard_detection_labels;  ///< what the detection head may tell apart
   /// Those labels of the set that it does tell apart, in the order of its outputs, parted by commas; the whole set where empty.

@@ -41,8 +41,8 @@ class ForegroundTask : public MaskTask {
     const DetectionLabels& boxes = box_labels(config.model, kinds.labels);
     const auto labels = static_cast<std::int64_t>(boxes.size());
     const auto groups = static_cast<std::int64_t>(groups_of(boxes).size());
-    require(config.model.segmentation_head != "fuller_seg" || masks == 1 || masks == groups || masks == labels,
-            "model.foreground_masks is ", masks, "; it may be 1, ", groups, " or ", labels);
+    require(masks == 1 || masks == groups || masks == labels, "model.foreground_masks is ", masks, "; it may be 1, ", groups,
+            " or ", labels);
   }
 
   std::vector<std::string> mask_names(const RunConfig& config) const override {

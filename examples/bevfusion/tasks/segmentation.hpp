@@ -10,7 +10,7 @@ inline TaskSheet segmentation_sheet() {
   TaskSheet sheet;
   sheet.name = sheet.called = "segmentation";
   sheet.on = true;
-  sheet.help = "Task: map masks (Fuller-seg)";
+  sheet.help = "Task: map masks";
   sheet.weight_help = "Static weight of the map loss (FULLER: 1, 5, 10)";
   sheet.weight_alias = "segmentation-weight";
   sheet.labels = TaskLabels::map;
