@@ -17,8 +17,17 @@ FULLER_HD void cosines(Lanes lanes, const Evidence<Tasks>& evidence, const std::
                        double diagonal) {
   for (int a = lanes.index(); a < K; a += Lanes::count) {
     C[a * K + a] = diagonal;
-    for (int b = a + 1; b < K; ++b) {
-      C[a * K + b] = evidence.dot(index[a], index[b]) / (n[a] * n[b]);
+    double* const C_a = C + a * K;
+    const double n_a = n[a];
+    if (K == evidence.tasks()) {  // rows are contiguous, which lets a compiler vectorise the divisions
+      const double* const M_a = evidence.gram + a * K;
+      for (int b = a + 1; b < K; ++b) {
+        C_a[b] = M_a[b] / (n_a * n[b]);
+      }
+    } else {
+      for (int b = a + 1; b < K; ++b) {
+        C_a[b] = evidence.dot(index[a], index[b]) / (n_a * n[b]);
+      }
     }
   }
 }

@@ -30,6 +30,36 @@ FULLER_HD void exchange(Lanes lanes, int n, double* A, double* b, int k, int p) 
   lanes.sync();
 }
 
+/// The first i >= k whose A_ii is the largest of those.
+FULLER_HD inline int largest_on_diagonal(int n, const double* A, int k) {
+  const auto larger_of = [](double x, double y) { return y > x ? y : x; };
+  const int next = n + 1;
+  const double* const A_kk = A + k * next;
+  const int count = n - k;
+  // Four at a time: a comparison then does not wait for the one before it.
+  double a = *A_kk;
+  double b = a;
+  double c = a;
+  double d = a;
+  int i = 1;
+  for (; i + 3 < count; i += 4) {
+    a = larger_of(a, A_kk[i * next]);
+    b = larger_of(b, A_kk[(i + 1) * next]);
+    c = larger_of(c, A_kk[(i + 2) * next]);
+    d = larger_of(d, A_kk[(i + 3) * next]);
+  }
+  for (; i < count; ++i) {
+    a = larger_of(a, A_kk[i * next]);
+  }
+  const double largest = larger_of(larger_of(a, b), larger_of(c, d));
+  for (i = 0; i < count; ++i) {
+    if (A_kk[i * next] == largest) {
+      return k + i;
+    }
+  }
+  return k;  // not a number
+}
+
 /// Solves A x = b for a symmetric positive definite A (n x n, row major) by the square-root-free Cholesky factorisation
 /// P A P^T = U^T D^-1 U, with D = diag(U); `b` becomes x. Of A the upper triangle is read; all of it is work space.
 ///
@@ -46,10 +76,7 @@ FULLER_NOINLINE FULLER_HD bool solve_positive_definite(Lanes lanes, int n, doubl
                                                        double* quadratic_form = nullptr) {
   double form = 0;
   for (int k = 0; k < n; ++k) {
-    int p = k;
-    for (int i = k + 1; i < n; ++i) {
-      p = A[i * n + i] > A[p * n + p] ? i : p;
-    }
+    const int p = largest_on_diagonal(n, A, k);
     if (!(A[p * n + p] > smallest_pivot)) {
       return false;
     }
