@@ -172,11 +172,17 @@ ExperimentSheet parse(const std::string& text, const std::string& file, const st
   return sheet;
 }
 
-/// Where an experiment stands in the list: by paper, main text before supplement, tables before figures, number, name.
+/// Where an experiment stands in the list: by paper, main text before supplement, tables before figures, number, name; what no
+/// paper has comes last.
 std::tuple<int, int, int, std::string> rank(const std::string& name) {
   const auto has = [&](const char* part) { return name.find(part) != std::string::npos; };
   const int number = std::atoi(name.substr(name.rfind('_') + 1).c_str());
-  return {has("dmfuser") ? 3 : has("wpcgrad_") ? 2 : has("_supplement_") ? 1 : 0, has("figure") ? 1 : 0, number, name};
+  return {has("own_")           ? 4
+          : has("dmfuser")      ? 3
+          : has("wpcgrad_")     ? 2
+          : has("_supplement_") ? 1
+                                : 0,
+          has("figure") ? 1 : 0, number, name};
 }
 
 }  // namespace
