@@ -25,13 +25,13 @@ namespace bevfusion {
 namespace {
 
 struct Place {
-  Eigen::Vector2d at{0, 10};
-  std::string what = "10 m ahead";
+  Eigen::Vector2d at;
+  std::string what;
 };
 
-/// The nearest annotated box on the map, or 10 m ahead where there is none.
+/// The nearest annotated box on the map, or a place ahead where there is none.
 Place nearest_box(const std::vector<Box3D>& boxes, const DetectionLabels& labels, double reach) {
-  Place place;
+  Place place{{0, std::min(10.0, reach / 2)}, "straight ahead, for no box is annotated on the map"};
   double nearest = 1e9;
   for (const Box3D& box : boxes) {
     const Eigen::Vector2d at = box.center.head<2>();
@@ -144,11 +144,11 @@ void AttentionGallery::draw(const std::vector<Look>& looks, RowIndex sample, con
     const bool seen = std::any_of(frame.cameras.begin(), frame.cameras.end(), [](const auto& camera) { return camera.present; });
     if (seen && of_lidar != looks.begin() + static_cast<std::ptrdiff_t>(2 * k + 2)) {
       const DrawnPath border = of_lidar->weights.border(of_lidar->window, ground, asking_colour);
-      write_png(options_.out / (name + "_cameras.png"),
-                six_views(frame, options_.width, [&](Image& image, const CameraView& view) {
-                  draw_weights(image, view, of_lidar->weights, frame.ego_from_lidar);
-                  draw_paths(image, view, {border});
-                }));
+      const auto tint = [&](Image& image, const CameraView& view) {
+        draw_weights(image, view, of_lidar->weights, frame.ego_from_lidar);
+        draw_paths(image, view, {border});
+      };
+      write_png(options_.out / (name + "_cameras.png"), six_views(frame, options_.width, tint, names_in(config_.data.cameras)));
       page_.raw("<img src=\"" + name + "_cameras.png\" alt=\"in the six pictures: what the LiDAR's window reads\"/>");
     }
   }

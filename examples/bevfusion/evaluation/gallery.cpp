@@ -145,8 +145,9 @@ void Gallery::add(const SamplePrediction& prediction, const SamplePrediction* ot
   }
   for (const PaintedPictures& painted : drawing.painted) {
     const std::string file = name + "_" + painted.name + ".png";
-    write_png(options_.out / file, compare_classes(frame, painted.annotated, painted.predicted, painted.colours,
-                                                   context_.config.loading.image, options_.width));
+    write_png(options_.out / file,
+              compare_classes(frame, painted.annotated, painted.predicted, painted.colours, context_.config.loading.image,
+                              options_.width, names_in(context_.config.data.cameras)));
     page_.raw(picture(file, painted.alternative));
   }
   page_.raw("</div>\n");
@@ -154,8 +155,8 @@ void Gallery::add(const SamplePrediction& prediction, const SamplePrediction* ot
 
 void Gallery::add_cameras(const KeyFrame& frame, const SampleDrawing& drawing, const std::string& file,
                           const std::string& alternative) {
-  write_png(options_.out / file,
-            compare_in_pictures(frame, over_annotated(drawing, truth_colour_in_pictures), ways(drawing), options_.width));
+  write_png(options_.out / file, compare_in_pictures(frame, over_annotated(drawing, truth_colour_in_pictures), ways(drawing),
+                                                     options_.width, names_in(context_.config.data.cameras)));
   page_.raw(picture(file, example::escaped(alternative)));
 }
 

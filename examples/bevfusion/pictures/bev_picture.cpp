@@ -38,10 +38,11 @@ void BevPicture::draw(const MapMasks& masks, const MapGrid& grid) {
 
 void BevPicture::draw(const GroundWeights& weights) {
   const double step = 2 * options_.reach / options_.size;
+  const std::vector<double> strengths = weights.strengths();
   for (int v = 0; v < options_.size; ++v) {
     for (int u = 0; u < options_.size; ++u) {
-      const double strength = weights.strength(-options_.reach + (u + 0.5) * step, options_.reach - (v + 0.5) * step);
-      image_.set(u, v, mixed({255, 255, 255}, attention_colour, strength));
+      const auto window = weights.window(-options_.reach + (u + 0.5) * step, options_.reach - (v + 0.5) * step);
+      image_.set(u, v, mixed({255, 255, 255}, attention_colour, window ? strengths[*window] : 0));
     }
   }
 }

@@ -33,6 +33,48 @@ void draw_box(Image& image, const CameraView& view, const Box3D& box, Colour col
   draw_edge(image, view, corners[2], corners[4], colour, width);
 }
 
+/// The camera whose picture stands at each place of the sheet; camera_count where none does.
+std::array<std::size_t, camera_count> cameras_by_place(const std::vector<std::string>& names) {
+  constexpr std::array<Channel, camera_count> places = {Channel::cam_front_left, Channel::cam_front, Channel::cam_front_right,
+                                                        Channel::cam_back_right, Channel::cam_back,  Channel::cam_back_left};
+  const bool known = !names.empty() && std::all_of(names.begin(), names.end(),
+                                                   [](const std::string& name) { return channel_of(name).has_value(); });
+  std::array<std::size_t, camera_count> cameras{};
+  for (std::size_t place = 0; place < camera_count; ++place) {
+    cameras[place] = static_cast<std::size_t>(places[place]);
+    if (known) {
+      const auto at = std::find(names.begin(), names.end(), name_of(places[place])) - names.begin();
+      cameras[place] = static_cast<std::size_t>(at) < names.size() ? static_cast<std::size_t>(at) : camera_count;
+    }
+  }
+  return cameras;
+}
+
+int height_at(const Image& image, int width) { return std::max(1, width * image.height / image.width); }
+
+/// Each pixel is the mean of those that it covers.
+void paste_shrunk(const Image& image, int width, int left, int top, Image& sheet) {
+  const int height = height_at(image, width);
+  for (int y = 0; y < height; ++y) {
+    for (int x = 0; x < width; ++x) {
+      const int x0 = x * image.width / width;
+      const int y0 = y * image.height / height;
+      const int x1 = std::max(x0 + 1, (x + 1) * image.width / width);
+      const int y1 = std::max(y0 + 1, (y + 1) * image.height / height);
+      std::array<int, 3> sum{};
+      for (int v = y0; v < y1; ++v) {
+        for (int u = x0; u < x1; ++u) {
+          for (std::size_t c = 0; c < 3; ++c) sum[c] += image.pixel(u, v)[c];
+        }
+      }
+      const int count = (x1 - x0) * (y1 - y0);
+      sheet.set(left + x, top + y,
+                {static_cast<std::uint8_t>(sum[0] / count), static_cast<std::uint8_t>(sum[1] / count),
+                 static_cast<std::uint8_t>(sum[2] / count)});
+    }
+  }
+}
+
 }  // namespace
 
 void draw_boxes(Image& image, const CameraView& view, const std::vector<Box3D>& boxes, const DetectionLabels& labels,
@@ -74,45 +116,25 @@ void draw_paths(Image& image, const CameraView& view, const std::vector<DrawnPat
   }
 }
 
-void name_pictures(std::array<Image, camera_count>& images, int shown_width) {
+void name_pictures(std::array<Image, camera_count>& images, int shown_width, const std::vector<std::string>& names) {
   for (std::size_t c = 0; c < camera_count; ++c) {
     const int scale = std::max(1, images[c].width * std::max(1, shown_width / 320) / shown_width);
-    const std::string name(name_of(static_cast<Channel>(c)));
+    const std::string name = c < names.size() ? names[c] : std::string(name_of(static_cast<Channel>(c)));
     if (images[c].width > 0) draw_text(images[c], 0, 0, name, {255, 255, 255}, {0, 0, 0}, scale);
   }
 }
 
-Image six_pictures(const std::array<Image, camera_count>& images, int width) {
-  constexpr std::array<Channel, camera_count> places = {Channel::cam_front_left, Channel::cam_front, Channel::cam_front_right,
-                                                        Channel::cam_back_right, Channel::cam_back,  Channel::cam_back_left};
-  int height = width * 9 / 16;
+Image six_pictures(const std::array<Image, camera_count>& images, int width, const std::vector<std::string>& names) {
+  int height = 0;
   for (const Image& image : images) {
-    if (image.width > 0) height = width * image.height / image.width;
+    if (image.width > 0) height = std::max(height, height_at(image, width));
   }
+  if (height == 0) height = width * 9 / 16;
   Image sheet(3 * width, 2 * height, {128, 128, 128});
+  const std::array<std::size_t, camera_count> shown = cameras_by_place(names);
   for (std::size_t place = 0; place < camera_count; ++place) {
-    const Image& image = images[static_cast<std::size_t>(places[place])];
-    if (image.width == 0) continue;
-    const int left = static_cast<int>(place % 3) * width;
-    const int top = static_cast<int>(place / 3) * height;
-    for (int y = 0; y < height; ++y) {
-      for (int x = 0; x < width; ++x) {
-        // Mean of the pixels that this one covers.
-        const int x0 = x * image.width / width;
-        const int y0 = y * image.height / height;
-        const int x1 = std::max(x0 + 1, (x + 1) * image.width / width);
-        const int y1 = std::max(y0 + 1, (y + 1) * image.height / height);
-        std::array<int, 3> sum{};
-        for (int v = y0; v < y1; ++v) {
-          for (int u = x0; u < x1; ++u) {
-            for (std::size_t c = 0; c < 3; ++c) sum[c] += image.pixel(u, v)[c];
-          }
-        }
-        const int count = (x1 - x0) * (y1 - y0);
-        sheet.set(left + x, top + y,
-                  {static_cast<std::uint8_t>(sum[0] / count), static_cast<std::uint8_t>(sum[1] / count),
-                   static_cast<std::uint8_t>(sum[2] / count)});
-      }
+    if (shown[place] < camera_count && images[shown[place]].width > 0) {
+      paste_shrunk(images[shown[place]], width, static_cast<int>(place % 3) * width, static_cast<int>(place / 3) * height, sheet);
     }
   }
   return sheet;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <array>
+#include <string>
 #include <vector>
 
 #include "bevfusion/geometry/box.hpp"
@@ -27,11 +28,14 @@ void draw_boxes(Image& image, const CameraView& view, const std::vector<DrawnBox
 void draw_paths(Image& image, const CameraView& view, const std::vector<DrawnPath>& paths);
 
 /// Writes each picture's camera into its left top corner, as large as can be read where it is shown at a width.
-void name_pictures(std::array<Image, camera_count>& images, int shown_width);
+/// @param names  of the cameras, one by one (data.cameras); nuScenes' where empty
+void name_pictures(std::array<Image, camera_count>& images, int shown_width, const std::vector<std::string>& names = {});
 
 /// Six pictures side by side in two rows: front left, front, front right above back right, back, back left; each `width` pixels
-/// wide. A camera that is absent leaves its place grey.
-Image six_pictures(const std::array<Image, camera_count>& images, int width);
+/// wide, in rows as high as the highest. A camera that is absent leaves its place grey. Cameras of which one has a name that
+/// nuScenes does not know stand as if they were nuScenes', one by one.
+/// @param names  of the cameras, as in name_pictures()
+Image six_pictures(const std::array<Image, camera_count>& images, int width, const std::vector<std::string>& names = {});
 
 /// Reads the six pictures of a key frame with its boxes drawn in, in the colours of their labels.
 std::array<Image, camera_count> read_pictures_with_boxes(const KeyFrame& frame, const std::vector<Box3D>& boxes,

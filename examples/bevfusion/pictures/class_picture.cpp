@@ -25,7 +25,7 @@ void paint_classes(Image& image, const GreyImage& classes, const std::vector<Col
 
 Image compare_classes(const KeyFrame& frame, const std::array<GreyImage, camera_count>& known,
                       const std::array<GreyImage, camera_count>& predicted, const std::vector<Colour>& colours,
-                      const ImageAugmentationOptions& size, int width) {
+                      const ImageAugmentationOptions& size, int width, const std::vector<std::string>& names) {
   std::array<Image, camera_count> fed;
   for (std::size_t c = 0; c < camera_count; ++c) {
     if (frame.cameras[c].present && predicted[c].width > 0) {
@@ -38,8 +38,8 @@ Image compare_classes(const KeyFrame& frame, const std::array<GreyImage, camera_
     for (std::size_t c = 0; c < camera_count; ++c) {
       if (painted[c].width > 0) paint_classes(painted[c], classes[c], colours);
     }
-    name_pictures(painted, width);
-    return six_pictures(painted, width);
+    name_pictures(painted, width, names);
+    return six_pictures(painted, width, names);
   };
   Image below = sheet(predicted);
   const auto labelled = [](const GreyImage& one) { return one.width > 0; };

@@ -22,11 +22,16 @@ std::optional<std::size_t> GroundWeights::window(double x, double y) const {
   return static_cast<std::size_t>(i) * side + static_cast<std::size_t>(j);
 }
 
-double GroundWeights::strength(double x, double y) const {
-  const auto here = window(x, y);
+std::vector<double> GroundWeights::strengths() const {
+  constexpr double rounding = 1e-5;  // of sums in single precision, relative
   const double mean = std::accumulate(weights.begin(), weights.end(), 0.0) / static_cast<double>(weights.size());
   const double most = *std::max_element(weights.begin(), weights.end()) - mean;
-  return here && most > 0 ? std::max(weights[*here] - mean, 0.0) / most : 0;
+  std::vector<double> out(weights.size(), 0.0);
+  if (most > rounding * mean) {
+    std::transform(weights.begin(), weights.end(), out.begin(),
+                   [mean, most](double weight) { return std::max(weight - mean, 0.0) / most; });
+  }
+  return out;
 }
 
 DrawnPath GroundWeights::border(std::size_t window, double z, Colour colour) const {
@@ -40,6 +45,7 @@ void draw_weights(Image& image, const CameraView& view, const GroundWeights& wei
   const RigidTransform lidar_from_camera = view.camera_from_lidar.inverse();
   const RigidTransform ego_from_camera = ego_from_lidar * lidar_from_camera;
   const Eigen::Matrix3d ray_of_pixel = view.intrinsic.inverse();
+  const std::vector<double> strengths = weights.strengths();
   for (int v = 0; v < image.height; ++v) {
     for (int u = 0; u < image.width; ++u) {
       const Eigen::Vector3d ray = ray_of_pixel * Eigen::Vector3d(u + 0.5, v + 0.5, 1);
@@ -49,10 +55,10 @@ void draw_weights(Image& image, const CameraView& view, const GroundWeights& wei
         continue;
       }
       const Eigen::Vector3d place = lidar_from_camera * (depth * ray);
-      const double strength = weights.strength(place.x(), place.y());
-      if (strength > 0) {
+      const auto window = weights.window(place.x(), place.y());
+      if (window && strengths[*window] > 0) {
         const std::uint8_t* const under = image.pixel(u, v);
-        image.set(u, v, mixed({under[0], under[1], under[2]}, attention_colour, 0.8 * strength));
+        image.set(u, v, mixed({under[0], under[1], under[2]}, attention_colour, 0.8 * strengths[*window]));
       }
     }
   }

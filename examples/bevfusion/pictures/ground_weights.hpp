@@ -22,8 +22,9 @@ struct GroundWeights {
 
   /// The window of a place; nothing outside of the map.
   std::optional<std::size_t> window(double x, double y) const;
-  /// 0 ... 1: how far the weight at a place is above the mean of all, over how far the largest is; 0 below it and outside.
-  double strength(double x, double y) const;
+  /// 0 ... 1 for each window: how far its weight is above the mean of all, over how far the largest is; 0 below it. All 0 where
+  /// no weight is above the mean by more than the rounding of single precision.
+  std::vector<double> strengths() const;
   /// The window's border as a way on the ground that ends where it begins.
   /// @param z  of the ground
   DrawnPath border(std::size_t window, double z, Colour colour) const;

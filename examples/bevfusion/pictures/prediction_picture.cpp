@@ -71,7 +71,8 @@ Image compare_from_above(const SceneView& truth, const SceneView& prediction, co
   return views_from_above({truth, prediction}, points, grid, reach, size);
 }
 
-Image six_views(const KeyFrame& frame, int width, const std::function<void(Image&, const CameraView&)>& draw) {
+Image six_views(const KeyFrame& frame, int width, const std::function<void(Image&, const CameraView&)>& draw,
+                const std::vector<std::string>& names) {
   std::array<Image, camera_count> images;
   for (std::size_t c = 0; c < camera_count; ++c) {
     if (!frame.cameras[c].present) {
@@ -82,17 +83,18 @@ Image six_views(const KeyFrame& frame, int width, const std::function<void(Image
     scale(images[c], view, width);
     draw(images[c], view);
   }
-  name_pictures(images, width);
-  return six_pictures(images, width);
+  name_pictures(images, width, names);
+  return six_pictures(images, width, names);
 }
 
 Image compare_in_pictures(const KeyFrame& frame, const std::vector<DrawnBox>& boxes, const std::vector<DrawnPath>& paths,
-                          int width) {
+                          int width, const std::vector<std::string>& names) {
   const int scale_of_text = std::max(1, width / 320);
-  return six_views(frame, width, [&](Image& image, const CameraView& view) {
+  const auto draw = [&](Image& image, const CameraView& view) {
     draw_boxes(image, view, boxes, scale_of_text);
     draw_paths(image, view, paths);
-  });
+  };
+  return six_views(frame, width, draw, names);
 }
 
 }  // namespace bevfusion

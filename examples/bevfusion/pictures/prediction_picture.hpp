@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "bevfusion/geometry/camera_view.hpp"
@@ -33,14 +34,16 @@ Image compare_from_above(const SceneView& truth, const SceneView& prediction, co
                          const MapGrid& grid, double reach, int size);
 
 /// The six pictures of a key frame with the cameras' names, each brought to a width before it is drawn on.
-/// @param draw  onto a picture, whose pixels are the view's
+/// @param draw   onto a picture, whose pixels are the view's
+/// @param names  of the cameras (data.cameras), as six_pictures() takes them
 /// @throws DataError for a picture that cannot be read
-Image six_views(const KeyFrame& frame, int width, const std::function<void(Image&, const CameraView&)>& draw);
+Image six_views(const KeyFrame& frame, int width, const std::function<void(Image&, const CameraView&)>& draw,
+                const std::vector<std::string>& names = {});
 
 /// The six pictures of a key frame with boxes, ways and the cameras' names, each brought to a width first so that lines stay
 /// fine.
 /// @throws DataError for a picture that cannot be read
 Image compare_in_pictures(const KeyFrame& frame, const std::vector<DrawnBox>& boxes, const std::vector<DrawnPath>& paths,
-                          int width);
+                          int width, const std::vector<std::string>& names = {});
 
 }  // namespace bevfusion

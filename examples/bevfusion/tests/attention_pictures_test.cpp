@@ -148,7 +148,12 @@ TEST_CASE("ground is tinted by the weight of the window that a pixel shows", "[b
   CHECK(is_tinted(lower, 133, 70, {0, 0, 0}));
   CHECK(is_tinted(lower, 133, 90, mixed({0, 0, 0}, attention_colour, 0.8)));  // 7.5 m
   CHECK_FALSE(weights.window(10.1, 0));
-  CHECK(GroundWeights{10, 2, {0.25, 0.25, 0.25, 0.25}}.strength(1, 1) == 0);  // an even share everywhere
+  // An even share everywhere but for the rounding of a softmax: nothing stands out.
+  GroundWeights even{10, 3, std::vector<double>(9, static_cast<double>(1.0F / 9))};
+  CHECK(even.strengths() == std::vector<double>(9, 0));
+  even.weights[4] = static_cast<double>(std::nextafter(1.0F / 9, 1.0F));
+  CHECK(even.strengths() == std::vector<double>(9, 0));
+  CHECK(GroundWeights{10, 2, {0.5, 0.1, 0.1, 0.3}}.strengths()[3] == Approx(0.2));
   CHECK(weights.window(2, 7) == 11U);
   const DrawnPath border = weights.border(11, -1.5, asking_colour);
   CHECK(border.places.front() == Eigen::Vector3d(0, 5, -1.5));

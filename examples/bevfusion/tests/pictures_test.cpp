@@ -105,6 +105,35 @@ TEST_CASE("six pictures make a sheet that runs round the car", "[pictures]") {
   CHECK(is(sheet, 8, 13, {128, 128, 128}));  // back right: absent
 }
 
+TEST_CASE("a sheet of chosen cameras shows each where it looks, and another rig's one by one", "[pictures]") {
+  std::array<Image, camera_count> images;
+  images[0] = Image(32, 18, {50, 0, 0});
+  images[1] = Image(32, 12, {60, 0, 0});  // a lower picture keeps its shape
+  const Image chosen = six_pictures(images, 16, {"CAM_BACK", "CAM_FRONT_LEFT"});
+  CHECK((chosen.width == 48 && chosen.height == 18));
+  CHECK(is(chosen, 24, 13, {50, 0, 0}));  // back
+  CHECK(is(chosen, 8, 5, {60, 0, 0}));    // front left
+  CHECK(is(chosen, 8, 6, {128, 128, 128}));
+  CHECK(is(chosen, 24, 4, {128, 128, 128}));  // front, which was not chosen
+  CHECK(is(chosen, 40, 4, {128, 128, 128}));
+  const Image others = six_pictures(images, 16, {"CAM_BACK", "ring"});
+  CHECK(is(others, 24, 4, {50, 0, 0}));
+  CHECK(is(others, 40, 4, {60, 0, 0}));
+  CHECK(is(six_pictures({}, 32), 40, 20, {128, 128, 128}));  // no picture at all
+
+  // Names are those that were given, cut off at the picture.
+  std::array<Image, camera_count> named;
+  named[0] = named[1] = Image(300, 20, {9, 9, 9});
+  std::array<Image, camera_count> standard = named;
+  name_pictures(named, 300, {"CAM_BACK", "CAM_FRONT_RIGHT"});
+  name_pictures(standard, 300);
+  CHECK(named[0].rgb != standard[0].rgb);
+  CHECK(named[1].rgb == standard[1].rgb);
+  Image back(300, 20, {9, 9, 9});
+  draw_text(back, 0, 0, "CAM_BACK", {255, 255, 255}, {0, 0, 0}, 1);
+  CHECK(named[0].rgb == back.rgb);
+}
+
 TEST_CASE("a scale bar has a round length, and is as long as it says", "[pictures]") {
   CHECK(scale_bar_length(50) == 20);
   CHECK(scale_bar_length(25.6) == 10);
