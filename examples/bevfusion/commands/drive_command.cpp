@@ -2,6 +2,7 @@
 #include "bevfusion/commands/drive_command.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <filesystem>
@@ -127,6 +128,8 @@ void drive(const DriveArguments& arguments) {
   const SynthOptions options = world_options(arguments, run.config);
   const std::string by = driver_of(arguments, run);
   const Driver driver = by == "rule" ? Driver(rule_driver) : network_driver(run.network, run.config, by);
+  RolloutOptions rollout = arguments.rollout;  // the world goes on in whole steps
+  rollout.period = Drive::step * std::max(1.0, std::round(rollout.period / Drive::step));
   const fs::path out = arguments.out.empty() ? fs::path(arguments.choice.run) / ("drive_" + by) : fs::path(arguments.out);
   fs::create_directories(out);
   const example::FolderLock mine(out, "is being written");
@@ -144,7 +147,7 @@ void drive(const DriveArguments& arguments) {
       if (world.goal() < shortest_route) {
         continue;
       }
-      rollouts.push_back(drive_route(world, driver, arguments.rollout));
+      rollouts.push_back(drive_route(world, driver, rollout));
       pictures.push_back(rollouts.back().scene + ".png");
       write_png(out / pictures.back(), picture_of(world, rollouts.back(), arguments.width));
       progress.advance(1);
@@ -157,8 +160,8 @@ void drive(const DriveArguments& arguments) {
   Json json = {{"checkpoint", run.checkpoint.string()},
                {"driver", by},
                {"seed", arguments.seed},
-               {"seconds", arguments.seconds},
-               {"period", arguments.rollout.period},
+               {"seconds", 0.5 * (options.samples - 1)},
+               {"period", rollout.period},
                {"completion", mean(rollouts, completion_of)},
                {"score", mean(rollouts, score_of)},
                {"collisions", mean(rollouts, [](const Rollout& one) { return one.collisions; })},
@@ -172,7 +175,8 @@ void drive(const DriveArguments& arguments) {
   example::Page page("Routes driven by " + by);
   page.paragraph(
       "Yellow is the route, magenta the way that " + run.checkpoint.string() +
-      " drove, white who else was there at the end. Completion is the share of the route driven on the road; the score "
+      " drove, white who else was there at the end; squares beside the road are the traffic lights as they were then, and a red "
+      "ring is where something was done wrong. Completion is the share of the route driven on the road; the score "
       "multiplies it by 0.6 for a collision, which ends a route, and by 0.7 for each red light.");
   page.table(rows);
   for (std::size_t i = 0; i < rollouts.size(); ++i) {

@@ -39,7 +39,8 @@ class Sheet {
     high.array() += around;
     const Eigen::Vector2d extent = high - low_;
     scale_ = size / extent.maxCoeff();
-    image = Image(static_cast<int>(std::ceil(extent.x() * scale_)), static_cast<int>(std::ceil(extent.y() * scale_)));
+    const auto pixels = [&](double metres) { return std::min(size, static_cast<int>(std::ceil(metres * scale_))); };
+    image = Image(pixels(extent.x()), pixels(extent.y()));
   }
 
   Eigen::Vector2d pixel(const Eigen::Vector2d& place) const {
@@ -80,8 +81,8 @@ Image picture_of(const World& world, const Rollout& rollout, int size) {
     }
   }
   const Drive& drive = *world.scene().drive;
-  for (double s = drive.start; s + 1 <= drive.end; s += 1) {
-    sheet.line(drive.route.at(s).position, drive.route.at(s + 1).position, driven_colour, 3);
+  for (double s = drive.start; s < drive.end; s += 1) {
+    sheet.line(drive.route.at(s).position, drive.route.at(std::min(s + 1, drive.end)).position, driven_colour, 3);
   }
   const World::Moment now = world.at(world.time());
   for (std::size_t i = 0; i < now.clocks.size(); ++i) {

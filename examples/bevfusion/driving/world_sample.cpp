@@ -60,14 +60,14 @@ Image picture_of(const World& world, const World::Moment& then, Channel channel)
 
 }  // namespace
 
-TrainingSample sample_of(const World& world, const LoadingOptions& loading) {
+TrainingSample sample_of(const World& world, const LoadingOptions& loading, const std::vector<Channel>& cameras) {
   TrainingSample sample;
   sample.camera_slots = loading.camera_slots;
   sample.masks = MapMasks(loading.map_labels, loading.grid.cells);
   if (loading.lidar) sample.points = points_of(world, loading);
   const RigidTransform global_from_lidar = global_from_ego(world.at(world.time())) * ego_from_sensor(Channel::lidar_top);
   for (std::size_t c = 0; loading.cameras && c < loading.camera_slots; ++c) {
-    const auto channel = static_cast<Channel>(c);
+    const Channel channel = cameras.empty() ? static_cast<Channel>(c) : cameras.at(c);
     const World::Moment then = world.at(world.time() + 1e-6 * static_cast<double>(facts_of(channel).delay));
     const Image taken = picture_of(world, then, channel);
     const ImageAugmentation to_size = fixed_image_augmentation(loading.image, taken.width, taken.height);

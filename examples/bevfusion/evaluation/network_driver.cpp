@@ -28,10 +28,24 @@ Waypoints in_ego(const Waypoints& along_lidar) {
   return out;
 }
 
+/// The cameras of the synthetic car that the network was trained on.
+std::vector<Channel> cameras_of(const RunConfig& config) {
+  std::vector<Channel> cameras;
+  for (const std::string& name : names_in(config.data.cameras)) {
+    const auto channel = channel_of(name);
+    if (!channel || *channel == Channel::lidar_top) {
+      throw std::invalid_argument("data.cameras names '" + name +
+                                  "', and the synthetic car that the network would drive has nuScenes' six cameras alone");
+    }
+    cameras.push_back(*channel);
+  }
+  return cameras;
+}
+
 Controls asked(Network& network, const RunConfig& config, const std::string& task, const LoadingOptions& loading,
-               const World& world) {
+               const std::vector<Channel>& cameras, const World& world) {
   const torch::NoGradGuard no_grad;
-  Batch batch = collate({sample_of(world, loading)});
+  Batch batch = collate({sample_of(world, loading, cameras)});
   const auto told = car_state_of(world).numbers();
   batch.input.measured[task] = torch::tensor(std::vector<float>(told.begin(), told.end())).unsqueeze(0);
   const torch::Device device(config.training.device);
@@ -69,7 +83,9 @@ Driver network_driver(Network network, const RunConfig& config, const std::strin
   }
   LoadingOptions loading = config.loading;
   loading.augment = false;
-  return [network, config, task, loading](const World& world) mutable { return asked(network, config, task, loading, world); };
+  return [network, config, task, loading, cameras = cameras_of(config)](const World& world) mutable {
+    return asked(network, config, task, loading, cameras, world);
+  };
 }
 
 }  // namespace bevfusion

@@ -62,8 +62,10 @@ World::Moment World::at(double time) const {
 }
 
 double World::speed() const {
-  const Eigen::Vector2d way = car().pose.position - at(time() - 0.3).car.pose.position;
-  return way.dot(Eigen::Vector2d(std::cos(car().pose.yaw), std::sin(car().pose.yaw))) / 0.3;
+  const double apart = 1e-6 * static_cast<double>(SynthScene::period) / (options_.sweeps + 1);
+  const double ago = apart * std::max(1.0, std::floor(0.3 / apart + 1e-9));
+  const Eigen::Vector2d way = car().pose.position - at(time() - ago).car.pose.position;
+  return way.dot(Eigen::Vector2d(std::cos(car().pose.yaw), std::sin(car().pose.yaw))) / ago;
 }
 
 double World::away_from_route() const { return (scene_.drive->route.at(s_).position - car().pose.position).norm(); }

@@ -47,7 +47,8 @@ class World {
   double time() const { return past_.back().time; }
   /// The world as it was, in proportion between steps; the last second before the scene is known as well.
   Moment at(double time) const;
-  /// How fast the car went over the last 0.3 s, along its heading now: what speed_at() finds in files.
+  /// How fast the car went since the earliest LiDAR sweep of the last 0.3 s, or the sweep before where they are farther apart,
+  /// along its heading now: what speed_at() finds in files.
   double speed() const;
 
   /// Metres along the route since its start, and its place on it.

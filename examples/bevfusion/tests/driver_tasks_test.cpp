@@ -245,6 +245,28 @@ TEST_CASE("a driver's tasks are learnt together, saved and evaluated", "[bevfusi
   CHECK_THROWS_AS(network_driver(make_network(driver_config({"speed"})), config, "waypoints"), std::invalid_argument);
 }
 
+TEST_CASE("a network of one camera drives by what that camera sees", "[bevfusion][driving]") {
+  RunConfig config = driver_config({"controls"});
+  config.data.cameras = "CAM_BACK";
+  complete(config);
+  check(config);
+  SynthOptions options = DrivenData::get().options;
+  options.samples = 9;
+  const World world(make_scene(options, 5), options);
+  Network network = make_network(config);
+  network->eval();
+  const auto asked = [&](const std::string& camera) {
+    config.data.cameras = camera;
+    const Controls controls = network_driver(network, config, "controls")(world);
+    return std::vector<double>{controls.steer, controls.throttle, controls.brake};
+  };
+  const std::vector<double> by_back = asked("CAM_BACK");
+  CHECK(asked("CAM_BACK") == by_back);
+  CHECK(asked("CAM_FRONT") != by_back);
+  CHECK_THROWS_AS(asked("ring"), std::invalid_argument);
+  CHECK_THROWS_AS(asked("LIDAR_TOP"), std::invalid_argument);
+}
+
 TEST_CASE("a red light is learnt where the map shows it", "[bevfusion][driving]") {
   torch::manual_seed(8);
   const RunConfig config = driver_config({"red_light"});

@@ -91,6 +91,37 @@ TEST_CASE("the world's sensors see at its beginning what the scene's files hold"
     REQUIRE(in_files.route.has_value());
     REQUIRE(told.route.has_value());
     CHECK((*told.route - *in_files.route).norm() < 0.05);  // routes of 1 m pieces, begun at other places
+
+    // A car of two cameras: theirs are the pictures, not those of the first two.
+    TablesOptions two;
+    two.cameras = {"CAM_BACK", "CAM_FRONT_LEFT"};
+    const Tables of_two = read_tables(options.out, options.version, two);
+    LoadingOptions slots = loading;
+    slots.camera_slots = 2;
+    const TrainingSample fewer = SampleLoader(of_two, slots).load(row, 0);
+    const TrainingSample chosen = sample_of(world, slots, {Channel::cam_back, Channel::cam_front_left});
+    for (std::size_t c = 0; c < 2; ++c) {
+      CHECK(chosen.cameras[c].image.rgb == fewer.cameras[c].image.rgb);
+      CHECK(chosen.cameras[c].camera_to_lidar.isApprox(fewer.cameras[c].camera_to_lidar, 1e-6));
+    }
+    CHECK(chosen.cameras[0].image.rgb != seen.cameras[0].image.rgb);
+    CHECK_FALSE(chosen.cameras[2].present);
+  }
+}
+
+TEST_CASE("the car's speed is what files with as many sweeps would say", "[bevfusion][driving]") {
+  // Sweeps lie 0.5 / (n + 1) s apart: the earliest of the last 0.3 s counts, or the one before them.
+  const std::pair<int, double> ago[] = {{0, 0.5}, {1, 0.25}, {2, 1.0 / 6}, {3, 0.25}, {4, 0.3}, {9, 0.3}};
+  for (const auto& [sweeps, seconds] : ago) {
+    SynthOptions options = world_options();
+    options.sweeps = sweeps;
+    SynthScene scene = empty_scene(options, 1);
+    World world(scene, options);
+    world.advance({0, 1, 0}, 0.4);  // speed changes, so that it matters since when
+    const VehicleState now = world.car();
+    const Eigen::Vector2d way = now.pose.position - world.at(world.time() - seconds).car.pose.position;
+    CAPTURE(sweeps);
+    CHECK(world.speed() == Approx(way.norm() / seconds).epsilon(1e-4));
   }
 }
 
@@ -160,7 +191,10 @@ TEST_CASE("whoever steers off the road is told so, and gives the route up", "[be
   CHECK(out.collisions == 0);
   CHECK(out.completion < 1);
   const Image picture = picture_of(world, out, 400);
-  CHECK(std::max(picture.width, picture.height) >= 400);
+  for (const int size : {200, 333, 400, 901}) {
+    const Image other = picture_of(world, out, size);
+    CHECK(std::max(other.width, other.height) == size);
+  }
   int magenta = 0;
   for (int y = 0; y < picture.height; ++y) {
     for (int x = 0; x < picture.width; ++x) {
