@@ -44,8 +44,14 @@ const nlohmann::json& number_in(const std::filesystem::path& file, const nlohman
 double real_number(const std::filesystem::path& file, const nlohmann::json& list, std::size_t i, const char* field) {
   return number_in(file, list, i, field).get<double>();
 }
-std::int64_t whole_number(const std::filesystem::path& file, const nlohmann::json& list, std::size_t i, const char* field) {
-  return number_in(file, list, i, field).get<std::int64_t>();
+/// The time of a message, us: differences of two of them have to fit as well.
+std::int64_t time_of(const std::filesystem::path& file, const nlohmann::json& list, std::size_t i) {
+  constexpr std::int64_t latest = std::int64_t{1} << 62;
+  const nlohmann::json& number = number_in(file, list, i, "utime");
+  const std::int64_t time = number.is_number_integer() ? number.get<std::int64_t>() : -1;
+  if (time < 0 || time > latest)
+    fail(file.string(), "message " + std::to_string(i) + ": field 'utime' is no time in microseconds");
+  return time;
 }
 
 }  // namespace
@@ -101,7 +107,7 @@ std::optional<BusMessage> read_bus(const std::filesystem::path& root, const std:
   std::optional<BusMessage> before;
   std::int64_t then = 0;
   for (std::size_t i = 0; i < list->size(); ++i) {
-    const std::int64_t time = whole_number(file, *list, i, "utime");
+    const std::int64_t time = time_of(file, *list, i);
     BusMessage message;
     message.speed = real_number(file, *list, i, "vehicle_speed") / 3.6;
     message.controls.steer = real_number(file, *list, i, "steering") / wheel_lock;
@@ -130,7 +136,7 @@ std::optional<LightAhead> read_light_ahead(const std::filesystem::path& root, co
   const std::filesystem::path file = root / "traffic_lights" / (scene + ".json");
   const std::optional<nlohmann::json> list = read_list(file);
   for (std::size_t i = 0; list && i < list->size(); ++i) {
-    if (std::abs(whole_number(file, *list, i, "utime") - timestamp) > 1000) continue;
+    if (std::abs(time_of(file, *list, i) - timestamp) > 1000) continue;
     LightAhead light;
     const auto state = (*list)[i].find("state");
     if (state == (*list)[i].end() || !state->is_string())

@@ -216,6 +216,10 @@ TEST_CASE("what the driver does is written as the bus has it, and the lights bes
   const std::filesystem::path monitor = options.out / "can_bus" / "synth-0000_vehicle_monitor.json";
   std::ofstream(monitor) << R"([{"utime": 1, "vehicle_speed": 3, "steering": 0, "throttle": 0}])";
   CHECK(has(refusal<DataError>([&] { read_bus(options.out, "synth-0000", 1); }), "message 0: field 'brake' is no number"));
+  for (const char* time : {"1.5", "-1", "1e300", "-9223372036854775808", "18446744073709551615"}) {
+    std::ofstream(monitor) << R"([{"vehicle_speed": 3, "steering": 0, "throttle": 0, "brake": 0, "utime": )" << time << "}]";
+    CHECK(has(refusal<DataError>([&] { read_bus(options.out, "synth-0000", 1); }), "message 0: field 'utime' is no time"));
+  }
   const std::filesystem::path lights = options.out / "traffic_lights" / "synth-0000.json";
   std::ofstream(lights) << R"([{"utime": 5, "state": "blue"}])";
   CHECK(has(refusal<DataError>([&] { read_light_ahead(options.out, "synth-0000", 5); }), "'blue'"));
