@@ -7,6 +7,7 @@
 
 #include <torch/torch.h>
 
+#include "bevfusion/camera/drop_path.hpp"
 #include "bevfusion/model/layer_norm.hpp"
 
 namespace bevfusion {
@@ -126,12 +127,7 @@ torch::Tensor SwinBlockImpl::attend(const torch::Tensor& tokens) {
 }
 
 torch::Tensor SwinBlockImpl::drop_path(const torch::Tensor& branch) {
-  if (!is_training() || drop_path_ == 0.0) {
-    return branch;
-  }
-  const double keep = 1.0 - drop_path_;
-  const torch::Tensor kept = torch::empty({branch.size(0), 1, 1, 1}, branch.options()).bernoulli_(keep);
-  return branch * (kept / keep);
+  return is_training() && drop_path_ > 0 ? bevfusion::drop_path(branch, drop_path_) : branch;
 }
 
 torch::Tensor SwinBlockImpl::forward(const torch::Tensor& tokens) {

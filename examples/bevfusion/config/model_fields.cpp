@@ -98,7 +98,7 @@ void add_model_fields(FieldList& list, ModelConfig& model) {
   list.add("model.separate_bev", &model.separate_bev,
            "A BEV backbone for each task, downstream of shared branches and a shared fuser");
   list.add("model.lidar_backbone", &model.lidar_backbone, "Network of the points: voxel_net, pillars");
-  list.add("model.image_backbone", &model.image_backbone, "Network of the pictures: swin, conv");
+  list.add("model.image_backbone", &model.image_backbone, "Network of the pictures: swin, resnet50, efficientnet_b0, conv");
   list.add("model.fuser", &model.fuser,
            "What joins the branches: concat; direct, which leaves it to the BEV backbone; cross_attention, joint_attention");
   list.add("model.bev_backbone", &model.bev_backbone, "Network of the fused map: second");
@@ -113,7 +113,7 @@ void add_model_fields(FieldList& list, ModelConfig& model) {
   list.add("model.map_classes", &model.map_classes,
            "Those labels of the set that are told apart, in the order of the outputs, parted by commas; all where empty");
   list.add("model.numbers", &model.numbers, "Numbers of parts without fields of their own: name.number=value, parted by commas");
-  list.add("model.neck", &model.neck, "Channels of the neck after Swin").at_least(1);
+  list.add("model.neck", &model.neck, "Channels of the neck after swin, resnet50 or efficientnet_b0").at_least(1);
   list.add("model.fused", &model.fused, "Channels after the fuser").at_least(1);
   list.add("model.foreground_masks", &model.foreground_masks,
            "Masks of foreground segmentation: 1, one a group (3 of nuScenes) or one a label of boxes")

@@ -36,7 +36,7 @@ struct ModelConfig {
   bool separate_bev = false;     ///< a BEV backbone for each task, downstream of shared branches and fuser (BEVFusion's "sep")
 
   std::string lidar_backbone = "voxel_net";  ///< or "pillars"
-  std::string image_backbone = "swin";       ///< or "conv"
+  std::string image_backbone = "swin";       ///< or "resnet50", "efficientnet_b0", "conv"
   /// Or "direct": the BEV backbone reads the branches' channels itself; "cross_attention", "joint_attention": DMFuser's.
   std::string fuser = "concat";
   std::string bev_backbone = "second";
@@ -60,7 +60,7 @@ struct ModelConfig {
   PillarOptions pillars;
 
   SwinOptions swin;
-  std::int64_t neck = 256;  ///< channels of the neck after Swin
+  std::int64_t neck = 256;  ///< channels of the neck after Swin and the like
   LiftSplatOptions lift_splat;
 
   std::int64_t fused = 256;       ///< channels after the fuser

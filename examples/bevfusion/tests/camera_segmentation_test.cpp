@@ -13,7 +13,6 @@
 #include <torch/torch.h>
 
 #include "bevfusion/camera/conv_backbone.hpp"
-#include "bevfusion/camera/swin_backbone.hpp"
 #include "bevfusion/config/calibration_choice.hpp"
 #include "bevfusion/evaluation/evaluate.hpp"
 #include "bevfusion/evaluation/gallery.hpp"
@@ -120,8 +119,9 @@ TEST_CASE("the decoder of pixels has the parameters counted by hand", "[bevfusio
   CHECK(parameters_of(*head) == (80 * 32 + 64) + (32 * 32 * 9 + 64) + (32 * 12 + 12));
   CHECK(parameters_of(*PixelHead(std::vector<ImageLevel>{{6, 8}}, 4, 3)) == 6 * 4 * 9 + 8 + 4 * 3 + 3);
   // Of Swin-T: 96 channels of the first stage, 256 of the neck.
-  SwinBackbone full(SwinOptions{}, 256);
-  CHECK(parameters_of(*PixelHead(full.levels(), 32, 12)) == (352 * 32 + 64) + (32 * 32 * 9 + 64) + (32 * 12 + 12));
+  ModelConfig config;
+  const auto full = kinds().image_backbones.make("swin", config);
+  CHECK(parameters_of(*PixelHead(full->levels(), 32, 12)) == (352 * 32 + 64) + (32 * 32 * 9 + 64) + (32 * 12 + 12));
 
   tiny.eval();
   const torch::Tensor images = torch::randn({2, 3, 32, 48});
@@ -130,16 +130,16 @@ TEST_CASE("the decoder of pixels has the parameters counted by hand", "[bevfusio
   CHECK(maps[0].sizes() == torch::IntArrayRef({2, 32, 8, 12}));
   CHECK(torch::equal(maps[1], tiny.forward(images)));
   CHECK(head->forward(maps).sizes() == torch::IntArrayRef({2, 12, 8, 12}));
-  SwinOptions small;
-  small.embedding = 12;
-  small.heads = {2, 2, 4, 4};
-  small.window = 4;
-  SwinBackbone swin(small, 16);
-  swin.eval();
-  const std::vector<torch::Tensor> of_swin = swin.forward_levels(torch::ones({1, 3, 64, 96}));
+  config.swin.embedding = 12;
+  config.swin.heads = {2, 2, 4, 4};
+  config.swin.window = 4;
+  config.neck = 16;
+  const auto swin = kinds().image_backbones.make("swin", config);
+  swin->eval();
+  const std::vector<torch::Tensor> of_swin = swin->forward_levels(torch::ones({1, 3, 64, 96}));
   CHECK(of_swin[0].sizes() == torch::IntArrayRef({1, 12, 16, 24}));
-  CHECK(torch::equal(of_swin[1], swin.forward(torch::ones({1, 3, 64, 96}))));
-  CHECK(swin.levels()[0].channels == 12);
+  CHECK(torch::equal(of_swin[1], swin->forward(torch::ones({1, 3, 64, 96}))));
+  CHECK(swin->levels()[0].channels == 12);
 }
 
 TEST_CASE("the loss of pixels is binary cross entropy and Dice over labelled pixels, by hand", "[bevfusion][masks]") {

@@ -7,8 +7,9 @@
 #include <torch/torch.h>
 
 #include "bevfusion/camera/lift_splat.hpp"
+#include "bevfusion/camera/neck.hpp"
 #include "bevfusion/camera/splat.hpp"
-#include "bevfusion/camera/swin_backbone.hpp"
+#include "bevfusion/camera/swin.hpp"
 #include "bevfusion/fusion/concat_fuser.hpp"
 #include "bevfusion/fusion/second.hpp"
 #include "bevfusion/heads/fuller_det.hpp"
