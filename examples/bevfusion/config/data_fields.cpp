@@ -14,7 +14,8 @@ void add_data_fields(FieldList& list, DataConfig& data) {
            "Labels of the training samples: all; or boxes on 3 of 4 and maps on the others; or each on one half (FULLER, Tab. 2)")
       .one_of({"full", "disjoint_normal", "disjoint_balance"});
   list.add("data.one_task_batches", &data.one_task_batches,
-           "With parted labels, a batch holds samples with labels of the same task, so that each sees one task alone");
+           "With parted labels, a batch holds samples with labels of the same task: a rule then compares nothing, each task "
+           "keeps its weight");
   list.add("data.sampling", &data.sampling,
            "Training samples of an epoch: each once, or resampled so that each class of boxes appears about equally often (CBGS)")
       .one_of({"uniform", "class_balanced"});
