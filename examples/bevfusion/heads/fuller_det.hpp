@@ -6,7 +6,6 @@
 
 #include "bevfusion/heads/attention_layer.hpp"
 #include "bevfusion/heads/detection_head.hpp"
-#include "bevfusion/model/blocks.hpp"
 
 namespace bevfusion {
 
@@ -43,8 +42,6 @@ class FullerDetImpl : public DetectionHead {
   torch::Tensor peaks(const torch::Tensor& heat_map) const;
 
  private:
-  torch::nn::Sequential position_code();
-
   FullerDetOptions options_;
   torch::nn::Conv2d shared_{nullptr};
   torch::nn::Sequential heat_{nullptr};
