@@ -126,8 +126,10 @@ Expert::Expert(std::string task, Network network)
 TeacherAnswer Expert::answer(const ModelInput& input) {
   const torch::NoGradGuard no_grad;
   TeacherAnswer out;
-  SharedFeatures shared;
-  shared.bev = out.shared = tower_->fuse(tower_->branches(input, {}, &shared.pictures));
+  std::vector<torch::Tensor> pictures;
+  const std::vector<torch::Tensor> maps = tower_->branches(input, {}, &pictures);
+  const SharedFeatures shared = tower_->share(maps, std::move(pictures));
+  out.shared = shared.bev;
   out.said = tower_->say(task_, shared, input.measured_for(task_));
   return out;
 }

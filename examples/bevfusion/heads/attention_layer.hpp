@@ -31,6 +31,9 @@ class DecoderLayerImpl : public torch::nn::Module {
   torch::Tensor forward(const torch::Tensor& queries, const torch::Tensor& query_position, const torch::Tensor& keys,
                         const torch::Tensor& key_position, bool position_in_values);
 
+  /// Of the last product.
+  const torch::Tensor& last_weight() const { return narrow_->weight; }
+
  private:
   torch::nn::MultiheadAttention self_{nullptr}, cross_{nullptr};
   torch::nn::LayerNorm self_norm_{nullptr}, cross_norm_{nullptr}, mlp_norm_{nullptr};

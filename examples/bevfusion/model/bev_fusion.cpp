@@ -10,6 +10,7 @@
 
 #include "bevfusion/model/part_draws.hpp"
 #include "bevfusion/tasks/picture_task.hpp"
+#include "bevfusion/tasks/shared_decoder.hpp"
 
 namespace bevfusion {
 
@@ -28,12 +29,19 @@ BevFusionImpl::BevFusionImpl(ModelConfig config, const Kinds& kinds)
   const std::uint64_t key = drawn_key();
   make_branches(kinds, key);
   const std::int64_t channels = reads_map_ ? make_bev(kinds, key) : 0;
+  const SharedDecoder decoder = shared_decoder(config_, kinds);
+  query_readers_ = decoder.tasks;
+  if (!decoder.kind.empty()) {
+    begin_draws({key}, "decoder");
+    decoder_ = register_module("decoder", kinds.decoders.make(decoder.kind, config_, channels, decoder.asked));
+  }
   for (const auto& task : tasks_) {
     begin_draws({key}, task->name());
     const PictureTask* const of_pictures = as_picture_task(*task);
+    const std::int64_t read = reads_queries(task->name()) ? decoder_->channels() : channels;
     heads_[task->name()] =
         register_module(task->name(), of_pictures != nullptr ? of_pictures->make_picture_head(config_, images_->levels())
-                                                             : task->make_head(config_, kinds, channels));
+                                                             : task->make_head(config_, kinds, read));
   }
   begin_draws({key}, "after");
 }
@@ -144,6 +152,18 @@ torch::Tensor BevFusionImpl::fuse(const std::vector<torch::Tensor>& maps) {
   return bev_ ? bev_->forward(fused) : fused;
 }
 
+SharedFeatures BevFusionImpl::share(const std::vector<torch::Tensor>& maps, std::vector<torch::Tensor> pictures) {
+  SharedFeatures shared(fuse(maps), std::move(pictures));
+  if (decoder_) {
+    shared.queries = decoder_->forward(shared.bev);
+  }
+  return shared;
+}
+
+bool BevFusionImpl::reads_queries(const std::string& task) const {
+  return std::find(query_readers_.begin(), query_readers_.end(), task) != query_readers_.end();
+}
+
 torch::nn::Module& BevFusionImpl::head(const std::string& task) const {
   const auto found = heads_.find(task);
   if (found == heads_.end()) {
@@ -162,6 +182,14 @@ std::any BevFusionImpl::say(const std::string& task, const SharedFeatures& share
     }
     return of_pictures->forward_pictures(of_task, shared.pictures, config_);
   }
+  if (reads_queries(task)) {
+    if (!shared.queries.any()) {
+      throw std::invalid_argument("task " + task +
+                                  " reads a decoder's queries, and was given the shared map alone; hand on what " +
+                                  "share() makes of the branches' maps");
+    }
+    return known->forward_queries(of_task, shared.queries, config_, labels_);
+  }
   return known->forward_measured(of_task, bev_ ? shared.bev : of_tasks_.at(task)->forward(shared.bev), measured, config_,
                                  labels_);
 }
@@ -172,6 +200,10 @@ std::vector<torch::Tensor> BevFusionImpl::losses(const std::string& task, const 
 }
 
 std::vector<torch::Tensor> BevFusionImpl::last_shared(bool parallel) const {
+  const auto on_map = std::count_if(tasks_.begin(), tasks_.end(), [](const auto& task) { return !as_picture_task(*task); });
+  if (query_readers_.size() > 1 && static_cast<std::size_t>(on_map) == query_readers_.size()) {
+    return decoder_->last_shared();
+  }
   if (bev_) {
     return parallel ? bev_->both_last_shared() : std::vector<torch::Tensor>{bev_->last_shared()};
   }
@@ -195,6 +227,10 @@ std::vector<torch::Tensor> BevFusionImpl::last_shared_of_all(bool parallel) cons
     }
   }
   return layers;
+}
+
+std::vector<torch::Tensor> BevFusionImpl::decoder_parameters() const {
+  return query_readers_.size() > 1 ? decoder_->shared_parameters() : std::vector<torch::Tensor>();
 }
 
 torch::Tensor BevFusionImpl::fusion_weight() const {

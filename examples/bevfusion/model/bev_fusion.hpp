@@ -23,8 +23,9 @@ namespace bevfusion {
 /// It is run in stages, so that a trainer can put gates between branches and fusion and a fork after what the tasks share, which
 /// is the BEV backbone, or, where each task has one of its own (separate_bev), the fuser:
 ///
-///     maps = model->branches(input);   z = model->fuse(maps);   model->say("detection", z);   model->say("segmentation", z);
+///     maps = model->branches(input);   z = model->share(maps);   model->say("detection", z);   model->say("segmentation", z);
 ///
+/// Where tasks share a decoder (Task::decoder), what it makes of the BEV backbone's map is shared, too.
 /// Tasks that look at pictures (PictureTask) read the image backbone's maps as well, which branches() hands out. Of a model with
 /// no other task the image backbone and the heads are all there is.
 class BevFusionImpl : public torch::nn::Module {
@@ -51,6 +52,8 @@ class BevFusionImpl : public torch::nn::Module {
   std::vector<torch::Tensor> filled(std::vector<torch::Tensor> maps) const;
   /// The shared representation [B, C, X, Y]: the BEV backbone's map, or the fuser's. Undefined where no task reads it.
   torch::Tensor fuse(const std::vector<torch::Tensor>& maps);
+  /// Everything that heads read: fuse(), and what a decoder that tasks share makes of it.
+  SharedFeatures share(const std::vector<torch::Tensor>& maps, std::vector<torch::Tensor> pictures = {});
   /// Where branches look at each other; see Fuser::attention().
   std::vector<AttentionMap> attention(const std::vector<torch::Tensor>& maps) {
     return fuser_ ? fuser_->attention(maps) : std::vector<AttentionMap>();
@@ -59,7 +62,8 @@ class BevFusionImpl : public torch::nn::Module {
   const std::vector<std::shared_ptr<const Task>>& tasks() const { return tasks_; }
   /// What the head of a task says of the shared representation; see Task::forward().
   /// @param measured  ModelInput::measured of the task
-  /// @throws std::invalid_argument for a task that the model has not, and one that looks at pictures where there are none
+  /// @throws std::invalid_argument for a task that the model has not, and one that looks at pictures, or reads a decoder's
+  /// queries, where there are none
   std::any say(const std::string& task, const SharedFeatures& shared, const torch::Tensor& measured = {});
   /// The same, as the type that the task gives it.
   template <class Said>
@@ -86,7 +90,7 @@ class BevFusionImpl : public torch::nn::Module {
   torch::Tensor fusion_weight() const;
   std::vector<ChannelSlice> fusion_slices() const { return fuser_->fusion_slices(); }
   /// shared_L, the inter-gradient layer: the last shared weights, one of the BEV backbone's or all of its parallel ones; the
-  /// fuser's where each task has a BEV backbone of its own.
+  /// fuser's where each task has a BEV backbone of its own; the decoder's where all tasks on the map share one.
   /// @throws std::invalid_argument where the tasks share no layer downstream of the branches
   std::vector<torch::Tensor> last_shared(bool parallel) const;
   /// With those that tasks which look at pictures share with the others: the image backbone's last one.
@@ -94,6 +98,9 @@ class BevFusionImpl : public torch::nn::Module {
   std::vector<torch::Tensor> last_shared_of_all(bool parallel) const;
   torch::Tensor last_shared() const { return last_shared(false).front(); }
   std::vector<torch::Tensor> both_last_shared() const { return last_shared(true); }
+
+  /// The decoder's parameters that several tasks train; none where no two share one.
+  std::vector<torch::Tensor> decoder_parameters() const;
 
   /// Channels of what fuse() returns.
   std::int64_t shared_channels() const { return bev_ ? bev_->channels() : fuser_ ? fuser_->channels() : 0; }
@@ -105,6 +112,7 @@ class BevFusionImpl : public torch::nn::Module {
   /// The BEV backbones.
   /// @return channels of what heads on the map read
   std::int64_t make_bev(const Kinds& kinds, std::uint64_t key);
+  bool reads_queries(const std::string& task) const;
 
   ModelConfig config_;
   LabelSets labels_;
@@ -120,6 +128,8 @@ class BevFusionImpl : public torch::nn::Module {
   std::shared_ptr<Fuser> fuser_;
   std::shared_ptr<BevBackbone> bev_;                              ///< of all tasks, or null
   std::map<std::string, std::shared_ptr<BevBackbone>> of_tasks_;  ///< of each, where it is null
+  std::shared_ptr<QueryDecoder> decoder_;                         ///< or null
+  std::vector<std::string> query_readers_;                        ///< tasks whose heads read its queries
   std::map<std::string, std::shared_ptr<torch::nn::Module>> heads_;
 };
 TORCH_MODULE(BevFusion);

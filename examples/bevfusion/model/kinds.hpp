@@ -10,6 +10,7 @@
 #include "bevfusion/fusion/bev_backbone.hpp"
 #include "bevfusion/fusion/fuser.hpp"
 #include "bevfusion/heads/detection_head.hpp"
+#include "bevfusion/heads/query_decoder.hpp"
 #include "bevfusion/heads/segmentation_head.hpp"
 #include "bevfusion/labels/label_sets.hpp"
 #include "bevfusion/lidar/lidar_backbone.hpp"
@@ -35,6 +36,8 @@ struct Kinds {
   Registry<DetectionHead, std::int64_t, DetectionOutputs> detection_heads{"detection_head"};
   /// Channels in front of it, and masks.
   Registry<SegmentationHead, std::int64_t, std::int64_t> segmentation_heads{"segmentation_head"};
+  /// Decoders that heads of their name read in the map's place: channels in front of it, and what is asked of it.
+  Registry<QueryDecoder, std::int64_t, QueriesAsked> decoders{"detection_head"};
   Tasks tasks;
   LabelSets labels = label_sets();
 };

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <utility>
 
 #include <torch/torch.h>
 
@@ -61,11 +62,9 @@ Outputs NetworkImpl::forward(const ModelInput& input, const std::vector<std::str
   }
   Outputs outputs;
   for (BevFusion& tower : towers_) {
-    SharedFeatures shared;
-    shared.bev = tower->fuse(tower->filled(tower->branches(input, without, &shared.pictures)));
-    if (shared.pictures.empty()) {
-      shared.pictures = tower->dark_pictures(input);
-    }
+    std::vector<torch::Tensor> pictures;
+    const std::vector<torch::Tensor> maps = tower->filled(tower->branches(input, without, &pictures));
+    const SharedFeatures shared = tower->share(maps, pictures.empty() ? tower->dark_pictures(input) : std::move(pictures));
     for (const auto& task : tower->tasks()) {
       outputs[task->name()] = tower->say(task->name(), shared, input.measured_for(task->name()));
     }

@@ -44,6 +44,8 @@ class Registry {
     return found->second(config, args...);
   }
 
+  bool has(const std::string& name) const { return ways_.count(name) > 0; }
+
   std::vector<std::string> names() const {
     std::vector<std::string> all;
     for (const auto& way : ways_) {

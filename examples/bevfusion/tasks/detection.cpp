@@ -15,6 +15,7 @@
 #include "bevfusion/model/labels.hpp"
 #include "bevfusion/tasks/detection_figures.hpp"
 #include "bevfusion/tasks/labelled_detections.hpp"
+#include "bevfusion/tasks/shared_decoder.hpp"
 #include "bevfusion/tasks/task.hpp"
 
 namespace bevfusion {
@@ -27,12 +28,25 @@ bool is_finite(const Detections& detections, std::int64_t b) {
                      [b](const torch::Tensor& values) { return torch::isfinite(values[b]).all().item<bool>(); });
 }
 
+DetectionOutputs outputs_of(const ModelConfig& config, const Kinds& kinds) {
+  const std::vector<DetectionClass> labels = detection_labels(config, kinds.labels);
+  const std::vector<DetectionClass> points = point_labels(config, kinds.labels);
+  DetectionOutputs outputs{static_cast<std::int64_t>(labels.size()), {}};
+  for (std::size_t k = 0; k < labels.size(); ++k) {
+    if (std::find(points.begin(), points.end(), labels[k]) != points.end()) {
+      outputs.points.push_back(static_cast<std::int64_t>(k));
+    }
+  }
+  return outputs;
+}
+
 class DetectionTask : public Task {
  public:
   DetectionTask() : Task(detection_sheet()) {}
 
   void check(const RunConfig& config, const Kinds& kinds) const override {
-    if (config.model.detection_head != "fuller_det") {
+    check_shared_decoder(config, kinds);
+    if (config.model.detection_head != "fuller_det" && config.model.detection_head != "unified") {
       return;
     }
     const FullerDetOptions& detection = config.model.detection;
@@ -46,20 +60,27 @@ class DetectionTask : public Task {
 
   std::shared_ptr<torch::nn::Module> make_head(const ModelConfig& config, const Kinds& kinds,
                                                std::int64_t channels) const override {
-    const std::vector<DetectionClass> labels = detection_labels(config, kinds.labels);
-    const std::vector<DetectionClass> points = point_labels(config, kinds.labels);
-    DetectionOutputs outputs{static_cast<std::int64_t>(labels.size()), {}};
-    for (std::size_t k = 0; k < labels.size(); ++k) {
-      if (std::find(points.begin(), points.end(), labels[k]) != points.end()) {
-        outputs.points.push_back(static_cast<std::int64_t>(k));
-      }
-    }
-    return kinds.detection_heads.make(config.detection_head, config, channels, outputs);
+    return kinds.detection_heads.make(config.detection_head, config, channels, outputs_of(config, kinds));
   }
 
   std::any forward(torch::nn::Module& head, const torch::Tensor& shared, const ModelConfig& config,
                    const LabelSets& sets) const override {
     Detections said = head_as<DetectionHead>(head).forward(shared);
+    said.labels = detection_labels(config, sets);
+    return said;
+  }
+
+  std::string decoder(const ModelConfig& config, const Kinds& kinds, QueriesAsked& asked) const override {
+    if (!kinds.decoders.has(config.detection_head)) {
+      return {};
+    }
+    asked.objects = outputs_of(config, kinds);
+    return config.detection_head;
+  }
+
+  std::any forward_queries(torch::nn::Module& head, const DecodedQueries& queries, const ModelConfig& config,
+                           const LabelSets& sets) const override {
+    Detections said = head_as<QueryDetectionHead>(head).forward_queries(queries);
     said.labels = detection_labels(config, sets);
     return said;
   }

@@ -11,6 +11,7 @@
 #include "bevfusion/heads/segmentation_head.hpp"
 #include "bevfusion/losses/segmentation_loss.hpp"
 #include "bevfusion/model/kinds.hpp"
+#include "bevfusion/tasks/shared_decoder.hpp"
 
 namespace bevfusion {
 namespace {
@@ -22,7 +23,8 @@ std::string with_threshold(const std::string& name, const MaskThreshold& thresho
 
 }  // namespace
 
-void MaskTask::check(const RunConfig& config, const Kinds&) const {
+void MaskTask::check(const RunConfig& config, const Kinds& kinds) const {
+  check_shared_decoder(config, kinds);
   const ModelConfig& model = config.model;
   if (model.segmentation_head != "fuller_seg") {
     return;
@@ -42,6 +44,19 @@ std::shared_ptr<torch::nn::Module> MaskTask::make_head(const ModelConfig& config
 
 std::any MaskTask::forward(torch::nn::Module& head, const torch::Tensor& shared, const ModelConfig&, const LabelSets&) const {
   return head_as<SegmentationHead>(head).forward(shared);
+}
+
+std::string MaskTask::decoder(const ModelConfig& config, const Kinds& kinds, QueriesAsked& asked) const {
+  if (!kinds.decoders.has(config.segmentation_head)) {
+    return {};
+  }
+  asked.patches = true;
+  return config.segmentation_head;
+}
+
+std::any MaskTask::forward_queries(torch::nn::Module& head, const DecodedQueries& queries, const ModelConfig&,
+                                   const LabelSets&) const {
+  return head_as<QuerySegmentationHead>(head).forward_queries(queries);
 }
 
 std::vector<torch::Tensor> MaskTask::losses(torch::nn::Module&, const std::any& said, const TrainingBatch& batch,

@@ -22,6 +22,9 @@ class MaskTask : public Task {
                                                std::int64_t channels) const override;
   std::any forward(torch::nn::Module& head, const torch::Tensor& shared, const ModelConfig& config,
                    const LabelSets& sets) const override;
+  std::string decoder(const ModelConfig& config, const Kinds& kinds, QueriesAsked& asked) const override;
+  std::any forward_queries(torch::nn::Module& head, const DecodedQueries& queries, const ModelConfig& config,
+                           const LabelSets& sets) const override;
   std::vector<torch::Tensor> losses(torch::nn::Module& head, const std::any& said, const TrainingBatch& batch,
                                     const RunConfig& config) const override;
   torch::Tensor response(const std::any& said, const std::any& expert, const RunConfig& config) const override;

@@ -21,7 +21,9 @@
 
 namespace bevfusion {
 
+struct DecodedQueries;
 struct Kinds;
+struct QueriesAsked;
 struct RunConfig;
 
 /// A sample that a task's own labels are made of. Loading threads make them.
@@ -68,6 +70,14 @@ class Task {
   virtual std::any forward_measured(torch::nn::Module& head, const torch::Tensor& shared, const torch::Tensor& /*measured*/,
                                     const ModelConfig& config, const LabelSets& sets) const {
     return forward(head, shared, config, sets);
+  }
+
+  /// The kind of decoder (Kinds::decoders) whose queries its head reads in the map's place; empty where it reads the map.
+  /// @param asked  gets what the head needs of it
+  virtual std::string decoder(const ModelConfig&, const Kinds&, QueriesAsked& /*asked*/) const { return {}; }
+  /// What the head, made for that decoder's channels, says of its queries.
+  virtual std::any forward_queries(torch::nn::Module&, const DecodedQueries&, const ModelConfig&, const LabelSets&) const {
+    throw std::logic_error("task " + name() + " reads no decoder's queries");
   }
 
   /// What the car tells the head beside its sensors, such as its speed: n numbers of a sample, as many of each; undefined where

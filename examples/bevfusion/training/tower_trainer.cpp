@@ -67,7 +67,7 @@ std::vector<torch::Tensor> trunk_parameters(const BevFusion& tower) {
       return part.key() == task->name() || part.key() == task->name() + "_bev";
     });
     if (!of_one_task) {
-      const std::vector<torch::Tensor> own = part.value()->parameters();
+      const std::vector<torch::Tensor> own = part.key() == "decoder" ? tower->decoder_parameters() : part.value()->parameters();
       parameters.insert(parameters.end(), own.begin(), own.end());
     }
   }
@@ -99,7 +99,7 @@ TowerTrainer::TowerTrainer(BevFusion tower, const RunConfig& config, const fulle
 std::vector<SharedFeatures> TowerTrainer::shared_outputs(const std::vector<torch::Tensor>& maps,
                                                          std::vector<torch::Tensor> pictures, std::uint64_t draws) {
   begin_draws({draws}, "shared");
-  const SharedFeatures z(tower_->fuse(maps), std::move(pictures));
+  const SharedFeatures z = tower_->share(maps, std::move(pictures));
   // Losses of one head share its parameters, so they cannot be told apart downstream of a fork.
   if (!weighs_tasks() || losses_share_heads(config_)) {
     return {z};
@@ -113,15 +113,8 @@ std::vector<SharedFeatures> TowerTrainer::shared_outputs(const std::vector<torch
     compared = z.pictures.empty() ? tower_->last_shared(both) : tower_->last_shared_of_all(both);
   }
   std::vector<SharedFeatures> of_tasks;
-  if (z.pictures.empty()) {
-    for (torch::Tensor& map : calibration_->fork(z.bev, std::move(compared))) {
-      of_tasks.emplace_back(std::move(map));
-    }
-    return of_tasks;
-  }
   for (const std::vector<torch::Tensor>& levels : calibration_->fork_levels(z.levels(), std::move(compared))) {
-    const auto first = levels.begin() + (z.bev.defined() ? 1 : 0);
-    of_tasks.emplace_back(z.bev.defined() ? levels.front() : torch::Tensor(), std::vector<torch::Tensor>(first, levels.end()));
+    of_tasks.push_back(z.with(levels));
   }
   return of_tasks;
 }
@@ -238,9 +231,10 @@ std::map<std::string, std::vector<double>> TowerTrainer::gradient_rows(const Mod
   {
     const Autocast reduced(device_, config_.training.precision);
     begin_draws({batch.draws}, "branches");
-    const std::vector<torch::Tensor> maps = tower_->filled(tower_->branches(input, batch.absent, &shared.pictures));
+    std::vector<torch::Tensor> pictures;
+    const std::vector<torch::Tensor> maps = tower_->filled(tower_->branches(input, batch.absent, &pictures));
     begin_draws({batch.draws}, "shared");
-    shared.bev = tower_->fuse(maps);
+    shared = tower_->share(maps, std::move(pictures));
     outputs = labelled_outputs(tower_, {shared}, input, batch);
     twins = distiller_.twin_outputs(outputs, {shared.bev}, input, batch);
   }
