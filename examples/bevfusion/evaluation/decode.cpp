@@ -6,18 +6,11 @@
 
 #include <torch/torch.h>
 
-#include "bevfusion/losses/detection_loss.hpp"
+#include "bevfusion/geometry/possible_box.hpp"
+#include "bevfusion/losses/detection_codes.hpp"
 #include "bevfusion/metrics/evaluation_sample.hpp"
 
 namespace bevfusion {
-namespace {
-
-bool is_box(const Box3D& box) {
-  const double volume = box.size.prod();
-  return box.center.allFinite() && std::isfinite(box.yaw) && box.velocity.allFinite() && std::isfinite(volume) && volume > 0;
-}
-
-}  // namespace
 
 std::vector<ScoredBox> scored_boxes(const Detections& detections, std::int64_t b, const BoxCoder& coder,
                                     const CentreLimits& limits) {
@@ -26,14 +19,15 @@ std::vector<ScoredBox> scored_boxes(const Detections& detections, std::int64_t b
   const auto of_own_class = [&](const torch::Tensor& values) { return values.gather(0, output.unsqueeze(0)).squeeze(0); };
   const torch::Tensor score = of_own_class(detections.class_logits[b].to(torch::kFloat).sigmoid()) *
                               of_own_class(detections.query_score[b].to(torch::kFloat));
-  const torch::Tensor scores = score.to(torch::kCPU, torch::kDouble).contiguous();
-  const torch::Tensor outputs = output.to(torch::kCPU, torch::kLong).contiguous();
-  const std::vector<Box3D> boxes = decode_boxes(detections, b, coder);
+  const torch::Tensor said = (score >= 0).nonzero().squeeze(1);
+  const torch::Tensor scores = score.index_select(0, said).to(torch::kCPU, torch::kDouble).contiguous();
+  const torch::Tensor outputs = output.index_select(0, said).to(torch::kCPU, torch::kLong).contiguous();
+  const std::vector<Box3D> boxes = boxes_of_codes(codes_of(detections)[b].index_select(1, said), coder);
   std::vector<ScoredBox> scored;
   for (std::size_t q = 0; q < boxes.size(); ++q) {
     ScoredBox one{boxes[q], scores.data_ptr<double>()[q]};
     one.box.label = detections.label_of(outputs.data_ptr<std::int64_t>()[q]);
-    if (is_box(one.box) && std::isfinite(one.score) && limits.contains(one.box)) {
+    if (std::isfinite(one.score) && is_possible(one.box) && limits.contains(one.box)) {
       scored.push_back(one);
     }
   }

@@ -20,7 +20,8 @@ struct ScoredBox {
 };
 
 /// The boxes of sample `b`, surest first: a query's class is that of the heat map it was found in, and its score sigmoid(class
-/// logit) times the heat map's probability at its cell (TransFusion, BEVFusion). Nothing is suppressed.
+/// logit) times the heat map's probability at its cell (TransFusion, BEVFusion). Nothing is suppressed but what the head itself
+/// took back (Detections::query_score).
 ///
 /// Boxes whose centre lies beyond the limits are left out, and so are those with numbers that no box can have (not finite, or a
 /// size that vanishes), which a network that diverged may utter.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include <torch/nn.h>
@@ -15,7 +16,15 @@ namespace bevfusion {
 struct DetectionOutputs {
   std::int64_t classes = 0;
   std::vector<std::int64_t> points;  ///< those whose peaks in the heat map are single cells
+  std::vector<std::string> names;    ///< of their labels, output by output
 };
+
+struct ModelConfig;
+struct LabelSets;
+
+/// The outputs of a config's detection head.
+/// @throws std::invalid_argument as detection_labels() and point_labels()
+DetectionOutputs detection_outputs(const ModelConfig& config, const LabelSets& sets);
 
 /// What finds boxes in the shared representation. A head of another kind is another class of this kind, made by name.
 class DetectionHead : public torch::nn::Module {

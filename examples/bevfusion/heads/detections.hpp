@@ -21,7 +21,9 @@ struct Detections {
   torch::Tensor heading;       ///< [B, 2, Q], sin and cos of yaw
   torch::Tensor velocity;      ///< [B, 2, Q], m/s
   torch::Tensor query_class;   ///< [B, Q] int64
-  torch::Tensor query_score;   ///< [B, classes, Q]: the heat map's probabilities at the query's cell
+  /// [B, classes, Q]: the heat map's probabilities at the query's cell. Below 0 where the head takes the query's box back, such
+  /// as one beside a surer box of the same object.
+  torch::Tensor query_score;
   /// What the outputs of the classes stand for; output k for class k of DetectionClass where empty.
   std::vector<DetectionClass> labels;
 

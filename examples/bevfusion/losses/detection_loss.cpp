@@ -6,40 +6,14 @@
 
 #include <torch/torch.h>
 
+#include "bevfusion/losses/detection_codes.hpp"
 #include "bevfusion/matching/assignment.hpp"
 
 namespace bevfusion {
-namespace {
-
-constexpr std::int64_t code_size = 10;
-constexpr std::int64_t velocity_entries = 2;
-
-/// The predicted codes, [B, 10, Q], in BoxCode's order.
-torch::Tensor codes_of(const Detections& detections) {
-  return torch::cat({detections.centre, detections.height, detections.size, detections.heading, detections.velocity}, 1);
-}
-
-std::vector<Box3D> findable(const std::vector<Box3D>& boxes, const BevGrid& grid, const std::vector<DetectionClass>& labels) {
-  std::vector<Box3D> kept;
-  std::copy_if(boxes.begin(), boxes.end(), std::back_inserter(kept), [&](const Box3D& box) {
-    return grid.contains(box.center.x(), box.center.y()) && output_of(box.label, labels) >= 0;
-  });
-  return kept;
-}
-
-}  // namespace
 
 std::vector<Box3D> decode_boxes(const Detections& detections, std::int64_t b, const BoxCoder& coder) {
   const torch::NoGradGuard no_grad;
-  const torch::Tensor codes = codes_of(detections)[b].t().to(torch::kCPU, torch::kDouble).contiguous();  // [Q, 10]
-  const double* at = codes.data_ptr<double>();
-  std::vector<Box3D> boxes;
-  for (std::int64_t q = 0; q < codes.size(0); ++q, at += code_size) {
-    BoxCode code{};
-    std::copy(at, at + code_size, code.begin());
-    boxes.push_back(coder.decode(code));
-  }
-  return boxes;
+  return boxes_of_codes(codes_of(detections)[b], coder);
 }
 
 Matches match(const Detections& detections, std::int64_t b, const std::vector<Box3D>& truth, const BoxCoder& coder,

@@ -28,18 +28,6 @@ bool is_finite(const Detections& detections, std::int64_t b) {
                      [b](const torch::Tensor& values) { return torch::isfinite(values[b]).all().item<bool>(); });
 }
 
-DetectionOutputs outputs_of(const ModelConfig& config, const Kinds& kinds) {
-  const std::vector<DetectionClass> labels = detection_labels(config, kinds.labels);
-  const std::vector<DetectionClass> points = point_labels(config, kinds.labels);
-  DetectionOutputs outputs{static_cast<std::int64_t>(labels.size()), {}};
-  for (std::size_t k = 0; k < labels.size(); ++k) {
-    if (std::find(points.begin(), points.end(), labels[k]) != points.end()) {
-      outputs.points.push_back(static_cast<std::int64_t>(k));
-    }
-  }
-  return outputs;
-}
-
 class DetectionTask : public Task {
  public:
   DetectionTask() : Task(detection_sheet()) {}
@@ -60,7 +48,7 @@ class DetectionTask : public Task {
 
   std::shared_ptr<torch::nn::Module> make_head(const ModelConfig& config, const Kinds& kinds,
                                                std::int64_t channels) const override {
-    return kinds.detection_heads.make(config.detection_head, config, channels, outputs_of(config, kinds));
+    return kinds.detection_heads.make(config.detection_head, config, channels, detection_outputs(config, kinds.labels));
   }
 
   std::any forward(torch::nn::Module& head, const torch::Tensor& shared, const ModelConfig& config,
@@ -74,7 +62,7 @@ class DetectionTask : public Task {
     if (!kinds.decoders.has(config.detection_head)) {
       return {};
     }
-    asked.objects = outputs_of(config, kinds);
+    asked.objects = detection_outputs(config, kinds.labels);
     return config.detection_head;
   }
 
