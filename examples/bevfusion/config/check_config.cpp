@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "bevfusion/config/calibration_choice.hpp"
+#include "bevfusion/config/check_detection_head.hpp"
 #include "bevfusion/config/check_distillation.hpp"
 #include "bevfusion/config/config_fields.hpp"
 #include "bevfusion/config/config_file.hpp"
@@ -356,6 +357,7 @@ void check(const RunConfig& config, const Kinds& kinds) {
   check_training(config);
   check_calibration(config);
   check_distillation(config);
+  check_detection_head(config, kinds.labels);
 }
 
 }  // namespace bevfusion

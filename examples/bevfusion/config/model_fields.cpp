@@ -102,7 +102,7 @@ void add_model_fields(FieldList& list, ModelConfig& model) {
   list.add("model.fuser", &model.fuser,
            "What joins the branches: concat; direct, which leaves it to the BEV backbone; cross_attention, joint_attention");
   list.add("model.bev_backbone", &model.bev_backbone, "Network of the fused map: second");
-  list.add("model.detection_head", &model.detection_head, "Head of the boxes: fuller_det, unified");
+  list.add("model.detection_head", &model.detection_head, "Head of the boxes: fuller_det, centerpoint, unified");
   list.add("model.segmentation_head", &model.segmentation_head, "Head of the masks: fuller_seg, dense_map, unified");
   list.add("model.detection_label_set", &model.detection_label_set, "Set of labels of the boxes: nuscenes_boxes");
   list.add("model.detection_classes", &model.detection_classes,

@@ -137,7 +137,14 @@ TeacherAnswer Expert::answer(const ModelInput& input) {
 Teachers load_experts(const RunConfig& config, const Kinds& kinds) {
   Teachers experts;
   for (const auto& [task, run] : teachers_in(config.distillation.teachers)) {
-    experts.push_back(std::make_shared<Expert>(task, load_run_of_task(task, run, config, kinds).network));
+    TrainedRun trained = load_run_of_task(task, run, config, kinds);
+    if (task == "detection" && trained.config.model.detection_head == "centerpoint" && config.distillation.response > 0) {
+      throw std::invalid_argument(
+          "detection=" + run +
+          ": the run's model.detection_head is centerpoint, which has no queries whose boxes could be matched; set "
+          "distillation.response to 0, so that its features alone teach, or name a run with fuller_det");
+    }
+    experts.push_back(std::make_shared<Expert>(task, std::move(trained.network)));
   }
   return experts;
 }

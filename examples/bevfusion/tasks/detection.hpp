@@ -10,7 +10,7 @@ inline TaskSheet detection_sheet() {
   TaskSheet sheet;
   sheet.name = sheet.called = "detection";
   sheet.on = true;
-  sheet.help = "Task: boxes (Fuller-det)";
+  sheet.help = "Task: boxes";
   sheet.weight_help = "Static weight of the detection loss";
   sheet.labels = TaskLabels::boxes;
   sheet.figures = {{"mAP", "mAP"}, {"NDS", "NDS"}};
