@@ -10,6 +10,8 @@
 
 #include <torch/torch.h>
 
+#include "bevfusion/losses/detection_codes.hpp"
+
 namespace bevfusion {
 namespace {
 
@@ -68,10 +70,6 @@ ExpertBoxes sure_boxes(const Detections& expert, std::int64_t b, const Detection
   return sure;
 }
 
-torch::Tensor codes(const Detections& of, std::int64_t b) {
-  return torch::cat({of.centre[b], of.height[b], of.size[b], of.heading[b], of.velocity[b]}, 0).to(torch::kFloat);  // [10, Q]
-}
-
 }  // namespace
 
 torch::Tensor bernoulli_divergence(const torch::Tensor& logits, const torch::Tensor& expert) {
@@ -97,6 +95,8 @@ torch::Tensor detection_response(const Detections& said, const Detections& exper
   const torch::Tensor heat = said.heat_map.to(torch::kFloat);
   const torch::Tensor heat_of_expert = expert.heat_map.to(torch::kFloat).detach();
   const torch::Tensor focus = (heat.sigmoid() - heat_of_expert.sigmoid()).square();
+  const torch::Tensor said_codes = codes_of(said).to(torch::kFloat);
+  const torch::Tensor expert_codes = codes_of(expert).to(torch::kFloat).detach();
   torch::Tensor sum = options.heat_map * (focus * bernoulli_divergence(heat, heat_of_expert)).sum();
   std::size_t boxes = 0;
   for (std::int64_t b = 0; b < said.heat_map.size(0); ++b) {
@@ -116,7 +116,7 @@ torch::Tensor detection_response(const Detections& said, const Detections& exper
       return of.class_logits[b].to(torch::kFloat).index_select(1, queries);
     };
     sum = sum + options.classification * bernoulli_divergence(classes(said, here), classes(expert, there)).sum();
-    const torch::Tensor difference = codes(said, b).index_select(1, here) - codes(expert, b).index_select(1, there).detach();
+    const torch::Tensor difference = said_codes[b].index_select(1, here) - expert_codes[b].index_select(1, there);
     sum = sum + options.regression * (difference.abs() * weights).sum();
   }
   return sum / std::max<double>(static_cast<double>(boxes), 1.0);

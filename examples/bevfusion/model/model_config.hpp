@@ -40,7 +40,7 @@ struct ModelConfig {
   /// Or "direct": the BEV backbone reads the branches' channels itself; "cross_attention", "joint_attention": DMFuser's.
   std::string fuser = "concat";
   std::string bev_backbone = "second";
-  std::string detection_head = "fuller_det";
+  std::string detection_head = "fuller_det";     ///< or "centerpoint"; "unified" in both: one decoder for boxes and masks
   std::string segmentation_head = "fuller_seg";  ///< of map and foreground masks; or "dense_map", BEVFusion's
 
   std::string detection_label_set = standard_detection_labels;  ///< what the detection head may tell apart
