@@ -13,9 +13,8 @@
 namespace bevfusion {
 
 /// A network of stages with LSS's neck.
-/// @tparam Network  holder of a module; forward(images, first) gives the maps at strides 8, 16 and 32, and in `first`, unless it
-/// is
-///   null, the one at stride 4
+/// @tparam Network  holder of a module; forward(images, first) gives the maps at strides 8, 16 and 32, and in `first`, unless
+/// that is null, the one at stride 4
 template <class Network>
 class PyramidBackbone final : public ImageBackbone {
  public:

@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bevfusion/heads/unified_decoder.hpp"
 
-#include <cmath>
 #include <memory>
-#include <string>
 #include <utility>
 
 #include <torch/torch.h>
 
 #include "bevfusion/config/require.hpp"
+#include "bevfusion/fusion/token_grid.hpp"
 #include "bevfusion/heads/object_queries.hpp"
 #include "bevfusion/model/kinds.hpp"
 #include "bevfusion/model/part_draws.hpp"
@@ -28,13 +27,6 @@ std::int64_t usual_side(const MaskGrid& mask) {
   return side;
 }
 
-std::int64_t whole_number(const ModelConfig& config, const char* name, std::int64_t otherwise) {
-  const double number = number_of(config, std::string("unified.") + name, static_cast<double>(otherwise));
-  require(std::isfinite(number) && number >= 1 && number <= 1e6 && number == std::floor(number), "model.numbers: unified.", name,
-          " is ", number, "; a whole number from 1 on is needed");
-  return static_cast<std::int64_t>(number);
-}
-
 torch::Tensor as_tokens(const torch::Tensor& channels_second) { return channels_second.permute({2, 0, 1}); }
 
 }  // namespace
@@ -49,9 +41,9 @@ UnifiedDecoderOptions unified_options(const ModelConfig& config) {
   options.score_bias = config.detection.score_bias;
   options.map_range = config.bev_range;
   options.mask = config.segmentation.mask;
-  options.layers = whole_number(config, "layers", options.layers);
-  options.side = whole_number(config, "patches", usual_side(options.mask));
-  options.samples = whole_number(config, "samples", options.samples);
+  options.layers = whole_number_of(config, "unified.layers", options.layers, 1);
+  options.side = whole_number_of(config, "unified.patches", usual_side(options.mask), 1);
+  options.samples = whole_number_of(config, "unified.samples", options.samples, 1);
   require(options.mask.cells % options.side == 0, "model.numbers: unified.patches is ", options.side, ", and the masks have ",
           options.mask.cells, " cells along a side (model.segmentation.mask.cells), which ",
           "so many patches cannot share; a divisor of that is needed");
