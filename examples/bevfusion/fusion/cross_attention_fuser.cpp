@@ -12,6 +12,7 @@
 #include "bevfusion/fusion/token_grid.hpp"
 #include "bevfusion/model/kinds.hpp"
 #include "bevfusion/model/layer_norm.hpp"
+#include "bevfusion/model/part_numbers.hpp"
 
 namespace bevfusion {
 

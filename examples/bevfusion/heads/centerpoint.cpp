@@ -10,12 +10,12 @@
 
 #include <torch/torch.h>
 
-#include "bevfusion/fusion/token_grid.hpp"
 #include "bevfusion/geometry/possible_box.hpp"
 #include "bevfusion/heads/object_queries.hpp"
 #include "bevfusion/losses/detection_codes.hpp"
 #include "bevfusion/matching/keep_surest.hpp"
 #include "bevfusion/model/kinds.hpp"
+#include "bevfusion/model/part_numbers.hpp"
 
 namespace bevfusion {
 namespace {
@@ -30,21 +30,6 @@ double share_of(const ModelConfig& config, const std::string& name, double other
                                 "; it may be 0 or more, and below 1");
   }
   return value;
-}
-
-/// Throws for a number of this head that nothing reads.
-void expect_known(const ModelConfig& config, const std::vector<std::string>& known) {
-  for (const std::string& entry : names_in(config.numbers)) {
-    const std::string name = entry.substr(0, entry.find('='));
-    if (name.rfind(own_numbers, 0) == 0 && std::find(known.begin(), known.end(), name) == known.end()) {
-      std::string all;
-      for (const std::string& one : known) {
-        all += (all.empty() ? "" : ", ") + one;
-      }
-      throw std::invalid_argument("model.numbers holds '" + entry + "', which model.detection_head centerpoint does not read; " +
-                                  "it reads " + all);
-    }
-  }
 }
 
 torch::nn::Sequential branch(std::int64_t inputs, std::int64_t hidden, std::int64_t outputs) {
@@ -71,25 +56,20 @@ CenterPointOptions centerpoint_options(const ModelConfig& config, std::int64_t i
   options.most_objects = count("most_objects", options.most_objects);
   options.overlap = share_of(config, "overlap", options.overlap);
 
-  std::vector<std::string> known;
-  for (const char* name : {"channels", "candidates", "least_score", "most_boxes", "most_objects", "overlap"}) {
-    known.push_back(own_numbers + name);
-  }
   options.groups = centerpoint_groups(names);
   for (CenterPointGroup& group : options.groups) {
     double given = -1;
     for (const std::int64_t output : group.outputs) {
-      known.push_back(own_numbers + "min_radius." + names.at(static_cast<std::size_t>(output)));
-      const double radius = number_of(config, known.back(), -1);
-      if (!std::isfinite(radius) || (radius < 0 && radius != -1)) {
-        throw std::invalid_argument("model.numbers: " + known.back() + " is " + std::to_string(radius) +
+      const std::string name = own_numbers + "min_radius." + names.at(static_cast<std::size_t>(output));
+      const double radius = number_of(config, name, std::numeric_limits<double>::quiet_NaN());
+      if (radius < 0) {
+        throw std::invalid_argument("model.numbers: " + name + " is " + std::to_string(radius) +
                                     "; it is a squared distance, m^2, so 0 or more");
       }
-      given = std::max(given, radius);
+      given = std::isnan(radius) ? given : std::max(given, radius);
     }
     group.min_radius = given >= 0 ? given : group.min_radius;
   }
-  expect_known(config, known);
   return options;
 }
 

@@ -40,7 +40,7 @@ struct CenterPointOptions {
 /// one of channels (model.detection.branch unless given), candidates, least_score, most_boxes, most_objects, overlap, and
 /// min_radius.LABEL, which is the group's in which the label is (the largest, where several are given).
 /// @param names  of the labels, output by output
-/// @throws std::invalid_argument for a number out of range, or one of the head's that there is not
+/// @throws std::invalid_argument for a number out of range
 CenterPointOptions centerpoint_options(const ModelConfig& config, std::int64_t inputs, const std::vector<std::string>& names);
 
 /// What a group of classes is told of at every cell: two convolutions for each of six outputs.

@@ -7,10 +7,10 @@
 #include <torch/torch.h>
 
 #include "bevfusion/config/require.hpp"
-#include "bevfusion/fusion/token_grid.hpp"
 #include "bevfusion/heads/object_queries.hpp"
 #include "bevfusion/model/kinds.hpp"
 #include "bevfusion/model/part_draws.hpp"
+#include "bevfusion/model/part_numbers.hpp"
 
 namespace bevfusion {
 namespace {

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <stdexcept>
 
 namespace bevfusion {
@@ -25,23 +24,6 @@ std::vector<std::string> names_in(const std::string& list) {
     from = to + 1;
   }
   return names;
-}
-
-double number_of(const ModelConfig& config, const std::string& name, double otherwise) {
-  double value = otherwise;
-  for (const std::string& entry : names_in(config.numbers)) {
-    const std::size_t sign = entry.find('=');
-    const std::string text = sign == std::string::npos ? "" : entry.substr(sign + 1);
-    char* end = nullptr;
-    const double number = std::strtod(text.c_str(), &end);
-    if (sign == 0 || text.empty() || *end != '\0') {
-      throw std::invalid_argument("model.numbers holds '" + entry + "', which is no name=number");
-    }
-    if (entry.substr(0, sign) == name) {
-      value = number;
-    }
-  }
-  return value;
 }
 
 ModelConfig full_model() { return {}; }

@@ -161,7 +161,6 @@ TEST_CASE("what CenterPoint's head does not read is refused", "[bevfusion][confi
   CHECK(has(verdict("tiny", [](RunConfig& c) { c.losses.detection.matching.iou = 1; }), "losses.detection.matching.iou"));
   CHECK(has(verdict("tiny", [](RunConfig& c) { c.losses.detection.smooth_l1_beta = 0; }), "losses.detection.smooth_l1_beta"));
   CHECK(has(verdict("tiny", [](RunConfig& c) { c.model.point_classes = ""; }), "model.point_classes"));
-  CHECK(has(verdict("tiny", [](RunConfig& c) { c.model.numbers = "centerpoint.top=5"; }), "centerpoint.candidates"));
   CHECK(has(verdict("tiny", [](RunConfig& c) { c.distillation.twins = "detection"; }), "distillation.response is 1"));
   CHECK(verdict("tiny", [](RunConfig& c) {
           c.distillation.twins = "detection";

@@ -79,8 +79,8 @@ TEST_CASE("nuScenes' classes are in six groups, other labels alone", "[bevfusion
   ModelConfig config = tiny_model();
   config.numbers = "centerpoint.min_radius.truck=3, centerpoint.min_radius.construction_vehicle=5, centerpoint.min_radius.bus=0";
   CHECK(radii(centerpoint_options(config, 64, nuscenes).groups) == std::vector<double>{4, 5, 0, 0.175, 0.85, 1});
-  for (const char* wrong : {"centerpoint.min_radius.tram=1", "centerpoint.top=5", "centerpoint.min_radius.car=-2",
-                            "centerpoint.least_score=1", "centerpoint.overlap=-0.1", "centerpoint.candidates=0.5"}) {
+  for (const char* wrong :
+       {"centerpoint.min_radius.car=-1", "centerpoint.least_score=1", "centerpoint.overlap=-0.1", "centerpoint.candidates=0.5"}) {
     INFO(wrong);
     config.numbers = wrong;
     CHECK_THROWS_AS(centerpoint_options(config, 64, nuscenes), std::invalid_argument);

@@ -146,8 +146,17 @@ TEST_CASE("a new kind needs no change of the model, and has numbers of its own",
   const auto maps = model->branches(random_input(config, 1));
   CHECK(torch::equal(model->fuse(maps), model->fuse({maps[0], torch::zeros_like(maps[1])})));
   CHECK_THROWS_AS(kinds.fusers.add("sum", nullptr), std::logic_error);
-  config.numbers = "sum.scale";
-  CHECK_THROWS_AS(bevfusion::number_of(config, "sum.scale", 1), std::invalid_argument);
+  for (const char* wrong :
+       {"sum.scale", "=3", "sum.scale=", "sum.scale=2x", "sum.scale=2 3", "sum.scale=nan", "sum.scale=1, sum.scale=2"}) {
+    INFO(wrong);
+    config.numbers = wrong;
+    CHECK_THROWS_AS(bevfusion::number_of(config, "sum.scale", 1), std::invalid_argument);
+  }
+  for (const char* right : {"sum.scale=2", " sum.scale = 2 ", "sum.scales=3,sum.scale =2"}) {
+    INFO(right);
+    config.numbers = right;
+    CHECK(bevfusion::number_of(config, "sum.scale", 1) == 2);
+  }
   try {
     kinds.lidar_backbones.make("cones", config);
     FAIL("an unknown kind was made");

@@ -19,6 +19,7 @@
 #include "bevfusion/evaluation/figures_json.hpp"
 #include "bevfusion/model/batch_norm.hpp"
 #include "bevfusion/model/on_device.hpp"
+#include "bevfusion/model/part_numbers.hpp"
 #include "bevfusion/ranks/run_ranks.hpp"
 #include "bevfusion/training/divided_batch.hpp"
 #include "bevfusion/training/generator_state.hpp"
@@ -116,7 +117,10 @@ class LossMeans {
 
 Network make_network(const RunConfig& config, const Kinds& kinds) {
   torch::manual_seed(config.training.seed);
-  return Network(config.model, kinds);
+  const NumbersAsked asked;
+  Network network(config.model, kinds);
+  asked.expect_all_of(config.model);
+  return network;
 }
 
 Trainer::Trainer(const RunConfig& config, Network network, const Tables& tables, std::vector<RowIndex> samples,

@@ -28,6 +28,7 @@ class RunRanks;
 
 /// The network of a run, fresh: its weights depend on the config alone.
 /// @param kinds  the parts and labels that the config may name
+/// @throws std::invalid_argument for one of model.numbers that no part read when it was made
 Network make_network(const RunConfig& config, const Kinds& kinds = bevfusion::kinds());
 
 /// What a training is to do beside its config.

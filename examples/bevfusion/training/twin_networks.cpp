@@ -33,7 +33,8 @@ RunConfig twin_config(RunConfig config, const std::string& task) {
 TwinNetwork::TwinNetwork(std::string task, const RunConfig& config, const Kinds& kinds, RunRanks* ranks)
     : task_(std::move(task)), ranks_(ranks) {
   const RunConfig own = twin_config(config, task_);
-  network_ = make_network(own, kinds);
+  torch::manual_seed(own.training.seed);
+  network_ = Network(own.model, kinds);  // of one task: not every one of model.numbers is read
   network_->to(torch::Device(own.training.device));
   towers_.push_back(std::make_unique<TowerTrainer>(network_->towers().front(), own));
   towers_.front()->keep_answers();
