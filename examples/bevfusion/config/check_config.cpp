@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "bevfusion/config/calibration_choice.hpp"
-#include "bevfusion/config/check_detection_head.hpp"
 #include "bevfusion/config/check_distillation.hpp"
+#include "bevfusion/config/check_parts.hpp"
 #include "bevfusion/config/config_fields.hpp"
 #include "bevfusion/config/config_file.hpp"
 #include "bevfusion/config/require.hpp"
@@ -357,7 +357,7 @@ void check(const RunConfig& config, const Kinds& kinds) {
   check_training(config);
   check_calibration(config);
   check_distillation(config);
-  check_detection_head(config, kinds.labels);
+  check_parts(config, kinds.labels);
 }
 
 }  // namespace bevfusion

@@ -130,6 +130,35 @@ TEST_CASE("a number that no choice reads is refused with the choice that does", 
             "rule is devkit") == "");
 }
 
+TEST_CASE("a field that the chosen part of its kind does not read is refused", "[bevfusion][config]") {
+  const auto dense = [](RunConfig& c) { c.model.segmentation_head = "dense_map"; };
+  const auto says = [](const std::function<void(RunConfig&)>& change, const std::vector<std::string>& parts) {
+    return missing_in(verdict("tiny", change), parts);
+  };
+  CHECK(says([&](RunConfig& c) { dense(c), c.model.segmentation.channels = 48; },
+             {"model.segmentation.channels is set, and only read by fuller_seg", "model.segmentation_head is dense_map"}) == "");
+  CHECK(says([&](RunConfig& c) { dense(c), c.model.segmentation.self_attention = false; }, {"segmentation.self_attention"}) ==
+        "");
+  CHECK(says(
+            [](RunConfig& c) {
+              c.model.detection_head = c.model.segmentation_head = "unified";
+              c.model.segmentation.kernel = 1;
+            },
+            {"model.segmentation.kernel", "is unified"}) == "");
+  CHECK(says([](RunConfig& c) { c.model.swin.drop_path = 0; },
+             {"model.swin.drop_path is set, and only read by swin", "is conv"}) == "");
+  CHECK(says([](RunConfig& c) { c.model.image_backbone = "resnet50", c.model.swin.window = 8; }, {"model.swin.window"}) == "");
+  CHECK(says([](RunConfig& c) { c.model.neck = 48; }, {"model.neck is set", "swin, resnet50 and efficientnet_b0"}) == "");
+  // As in another size, the mask's grid, which all heads have, and what is read.
+  CHECK(verdict("tiny", [&](RunConfig& c) { dense(c), c.model.segmentation.channels = full_model().segmentation.channels; }) ==
+        "");
+  CHECK(verdict("tiny", [&](RunConfig& c) { dense(c), c.model.segmentation.mask.cells = 25; }) == "");
+  CHECK(verdict("tiny", [](RunConfig& c) { c.model.segmentation.channels = 48; }) == "");
+  CHECK(verdict("tiny", [](RunConfig& c) { c.model.image_backbone = "resnet50", c.model.neck = 48; }) == "");
+  const auto blind = [](RunConfig& c) { c.model.parts.camera = false, c.calibration.gate = "none", c.model.neck = 48; };
+  CHECK(verdict("tiny", blind) == "");
+}
+
 TEST_CASE("an image backbone says what its pictures' sides have to be multiples of", "[bevfusion][config]") {
   Kinds kinds = bevfusion::kinds();
   const auto make = [](const ModelConfig&) { return std::shared_ptr<ImageBackbone>(); };
