@@ -154,9 +154,13 @@ void TowerTrainer::divide(std::vector<torch::Tensor>& losses, const std::vector<
     if (losses[i].defined()) {
       losses[i] = losses[i] * part.losses[i];
     } else if (!std::isnan(part.losses[i])) {
-      // Present as on the others: the calibration then knows the loss's mean over all samples.
+      // Present as on the others: the calibration then knows the loss's mean over all samples. It goes through everything that
+      // is shared, and so through the layers at which tasks are compared, whichever they are.
       const SharedFeatures& z = shared.size() == losses.size() ? shared[i] : shared.front();
-      losses[i] = ((z.bev.defined() ? z.bev : z.pictures.back()) * 0).sum().to(torch::kFloat);
+      for (const torch::Tensor& level : z.levels()) {
+        const torch::Tensor nothing = (level * 0).sum().to(torch::kFloat);
+        losses[i] = losses[i].defined() ? losses[i] + nothing : nothing;
+      }
     }
   }
 }
