@@ -56,6 +56,12 @@ FinishedRun open_run(const RunChoice& choice) {
   FinishedRun run;
   run.config = read_run_config(folder);
   run.checkpoint = choice.checkpoint.empty() ? folder / "checkpoint.pt" : std::filesystem::path(choice.checkpoint);
+  if (!std::filesystem::exists(run.checkpoint)) {
+    throw std::invalid_argument(run.checkpoint.string() + " is not there" +
+                                (choice.checkpoint.empty() ? ": the run's first epoch has not ended; 'bevfusion train --out " +
+                                                                 choice.run + " --resume' goes on with it"
+                                                           : std::string()));
+  }
   const auto override_with = [](auto& field, const auto& value) {
     if (value != std::decay_t<decltype(value)>{}) {
       field = value;

@@ -283,6 +283,8 @@ TEST_CASE("bytes that changed in a checkpoint are noticed, wherever they are", "
   CHECK(complaint(resume(run), {(run / "checkpoint.pt").string(), "damaged"}) == "");
   std::ofstream(run / "checkpoint.pt", std::ios::binary) << whole.substr(0, whole.size() - 9);
   CHECK(complaint(evaluate(run), {(run / "checkpoint.pt").string()}) == "");
+  fs::remove(run / "checkpoint.pt");
+  CHECK(complaint(evaluate(run), {(run / "checkpoint.pt").string() + " is not there", "--resume"}) == "");
 }
 
 TEST_CASE("a data set is not written over another one", "[bevfusion][program]") {
