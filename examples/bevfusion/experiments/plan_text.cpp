@@ -91,6 +91,12 @@ std::string text_of(const ExperimentPlan& plan) {
             " to evaluate on; " +
             (plan.data.there ? "there\n" : "to be written, about " + example::clock_time(plan.data.seconds) + " of one core\n");
   }
+  for (const std::filesystem::path& file : plan.options.known) {
+    const auto taken = static_cast<std::size_t>(std::count_if(
+        plan.runs.begin(), plan.runs.end(), [&file](const PlannedRun& run) { return run.run.known_from == file.string(); }));
+    text += "known       " + file.string() + ": " + count(taken, "run", "runs") + " of these" +
+            (taken > 0 ? "\n" : " that are not done here; with other settings (--epochs, --size) a run has another name\n");
+  }
   for (std::size_t s = 0; s < plan.sheets.size(); ++s) {
     const ExperimentSheet& sheet = plan.sheets[s];
     text += "\n" + sheet.name + ": " + sheet.paper + ", " + sheet.place + ". " + sheet.title + "\n" + rows_text(plan, s);

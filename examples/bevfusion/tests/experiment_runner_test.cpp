@@ -205,7 +205,12 @@ TEST_CASE("what files of results know is not done again, but a teacher for what 
   fs::remove(ledger);
   CHECK(run(options).done == 3);  // all of them known
   CHECK(!fs::exists(ledger));
-  CHECK(text_of(plan_experiments(options)).find("known from ") != std::string::npos);
+  const std::string planned = text_of(plan_experiments(options));
+  CHECK(planned.find("known from ") != std::string::npos);
+  CHECK(planned.find("results.json: 3 runs of these\n") != std::string::npos);
+  ExperimentOptions longer = options;
+  longer.epochs = 9;
+  CHECK(text_of(plan_experiments(longer)).find("results.json: 0 runs of these that are not done here") != std::string::npos);
 
   options.seeds = 2;  // of the second seed nothing is known
   CHECK(run(options).done == 6);
