@@ -56,17 +56,16 @@ void quote(bool check) {
 
 /// The experiment's table, its results and its report.
 void tell(const fs::path& folder, const KnownRuns& known) {
-  const FinishedExperiment experiment = read_experiment(folder);
-  FinishedExperiment all = experiment;
-  known.complete(all);
-  write_results(folder, all);
+  FinishedExperiment experiment = read_experiment(folder);
+  known.complete(experiment);
+  write_results(folder, experiment);
   std::printf("\n%s, %s: %s\n\n%s\n", experiment.sheet.paper.c_str(), experiment.sheet.place.c_str(),
-              experiment.sheet.title.c_str(), results_text(all).c_str());
-  const auto elsewhere =
-      std::count_if(all.runs.begin(), all.runs.end(), [](const ExperimentRun& run) { return !run.known_from.empty(); });
+              experiment.sheet.title.c_str(), results_text(experiment).c_str());
+  const auto elsewhere = std::count_if(experiment.runs.begin(), experiment.runs.end(),
+                                       [](const ExperimentRun& run) { return !run.known_from.empty(); });
   if (elsewhere > 0) {
-    std::printf("%d of %zu runs are known from --known alone; the page shows the others.\n", static_cast<int>(elsewhere),
-                all.runs.size());
+    std::printf("%d of %zu runs are known from --known alone: the page has their figures, and no curves or pictures of them.\n",
+                static_cast<int>(elsewhere), experiment.runs.size());
   }
   for (const std::string& sentence : write_experiment_report(folder, experiment)) {
     std::printf("%s\n", sentence.c_str());

@@ -35,7 +35,8 @@ TableRows run_table(const FinishedExperiment& experiment) {
   TableRows rows{{"run", "seed", "state", "minutes", "begun", "ended", "program", "folder"}};
   for (const ExperimentRun& run : experiment.runs) {
     const ExperimentRow* row = experiment.sheet.row(run.row);
-    const std::string folder = run.folder.lexically_proximate(experiment.folder).generic_string();
+    const std::string folder = run.known_from.empty() ? run.folder.lexically_proximate(experiment.folder).generic_string()
+                                                      : "known from " + run.known_from;
     rows.push_back({row == nullptr ? run.row : full_name(*row), std::to_string(run.seed), text_of(run.state),
                     std::isfinite(run.wall_seconds) ? decimal(run.wall_seconds / 60, 1) : "-", or_dash(run.begun),
                     or_dash(run.ended), or_dash(run.commit), folder});

@@ -172,6 +172,19 @@ TEST_CASE("runs that a file of results knows count as those that are here", "[be
             finite_of({theirs.mean, theirs.half_width, theirs.difference.value, theirs.difference.half_width}));
     }
   }
+  // The page has them too: the same table, and bars of what is left without a sensor.
+  CHECK(got.row("both")->group.missing("camera", "mIoU").values == expected.row("both")->group.missing("camera", "mIoU").values);
+  const auto table_in = [&](const FinishedExperiment& experiment, const char* name) {
+    write_experiment_report(folder.path() / name, experiment);
+    std::istringstream text(text_of(folder.path() / name / "report.md"));
+    std::string table, line;
+    while (std::getline(text, line)) {
+      table += line.rfind("| ", 0) == 0 ? line + "\n" : "";
+    }
+    return table;
+  };
+  CHECK(table_in(rest, "page") == table_in(whole, "whole page"));
+  CHECK(holds(text_of(folder.path() / "page" / "index.html"), "known from " + file.string()));
   // Once more through a file: what was known is kept.
   write_results(folder.path() / "there", rest);
   FinishedExperiment again = rest;
