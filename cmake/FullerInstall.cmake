@@ -14,7 +14,9 @@ install(FILES
   "${PROJECT_SOURCE_DIR}/cmake/FullerLibrary.cmake"
   "${PROJECT_SOURCE_DIR}/cmake/FullerTorch.cmake"
   "${PROJECT_SOURCE_DIR}/cmake/FullerCuda.cmake"
+  "${PROJECT_SOURCE_DIR}/cmake/FullerMembers.cmake"
   "${PROJECT_SOURCE_DIR}/cmake/fuller_kernels.cu"
+  "${PROJECT_SOURCE_DIR}/cmake/fuller_members.cpp"
   DESTINATION "${package}")
 
 # For builds without CMake: fuller::core. Found wherever the package is moved to; LibTorch has no .pc file that one for

@@ -2,6 +2,7 @@
 include_guard(DIRECTORY)
 include("${CMAKE_CURRENT_LIST_DIR}/FullerTorch.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/FullerCuda.cmake")
+include("${CMAKE_CURRENT_LIST_DIR}/FullerMembers.cmake")
 
 # Gives fuller::core what is found on this machine. As plain folders and flags: imported targets would be seen only in the
 # folder that found them, not in a parent project.

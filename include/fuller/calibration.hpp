@@ -3,8 +3,11 @@
 
 #include <fuller/core/stable_subset.hpp>
 
+#include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <initializer_list>
 #include <memory>
 #include <string>
@@ -14,17 +17,13 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <fuller/backward/branch_scores.hpp>
-#include <fuller/backward/forked_levels.hpp>
-#include <fuller/backward/modalities.hpp>
-#include <fuller/backward/saved_state.hpp>
-#include <fuller/backward/state.hpp>
+#include <fuller/backward/names.hpp>
+#include <fuller/core/error.hpp>
+#include <fuller/core/member.hpp>
 #include <fuller/describe.hpp>
 #include <fuller/diagnostics.hpp>
-#include <fuller/engine/engines.hpp>
-#include <fuller/engine/gate_engine.hpp>
-#include <fuller/engine/host_engines.hpp>
-#include <fuller/engine/record.hpp>
+#include <fuller/engine/gate_law.hpp>
+#include <fuller/engine/task_rule.hpp>
 #include <fuller/gates/gates.hpp>
 #include <fuller/options.hpp>
 #include <fuller/snapshot.hpp>
@@ -33,6 +32,15 @@
 
 namespace fuller {
 inline namespace v0_1 {
+
+class Engines;
+
+namespace detail {
+struct GateMemory;
+struct Modalities;
+struct Record;
+struct State;
+}  // namespace detail
 
 /// Calibrates the gradients of several tasks, and of several modality branches, inside one ordinary `loss.backward()`.
 ///
@@ -147,10 +155,7 @@ class Calibration {
   /// @param levels  K tensors, each as z of fork(); their shapes may differ
   /// @return for each task the K levels
   /// @throws Error as fork() does, and for an empty list
-  std::vector<Tensors> fork_levels(const Tensors& levels, Tensors last_shared = {}) {
-    expect_no_exception();
-    return detail::forked_levels(state_, levels, std::move(last_shared));
-  }
+  std::vector<Tensors> fork_levels(const Tensors& levels, Tensors last_shared = {});
 
   /// Gives parameters the names that diagnostics, describe() and errors call them by. Changes nothing else.
   ///
@@ -192,7 +197,9 @@ class Calibration {
   /// The same from a container: std::map, std::unordered_map, torch::OrderedDict, a list of pairs, as detectors return.
   template <class Named, std::enable_if_t<detail::holds_named_tensors<Named>::value, int> = 0>
   Tensor sum(const Named& losses) {
-    return sum_named(losses);
+    NamedTensors of_tasks;
+    detail::for_each_named(losses, [&](const std::string& name, const Tensor& loss) { of_tasks.emplace_back(name, loss); });
+    return sum_named(of_tasks);
   }
 
   /// The branches' features, to be passed on to the fusion layer, which reads them one after the other along the channels. Their
@@ -247,11 +254,11 @@ class Calibration {
   ///                     this step, whose gradient the gate then leaves as it is
   /// @throws Error before modalities(), for a law that reads no scores, for a wrong number of them or one that is not one real
   ///         number, and for a score below 0, if the host can see it, where the law divides scores
-  void scores(const Tensors& of_branches) { detail::note_scores(expect_modalities(of_branches), of_branches); }
+  void scores(const Tensors& of_branches);
   /// The same from numbers on the host; NaN for a branch that has no score.
-  void scores(const std::vector<double>& of_branches) { detail::note_scores(expect_modalities(of_branches), of_branches); }
+  void scores(const std::vector<double>& of_branches);
   /// The same from a tensor [M].
-  void scores(const Tensor& of_branches) { scores(detail::listed_scores(of_branches)); }
+  void scores(const Tensor& of_branches);
 
   /// Takes the optimiser's step. Where gates act on updates (GateTarget::update), each branch's parameters move only the share
   /// w_m of the way: p <- p + w_m (p' - p). An adaptive optimiser cannot cancel that, as it cancels a constant factor on
@@ -264,7 +271,9 @@ class Calibration {
   /// @throws Error, before anything has moved: before modalities(), for a wrong number of lists, a parameter in two of them,
   ///         lists that are not those of the gates' branches, or parameters that an optimiser has moved since the gates did
   template <class Optimizer>
-  void step(Optimizer& optimizer, const std::vector<Tensors>& branches);
+  void step(Optimizer& optimizer, const std::vector<Tensors>& branches) {
+    step_by([&optimizer] { optimizer.step(); }, branches);
+  }
 
   /// Shows a rule that learns from it what the last step brought: the losses of the same batch, after optimizer.step(), by a
   /// second forward (FAMO's exact form, which without this takes the losses of the next step for them).
@@ -314,10 +323,10 @@ class Calibration {
   void idle_step();
 
   /// Ends an epoch, for rules that average losses over epochs or follow a schedule (DWA, WPCGrad). Waits for nothing.
-  void end_epoch() { state_->engine->end_epoch(); }
+  void end_epoch();
 
   /// The number of steps taken. After use() it counts replays of a captured step too, and waits for the device.
-  std::int64_t steps() const { return record().memory.steps; }
+  std::int64_t steps() const;
 
   /// What the last step showed and did. Allocates. Waits for nothing; after use() it waits for the device.
   /// @throws NonFiniteError after use(), under NonFinite::throw_error: see use()
@@ -325,11 +334,11 @@ class Calibration {
 
   /// diagnostics() as text: which parameters are compared and shared, what the step cost, a row for each task and modality. Waits
   /// and throws as diagnostics() does.
-  std::string describe() const { return "rule " + state_->plan->rule.name() + ", " + fuller::describe(diagnostics()); }
+  std::string describe() const;
 
   /// The diagnostics of the last step without a wait: take one every so many steps, and read it when it is there. Not to be
   /// called inside a capture. Allocates.
-  Snapshot snapshot() const { return Snapshot(*state_, modalities_.get()); }
+  Snapshot snapshot() const;
 
   /// Writes everything a resumed run needs to equal the uninterrupted one bit for bit: the rule's state (weights, moments, epoch
   /// means), the gates, and the counts of steps and epochs, from which random draws follow. It does not write which parameters
@@ -338,9 +347,9 @@ class Calibration {
   /// @throws Error in the middle of an accumulation, whose gradients would be lost
   template <class Archive>
   void save(Archive& archive) const {
-    state_->gathering.expect_complete("save()");
-    const detail::Record known = record();
-    detail::write_state(archive, *state_->plan, known.memory, modalities_.get(), gates());
+    for (const auto& [name, tensor] : saved()) {
+      archive.write(name, tensor);
+    }
   }
 
   /// Reads what save() wrote into a calibration made with the same rule, tasks, modalities and options.
@@ -350,9 +359,26 @@ class Calibration {
   /// no
   ///         step leaves. Whether options are the same is not checked: a state of the same size made with others is taken over
   template <class Archive>
-  void load(Archive& archive);
+  void load(Archive& archive) {
+    restore([&archive](const char* name) {
+      Tensor tensor;
+      archive.read(name, tensor);
+      return tensor;
+    });
+  }
 
  private:
+  using NamedTensors = std::vector<std::pair<std::string, Tensor>>;
+
+  // What public templates are made of, for any rule, law, optimiser and archive.
+  void make(std::vector<std::string> tasks, detail::TaskRule rule, CalibrationOptions options, Surface surface, ApplyTo apply_to);
+  void add_modalities(detail::GateLaw law, std::vector<std::string> names, GateTarget target);
+  void name_parameter(const std::string& prefix, const std::string& name, const Tensor& parameter);
+  void step_by(const std::function<void()>& take_step, const std::vector<Tensors>& branches);
+  std::vector<std::pair<const char*, Tensor>> saved() const;
+  void restore(const std::function<Tensor(const char*)>& read);
+  Tensor sum_named(const NamedTensors& losses);
+
   /// What the engine knows; waits for a device.
   detail::Record record() const;
 
@@ -365,22 +391,68 @@ class Calibration {
   void expect_gates_applied();
 
   template <std::size_t N, class Item>
-  static std::array<Item, N> to_array(std::vector<Item> items);
+  static std::array<Item, N> to_array(std::vector<Item> items) {
+    std::array<Item, N> array;
+    std::move(items.begin(), items.end(), array.begin());
+    return array;
+  }
 
   void expect_tasks(std::size_t count) const;
 
-  template <class Named>
-  Tensor sum_named(const Named& losses);
-
   std::size_t index_of(const std::string& task) const;
 
-  template <class List>
-  detail::Modalities& expect_modalities(const List& branches);
+  detail::Modalities& expect_modalities(std::size_t branches);
 
   std::shared_ptr<detail::State> state_;
   std::shared_ptr<detail::Modalities> modalities_;
-  std::shared_ptr<const Engines> engines_ = detail::host_engines();
+  std::shared_ptr<const Engines> engines_;
 };
+
+template <class Rule>
+Calibration::Calibration(Rule rule, std::vector<std::string> tasks, CalibrationOptions options) {
+  static_assert(
+      is_rule<Rule>::value,
+      "not a rule: see fuller/calibrators/rule.hpp; a plain function of Eigen maps becomes one as fuller::EigenRule{f}");
+  detail::expect_names(tasks, "task");
+  const auto count = static_cast<int>(tasks.size());
+  WeightingOptions policies;
+  policies.missing = options.missing;
+  policies.non_finite = options.non_finite;
+  policies.stage = options.stage;
+  policies.before = options.before;
+  policies.after = options.after;
+  policies.zero_below = options.zero_below;
+  policies.every = options.every;
+  policies.smoothing = options.smoothing;
+  const Surface surface = options.surface.value_or(Rule::default_surface);
+  const ApplyTo apply_to = options.apply_to.value_or(Rule::default_apply_to);
+  detail::expect_sense<Rule>(options, surface);
+  if (detail::rule_drops_signs<Rule>::value && surface != Surface::representation) {
+    detail::fail(Rule::name,
+                 " drops signs element by element where the gradients of the tasks meet, at Surface::representation; ",
+                 "leave options.surface out, or choose a rule of weights for this one, as fuller::PCGrad() or fuller::IMTL_G()");
+  }
+  make(std::move(tasks), detail::TaskRule(std::move(rule), count, policies), std::move(options), surface, apply_to);
+}
+
+template <class Law>
+void Calibration::modalities(Law law, std::vector<std::string> names, GateTarget target) {
+  static_assert(is_gate<Law>::value,
+                "not a gate law: see fuller/gates/law.hpp for what one has; FULLER's is fuller::ModalityGate(options)");
+  if (names.size() < 2) {
+    detail::fail("modalities() needs two names or more, got ", names.size(), ": gates compare branches; leave it out for one");
+  }
+  detail::expect_names(names, "modality");
+  detail::GateLaw any(std::move(law), static_cast<int>(names.size()));
+  add_modalities(std::move(any), std::move(names), target);
+}
+
+template <class Named>
+void Calibration::name_parameters(const Named& named, const std::string& prefix) {
+  static_assert(detail::holds_named_tensors<Named>::value, "names with tensors are needed: model->named_parameters()");
+  detail::for_each_named(named,
+                         [&](const std::string& name, const Tensor& parameter) { name_parameter(prefix, name, parameter); });
+}
 
 /// What `torch::save(calibration, path)` calls.
 template <class Archive>
@@ -399,4 +471,6 @@ auto operator>>(Archive& archive, Calibration& calibration) -> decltype(archive.
 }  // namespace v0_1
 }  // namespace fuller
 
+#ifndef FULLER_SEPARATE_MEMBERS
 #include <fuller/calibration_members.hpp>
+#endif

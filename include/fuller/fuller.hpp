@@ -13,4 +13,8 @@
 #include <fuller/gates/gates.hpp>
 #include <fuller/version.hpp>
 
+#ifndef FULLER_SEPARATE_MEMBERS
+#include <fuller/members.hpp>
+#endif
+
 #endif  // FULLER_STANDARD

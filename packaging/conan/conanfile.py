@@ -63,9 +63,9 @@ class FullerConan(ConanFile):
     def package(self):
         copy(self, "LICENSE", self.source_folder, os.path.join(self.package_folder, "licenses"))
         CMake(self).install()
-        # Conan writes package files itself; the kernels stay, and what compiles them into a program.
+        # Conan writes package files itself; kernels and members' bodies stay, and what compiles them into a program.
         package = os.path.join(self.package_folder, "share", "cmake", "fuller")
-        for name in ("FullerCuda.cmake", "fuller_kernels.cu"):
+        for name in ("FullerCuda.cmake", "FullerMembers.cmake", "fuller_kernels.cu", "fuller_members.cpp"):
             copy(self, name, package, os.path.join(self.package_folder, "cmake"))
         rmdir(self, os.path.join(self.package_folder, "share"))
 
@@ -73,7 +73,7 @@ class FullerConan(ConanFile):
         self.cpp_info.set_property("cmake_file_name", "fuller")
         self.cpp_info.set_property("cmake_target_name", "fuller::fuller")
         self.cpp_info.set_property("pkg_config_name", "fuller")
-        self.cpp_info.set_property("cmake_build_modules", [os.path.join("cmake", "FullerCuda.cmake")])
+        self.cpp_info.set_property("cmake_build_modules", [os.path.join("cmake", name) for name in ("FullerCuda.cmake", "FullerMembers.cmake")])
         core = self.cpp_info.components["core"]
         core.set_property("cmake_target_name", "fuller::core")
         core.bindirs = core.libdirs = []

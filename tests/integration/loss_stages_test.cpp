@@ -9,6 +9,7 @@
 
 #include <torch/torch.h>
 
+#include <fuller/engine/host_engines.hpp>
 #include <fuller/engine/host_rules.hpp>
 #include <fuller/engine/steps.hpp>
 #include <fuller/fuller.hpp>

@@ -9,6 +9,7 @@
 #include <torch/torch.h>
 
 #include <fuller/fuller.hpp>
+#include <fuller/graph/libtorch_nodes.hpp>
 
 #include "support/calibrated.hpp"
 #include "support/catch.hpp"

@@ -4,6 +4,7 @@
 #include <fuller/core/stable_subset.hpp>
 
 #include <cstddef>
+#include <functional>
 #include <unordered_set>
 #include <vector>
 
@@ -34,15 +35,15 @@ inline void expect_apart(const std::vector<std::vector<at::Tensor>>& branches) {
 ///
 /// An adaptive optimiser divides a constant factor on the gradient out again; it cannot divide this one out.
 /// @param branches  M lists of parameters, none of them in two
-template <class Optimizer>
-void step_gated(Optimizer& optimizer, const std::vector<std::vector<at::Tensor>>& branches, const GateEngine& gates) {
+inline void step_gated(const std::function<void()>& take_step, const std::vector<std::vector<at::Tensor>>& branches,
+                       const GateEngine& gates) {
   std::vector<std::vector<at::Tensor>> before(branches.size());
   for (std::size_t m = 0; m < branches.size(); ++m) {
     for (const at::Tensor& parameter : branches[m]) {
       before[m].push_back(gates.is_open(m) ? at::Tensor() : parameter.detach().clone());
     }
   }
-  optimizer.step();
+  take_step();
   const at::NoGradGuard no_grad;
   for (std::size_t m = 0; m < branches.size(); ++m) {
     for (std::size_t k = 0; k < branches[m].size(); ++k) {

@@ -6,9 +6,8 @@
 #include <cstdint>
 #include <cstring>
 #include <exception>
-#include <sstream>
+#include <functional>
 #include <string>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -16,6 +15,7 @@
 #include <ATen/ops/empty.h>
 
 #include <fuller/backward/modalities.hpp>
+#include <fuller/backward/names.hpp>
 #include <fuller/calibrators/loss_stage.hpp>
 #include <fuller/core/error.hpp>
 #include <fuller/engine/gate_engine.hpp>
@@ -56,15 +56,6 @@ inline std::string to_text(const at::Tensor& tensor) {
   return {static_cast<const char*>(bytes.data_ptr()), static_cast<std::size_t>(bytes.numel())};
 }
 
-inline std::string joined(const std::vector<std::string>& names) {
-  std::string text;
-  for (const std::string& name : names) {
-    text += name;
-    text += '\n';
-  }
-  return text;
-}
-
 /// Copies a saved list of doubles over `values`, which has the length it must have.
 inline void restore(const at::Tensor& saved, const char* what, std::vector<double>& values) {
   if (saved.numel() != static_cast<std::int64_t>(values.size())) {
@@ -77,30 +68,6 @@ inline void restore(const at::Tensor& saved, const char* what, std::vector<doubl
   }
 }
 
-/// What joined() wrote, for a message: 'det', 'seg'.
-inline std::string listed(const std::string& joined_names) {
-  std::string text;
-  std::istringstream names(joined_names);
-  for (std::string name; std::getline(names, name);) {
-    text += (text.empty() ? "'" : ", '") + name + "'";
-  }
-  return text.empty() ? "none" : text;
-}
-
-/// Refuses names of tasks or modalities that could not be told apart, or saved.
-inline void expect_names(const std::vector<std::string>& names, const char* what) {
-  if (names.empty()) {
-    fail("a calibration needs at least one ", what, "; name each: {\"det\", \"seg\"}");
-  }
-  std::unordered_set<std::string> seen;
-  for (const std::string& name : names) {
-    if (name.empty() || name.find('\n') != std::string::npos || !seen.insert(name).second) {
-      fail("the ", what, " name '", name,
-           "' is empty, has a line break, or is given twice; give each a name of its own in one line");
-    }
-  }
-}
-
 /// Refuses a saved state that belongs to something else.
 inline void expect_same(const at::Tensor& saved, const std::string& mine, const char* what) {
   const std::string theirs = to_text(saved);
@@ -110,9 +77,11 @@ inline void expect_same(const at::Tensor& saved, const std::string& mine, const 
   }
 }
 
+/// A tensor of an archive by its name; throws where there is none.
+using ReadTensor = std::function<at::Tensor(const char*)>;
+
 /// Reads the version, which tells a saved calibration from other archives.
-template <class Read>
-std::int64_t version_of(const Read& read) {
+inline std::int64_t version_of(const ReadTensor& read) {
   at::Tensor version;
   try {
     version = read("version");
@@ -123,8 +92,7 @@ std::int64_t version_of(const Read& read) {
 }
 
 /// The name of the saved gate law. Archives of versions that knew one law alone have no entry for it.
-template <class Read>
-std::string law_in(const Read& read) {
+inline std::string law_in(const ReadTensor& read) {
   at::Tensor name;
   try {
     name = read("gate_law");
@@ -135,8 +103,7 @@ std::string law_in(const Read& read) {
 }
 
 /// Refuses the factors of another loss stage: there are as many, and they mean something else.
-template <class Read>
-void expect_same_stage(const Read& read, LossStage mine) {
+inline void expect_same_stage(const ReadTensor& read, LossStage mine) {
   if (mine == LossStage::none) {
     return;  // then the state has another length
   }
@@ -152,37 +119,31 @@ void expect_same_stage(const Read& read, LossStage mine) {
   }
 }
 
-/// Writes all that a calibration keeps from step to step under plain names. `Archive` is torch::serialize::OutputArchive or
-/// anything with its write(name, tensor).
-template <class Archive>
-void write_state(Archive& archive, const Plan& plan, const Memory& memory, const Modalities* modalities,
-                 const GateMemory& gates) {
-  archive.write("version", to_tensor(std::vector<std::int64_t>{state_version}));
-  archive.write("rule", to_tensor(plan.rule.name()));
-  archive.write("tasks", to_tensor(joined(plan.tasks)));
-  archive.write("counters", to_tensor(std::vector<std::int64_t>{memory.steps, memory.epochs}));
-  archive.write("state", to_tensor(memory.rule));
-  archive.write("modalities", to_tensor(modalities == nullptr ? std::string() : joined(modalities->names)));
-  archive.write("gate_state", to_tensor(gates.state));
-  archive.write("gates", to_tensor(gates.scales));
+/// All that a calibration keeps from step to step, under plain names.
+inline std::vector<std::pair<const char*, at::Tensor>> saved_state(const Plan& plan, const Memory& memory,
+                                                                   const Modalities* modalities, const GateMemory& gates) {
+  std::vector<std::pair<const char*, at::Tensor>> saved = {
+      {"version", to_tensor(std::vector<std::int64_t>{state_version})},
+      {"rule", to_tensor(plan.rule.name())},
+      {"tasks", to_tensor(joined(plan.tasks))},
+      {"counters", to_tensor(std::vector<std::int64_t>{memory.steps, memory.epochs})},
+      {"state", to_tensor(memory.rule)},
+      {"modalities", to_tensor(modalities == nullptr ? std::string() : joined(modalities->names))},
+      {"gate_state", to_tensor(gates.state)},
+      {"gates", to_tensor(gates.scales)}};
   if (modalities != nullptr) {
-    archive.write("gate_law", to_tensor(modalities->law.name()));
+    saved.emplace_back("gate_law", to_tensor(modalities->law.name()));
   }
   if (plan.options.stage != LossStage::none) {
-    archive.write("loss_stage", to_tensor(std::string(name_of(plan.options.stage))));
+    saved.emplace_back("loss_stage", to_tensor(std::string(name_of(plan.options.stage))));
   }
+  return saved;
 }
 
-/// Reads what write_state() wrote. Nothing is changed unless all of it fits.
+/// Takes over what saved_state() gave. Nothing is changed unless all of it fits.
 /// @throws Error for another rule or gate law, other tasks or modalities, another version, an archive of something else, or
 /// numbers that no steps can have left.
-template <class Archive>
-void read_state(Archive& archive, const Plan& plan, Memory& memory, Modalities* modalities, GateMemory gates) {
-  const auto read = [&](const char* name) {
-    at::Tensor tensor;
-    archive.read(name, tensor);
-    return tensor;
-  };
+inline void restore_state(const ReadTensor& read, const Plan& plan, Memory& memory, Modalities* modalities, GateMemory gates) {
   const std::int64_t version = version_of(read);
   if (version != state_version) {
     fail("the saved calibration has format ", version, "; this library reads format ", state_version,
