@@ -75,13 +75,8 @@ UnifiedDecoderImpl::UnifiedDecoderImpl(UnifiedDecoderOptions options, const Quer
   project_ = register_module("project", Conv2d(Conv2dOptions(options_.inputs, channels, 3).padding(1)));
   self_position_ = register_module("self_position", position_code(channels));
   cross_position_ = register_module("cross_position", position_code(channels));
-  DecoderLayerOptions layer;
-  layer.channels = channels;
-  layer.heads = options_.heads;
-  layer.feed_forward = options_.feed_forward;
-  layer.dropout = options_.dropout;
   for (std::int64_t k = 0; k < options_.layers; ++k) {
-    layers_.push_back(register_module("layer" + std::to_string(k), DecoderLayer(layer)));
+    layers_.push_back(register_module("layer" + std::to_string(k), DecoderLayer(options_)));
   }
   if (asked_.objects.classes > 0) {
     begin_draws({key}, "objects");

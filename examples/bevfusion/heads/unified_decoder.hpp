@@ -12,12 +12,8 @@
 namespace bevfusion {
 
 /// Widths of the unified decoder. Those that it has in common with Fuller-det are model.detection's.
-struct UnifiedDecoderOptions {
+struct UnifiedDecoderOptions : DecoderLayerOptions {  // those of each layer
   std::int64_t inputs = 512;
-  std::int64_t channels = 128;
-  std::int64_t heads = 8;
-  std::int64_t feed_forward = 256;
-  double dropout = 0.1;
   std::int64_t layers = 2;
   std::int64_t queries = 200;  ///< of objects
   double score_bias = -2.19;   ///< see FullerDetOptions
