@@ -109,7 +109,7 @@ void add_model_fields(FieldList& list, ModelConfig& model) {
            "Those labels of the set that are told apart, in the order of the outputs, parted by commas; all where empty");
   list.add("model.point_classes", &model.point_classes,
            "Labels whose peaks in the heat map are single cells; set: those of which the set says so");
-  list.add("model.map_label_set", &model.map_label_set, "Set of labels of the map: bevfusion_map");
+  list.add("model.map_label_set", &model.map_label_set, "Set of labels of the map: bevfusion_map, hdmapnet_map");
   list.add("model.map_classes", &model.map_classes,
            "Those labels of the set that are told apart, in the order of the outputs, parted by commas; all where empty");
   list.add("model.numbers", &model.numbers, "Numbers of parts without fields of their own: name.number=value, parted by commas");

@@ -13,9 +13,14 @@ namespace bevfusion {
 
 /// What the layers of a map label hold.
 enum class MapShapes {
-  areas,  ///< polygons, filled
-  lines   ///< chains of points, drawn with a width
+  areas,       ///< polygons, filled
+  lines,       ///< chains of points, drawn with a width
+  outline,     ///< polygons of all layers, united; where their union ends is drawn as lines
+  long_sides,  ///< polygons; the two longest edges of each one's outer ring are drawn as lines
 };
+
+inline bool from_polygons(MapShapes shapes) { return shapes != MapShapes::lines; }
+inline bool drawn_as_lines(MapShapes shapes) { return shapes != MapShapes::areas; }
 
 /// A class of map segmentation: the layers of nuScenes' map expansion that it is made of, and what becomes of them.
 struct MapLabel {

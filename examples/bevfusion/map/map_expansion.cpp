@@ -7,6 +7,7 @@
 #include <set>
 #include <unordered_map>
 
+#include "bevfusion/map/area_outline.hpp"
 #include "bevfusion/map/area_validity.hpp"
 #include "bevfusion/map/square_clip.hpp"
 #include "bevfusion/nuscenes/bytes.hpp"
@@ -69,16 +70,16 @@ class ExpansionReader {
     for (const Member& member : members_) {
       auto& shapes = map.shapes[member.label];
       if (!shapes) continue;
-      const auto& table = labels_[member.label].shapes == MapShapes::lines ? lines_ : polygons_;
+      const MapLabel& label = labels_[member.label];
+      const auto& table = from_polygons(label.shapes) ? polygons_ : lines_;
       const auto found = table.find(member.shape);
       if (found == table.end())
         fail(file_, "layer " + member.layer + " refers to a shape that is not there: " + to_string(member.shape));
       std::vector<Chain> chains;
-      const bool line = labels_[member.label].shapes == MapShapes::lines;
       for (const std::vector<Token>& nodes : found->second) {
         Chain chain = chain_of(nodes, member.shape);
         // Fewer than three corners are no hole.
-        if (line) {
+        if (!from_polygons(label.shapes)) {
           chains.push_back(with_own_crossings(chain));
         } else if (chains.empty() || chain.size() > 2) {
           chains.push_back(std::move(chain));
@@ -86,11 +87,14 @@ class ExpansionReader {
       }
       shapes->emplace_back(std::move(chains));
       MapShape& shape = shapes->back();
-      const std::vector<std::string>& layers = labels_[member.label].layers;
-      shape.layer = static_cast<std::size_t>(std::find(layers.begin(), layers.end(), member.layer) - layers.begin());
-      if (line || (member.one_of_several && shape.chains[0].size() > 2)) continue;
+      shape.layer =
+          static_cast<std::size_t>(std::find(label.layers.begin(), label.layers.end(), member.layer) - label.layers.begin());
+      if (!from_polygons(label.shapes) || (member.one_of_several && shape.chains[0].size() > 2)) continue;
       shape.valid = is_valid_area(shape.chains);
       if (!shape.valid && no_areas.emplace(member.layer, to_string(member.shape)).second) ++map.faults[member.layer].no_areas;
+    }
+    for (std::size_t label = 0; label < labels_.size(); ++label) {
+      if (map.shapes[label]) map.shapes[label] = as_drawn(*std::move(map.shapes[label]), labels_[label].shapes);
     }
     return map;
   }
@@ -129,7 +133,7 @@ class ExpansionReader {
 
   // False where the row has no shape.
   bool take_member(const JsonRow& row, std::size_t label) {
-    const bool areas = labels_[label].shapes == MapShapes::areas;
+    const bool areas = from_polygons(labels_[label].shapes);
     // A drivable area is several polygons, every other row a single shape or none.
     if (areas && row.has("polygon_tokens")) {
       for (const Token& polygon : row.tokens("polygon_tokens")) members_.push_back({label, polygon, row.layer(), true});
@@ -151,6 +155,24 @@ class ExpansionReader {
       chain.push_back(found->second);
     }
     return chain;
+  }
+
+  // What of polygons is drawn as lines, where that is asked for.
+  static std::vector<MapShape> as_drawn(std::vector<MapShape> shapes, MapShapes as) {
+    if (!from_polygons(as) || !drawn_as_lines(as)) return shapes;
+    shapes.erase(std::remove_if(shapes.begin(), shapes.end(), [](const MapShape& shape) { return !shape.valid; }), shapes.end());
+    std::vector<MapShape> lines;
+    if (as == MapShapes::long_sides) {
+      for (const MapShape& shape : shapes) {
+        lines.emplace_back(two_longest_edges(shape.chains[0]));
+        lines.back().layer = shape.layer;
+      }
+    } else {
+      std::vector<std::vector<Chain>> areas;
+      for (MapShape& shape : shapes) areas.push_back(std::move(shape.chains));
+      for (Chain& chain : outline_of_union(areas)) lines.emplace_back(std::vector<Chain>{std::move(chain)});
+    }
+    return lines;
   }
 
   std::string file_;

@@ -113,7 +113,7 @@ MapMasks draw_masks(const MapExpansion& map, const Eigen::Matrix3d& bev_from_glo
   for (std::size_t label = 0; label < map.labels.size(); ++label) {
     if (!map.shapes[label]) continue;
     masks.labelled[label] = true;
-    const bool lines = map.labels[label].shapes == MapShapes::lines;
+    const bool lines = drawn_as_lines(map.labels[label].shapes);
     const double width = map.labels[label].line_width > 0 ? map.labels[label].line_width : options.line_width;
     std::uint8_t* mask = plane(masks, label);
     // The layers of a label are united: what a hole takes away is its own layer's alone.

@@ -77,13 +77,15 @@ void tables_index(const std::uint8_t* bytes, std::size_t count) {
 
 void map_expansion(const std::uint8_t* bytes, std::size_t count) {
   try_to([&] {
-    std::istringstream stream(text_of(bytes, count));
-    const MapExpansion map = read_map_expansion(stream, "fuzz.json", label_sets().map.at(standard_map_labels));
-    MaskOptions options;
-    options.outline = true;
-    for (const char* rule : mask_rules) {
-      options.rule = rule;
-      draw_masks(map, bev_from_global({}), {}, options);
+    for (const char* set : {standard_map_labels, "hdmapnet_map"}) {
+      std::istringstream stream(text_of(bytes, count));
+      const MapExpansion map = read_map_expansion(stream, "fuzz.json", label_sets().map.at(set));
+      MaskOptions options;
+      options.outline = true;
+      for (const char* rule : mask_rules) {
+        options.rule = rule;
+        draw_masks(map, bev_from_global({}), {}, options);
+      }
     }
   });
 }
