@@ -68,6 +68,26 @@ inline bevfusion::ModelConfig with_tasks(const std::string& size, const std::str
   return config;
 }
 
+/// What DMFuser's networks have to say.
+inline const std::vector<std::string>& driver_tasks() {
+  static const std::vector<std::string> tasks = {"waypoints", "controls",     "speed",
+                                                 "red_light", "segmentation", "camera_segmentation"};
+  return tasks;
+}
+
+/// DMFuser's tasks, beside detection, in a network of the size with cross-modal attention: all of them, or one. The cameras'
+/// pixels alone need no LiDAR.
+inline bevfusion::ModelConfig driver(const std::string& size, const std::string& only = "") {
+  bevfusion::ModelConfig config = bevfusion::model_of_size(size);
+  config.fuser = "cross_attention";
+  config.parts.tasks["detection"] = false;
+  for (const std::string& task : driver_tasks()) {
+    config.parts.tasks[task] = only.empty() || only == task;
+  }
+  config.parts.lidar = only != "camera_segmentation";
+  return config;
+}
+
 /// Bytes that tensors hold at most while a network is made and run once: parameters, activations and gradients.
 template <class Run>
 double peak_bytes(Run run) {
