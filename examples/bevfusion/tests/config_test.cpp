@@ -441,8 +441,8 @@ TEST_CASE("the config files are the sizes' defaults, and the short ones change w
                                                     "calibration.gate", "distillation.twins", "distillation.twins_share",
                                                     "distillation.response", "distillation.features", "distillation.ramp"});
   CHECK(changed("four_tasks.toml") == Names{"losses.tasks", "calibration.rule", "calibration.gate"});
-  CHECK(changed("unified.toml") ==
-        Names{"model.detection_head", "model.segmentation_head", "losses.tasks", "calibration.rule", "calibration.gate"});
+  CHECK(changed("unified.toml") == Names{"model.detection_head", "model.segmentation_head", "model.map_label_set", "losses.tasks",
+                                         "calibration.rule", "calibration.gate"});
   for (const auto& entry : fs::directory_iterator(configs)) {  // each also at the size that is trained in seconds
     if (!entry.is_regular_file()) {
       continue;
