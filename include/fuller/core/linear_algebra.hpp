@@ -90,28 +90,30 @@ FULLER_NOINLINE FULLER_HD bool solve_positive_definite(Lanes lanes, int n, doubl
     const double* const U_k = A + k * n;
     const double pivot = U_k[k];
     form += b[k] * b[k] / pivot;
-    // Forward substitution rides along: b is treated as one more column. Rows i and l at a time, which read U_k once.
+    // Forward substitution rides along: b is treated as one more column.
     int i = k + 1 + lanes.index();
-    for (; i + Lanes::count < n; i += 2 * Lanes::count) {
-      const int l = i + Lanes::count;
-      double* const A_i = A + i * n;
-      double* const A_l = A + l * n;
-      const double of_i = U_k[i] / pivot;
-      const double of_l = U_k[l] / pivot;
-      for (int j = i; j < l; ++j) {
-        A_i[j] -= of_i * U_k[j];
+    if constexpr (Lanes::count == 1) {
+      // Two rows at a time, which read U_k once. A device's lane has no more than two in all, and few registers.
+      for (; i + 1 < n; i += 2) {
+        const int l = i + 1;
+        double* const A_i = A + i * n;
+        double* const A_l = A + l * n;
+        const double of_i = U_k[i] / pivot;
+        const double of_l = U_k[l] / pivot;
+        A_i[i] -= of_i * U_k[i];
+        for (int j = l; j < n; ++j) {
+          A_i[j] -= of_i * U_k[j];
+          A_l[j] -= of_l * U_k[j];
+        }
+        b[i] -= of_i * b[k];
+        b[l] -= of_l * b[k];
       }
-      for (int j = l; j < n; ++j) {
-        A_i[j] -= of_i * U_k[j];
-        A_l[j] -= of_l * U_k[j];
-      }
-      b[i] -= of_i * b[k];
-      b[l] -= of_l * b[k];
     }
-    if (i < n) {
+    for (; i < n; i += Lanes::count) {
+      double* const A_i = A + i * n;
       const double factor = U_k[i] / pivot;
       for (int j = i; j < n; ++j) {
-        A[i * n + j] -= factor * U_k[j];
+        A_i[j] -= factor * U_k[j];
       }
       b[i] -= factor * b[k];
     }
