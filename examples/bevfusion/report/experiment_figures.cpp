@@ -6,7 +6,9 @@
 #include <exception>
 #include <iterator>
 #include <map>
+#include <optional>
 #include <set>
+#include <string>
 #include <utility>
 
 #include "support/statistics.hpp"
@@ -85,17 +87,14 @@ double figure_in(const Figures& figures, const std::string& name) {
   return found == figures.end() ? not_there : found->second;
 }
 
-/// Takes "without SENSOR/FIGURE" apart.
-/// @return whether the name has that form
-bool is_without_sensor(const std::string& name, std::string& sensor, std::string& figure) {
+/// SENSOR and FIGURE of "without SENSOR/FIGURE"; none of another name.
+std::optional<std::pair<std::string, std::string>> without_sensor(const std::string& name) {
   const std::string without = "without ";
   const std::size_t slash = name.find('/');
   if (name.rfind(without, 0) != 0 || slash == std::string::npos) {
-    return false;
+    return std::nullopt;
   }
-  sensor = name.substr(without.size(), slash - without.size());
-  figure = name.substr(slash + 1);
-  return true;
+  return std::make_pair(name.substr(without.size(), slash - without.size()), name.substr(slash + 1));
 }
 
 /// What a file of results says of a run, as if it had been read from its folder; what is counted against other runs is left to be
@@ -104,11 +103,9 @@ RunRecord known_run(const ExperimentRow& row, const ExperimentRun& known) {
   RunRecord run;
   run.group = row.key;
   run.figures = known.figures;
-  std::string sensor;
-  std::string figure;
   for (const auto& [name, value] : known.figures) {
-    if (is_without_sensor(name, sensor, figure)) {
-      run.missing[sensor][figure] = value;
+    if (const auto missing = without_sensor(name)) {
+      run.missing[missing->first][missing->second] = value;
     }
   }
   for (const char* relative : {"delta_mtl", "lambda_mtl", "parameter_ratio"}) {
@@ -125,10 +122,8 @@ double value_of(const RowFigures& row, std::size_t r, const std::string& key) {
   if (!row.runs[r]->known_from.empty() && !counted_anew) {
     return figure_in(run.figures, key);
   }
-  std::string sensor;
-  std::string without_it;
-  if (is_without_sensor(key, sensor, without_it)) {
-    return row.group.missing(sensor, without_it).values[r];
+  if (const auto missing = without_sensor(key)) {
+    return row.group.missing(missing->first, missing->second).values[r];
   }
   if (key == "delta_mtl" || key == "lambda_mtl") {
     return (key == "delta_mtl" ? row.group.delta_mtl : row.group.lambda_mtl)[r];
