@@ -1,4 +1,5 @@
 # Writes FILE with the commit of FOLDER, followed by "+" where the tree has changes; leaves it alone where it says so already.
+cmake_minimum_required(VERSION 3.22)
 find_package(Git QUIET)
 set(commit "")
 if(GIT_FOUND)
@@ -8,4 +9,4 @@ endif()
 if(NOT commit)
   set(commit "unknown")
 endif()
-file(CONFIGURE OUTPUT "${FILE}" CONTENT "#define BEVFUSION_COMMIT \"@commit@\"\n" @ONLY)
+file(CONFIGURE OUTPUT "${FILE}" CONTENT "#define BEVFUSION_COMMIT \"${commit}\"\n" @ONLY)
