@@ -6,6 +6,7 @@
 #include <charconv>
 #include <cstdio>
 #include <fstream>
+#include <map>
 #include <set>
 #include <sstream>
 #include <stdexcept>
@@ -280,10 +281,24 @@ std::vector<std::string> differences(const RunConfig& a, const RunConfig& b) {
   RunConfig copy_b = b;
   const std::vector<ConfigField> fields_a = fields_of(copy_a);
   const std::vector<ConfigField> fields_b = fields_of(copy_b);
+  std::map<std::string, std::string> of_b;
+  for (const ConfigField& field : fields_b) {
+    of_b.emplace(field.name, value_of(field));
+  }
   std::vector<std::string> names;
-  for (std::size_t i = 0; i < fields_a.size(); ++i) {
-    if (value_of(fields_a[i]) != value_of(fields_b[i])) {
-      names.push_back(fields_a[i].name);
+  for (const ConfigField& field : fields_a) {
+    const auto other = of_b.find(field.name);
+    if (other == of_b.end() || other->second != value_of(field)) {
+      names.push_back(field.name);
+    }
+    if (other != of_b.end()) {
+      of_b.erase(other);
+    }
+  }
+  // A task that only b knows has fields of its own.
+  for (const ConfigField& field : fields_b) {
+    if (of_b.count(field.name) != 0) {
+      names.push_back(field.name);
     }
   }
   return names;

@@ -46,7 +46,7 @@ void write_config(const RunConfig& config, std::ostream& out);
 /// @throws std::runtime_error, with file and reason, where it cannot be written
 void write_config(const RunConfig& config, const std::filesystem::path& file);
 
-/// Names of the fields that differ.
+/// Names of the fields that differ, or that one of the two lacks: a config has fields for each task that it knows.
 std::vector<std::string> differences(const RunConfig& a, const RunConfig& b);
 
 }  // namespace bevfusion

@@ -12,6 +12,7 @@
 
 #include "bevfusion/config/calibration_choice.hpp"
 #include "bevfusion/config/config_fields.hpp"
+#include "bevfusion/config/config_file.hpp"
 #include "bevfusion/evaluation/evaluate.hpp"
 #include "bevfusion/evaluation/figures_json.hpp"
 #include "bevfusion/evaluation/figures_table.hpp"
@@ -133,6 +134,10 @@ TEST_CASE("a task's fields are a config's, and its losses the calibration's task
     }
     throw std::out_of_range(name);
   };
+  // Fields that only one side has do not shift those that both have.
+  const std::vector<std::string> crowds{"model.parts.crowd", "losses.crowd_weight", "tasks.crowd.unit", "calibration.surface"};
+  CHECK_THAT(differences(tiny_config(), config), Catch::UnorderedEquals(crowds));
+  CHECK_THAT(differences(config, tiny_config()), Catch::UnorderedEquals(crowds));
   *std::get<double*>(value("losses.crowd_weight")) = 3;
   CHECK(task_weights(config) == std::vector<double>{1, 1, 3, 3});
   CHECK(*std::get<double*>(value("tasks.crowd.unit")) == 10);
