@@ -13,6 +13,7 @@ install(FILES
   "${PROJECT_BINARY_DIR}/fullerConfigVersion.cmake"
   "${PROJECT_SOURCE_DIR}/cmake/FullerLibrary.cmake"
   "${PROJECT_SOURCE_DIR}/cmake/FullerTorch.cmake"
+  "${PROJECT_SOURCE_DIR}/cmake/FullerTorchFind.cmake"
   "${PROJECT_SOURCE_DIR}/cmake/FullerCuda.cmake"
   "${PROJECT_SOURCE_DIR}/cmake/FullerMembers.cmake"
   "${PROJECT_SOURCE_DIR}/cmake/fuller_kernels.cu"
