@@ -7,18 +7,19 @@
 Nothing of the site is kept twice: what is in the repository is copied into WORK when the site is built. A link to a file that is no document leads to a page
 that shows the file, so that the site needs nothing beside itself.
 """
+import fnmatch
 import json
 import re
 import shutil
 import sys
 from pathlib import Path
 
-# What a visitor looks for, in the order of the contents; every other document that is found goes into its folder's part.
+# What a visitor looks for, in the order of the contents; `*` stands for those of a folder that are not named.
 PARTS = [
     ("Start", ["docs/tutorial.md", "docs/existing_trainer.md", "docs/which_rule.md", "examples/README.md", "examples/python/README.md"]),
     ("How to", ["docs/how_to.md", "docs/diagnostics.md", "docs/distributed.md", "docs/cuda.md", "docs/building.md", "docs/migrating.md", "docs/troubleshooting.md"]),
     ("Reference", ["reference/index.rst", "docs/calibrators.md", "docs/limits.md", "docs/terms.md", "support.md", "docs/stability.md"]),
-    ("Understand", ["docs/architecture.md", "docs/adr/README.md", "docs/results/README.md", "docs/results/fuller_table_1.md", "docs/benchmarks.md", "docs/claims.md", "docs/nightly.md"]),
+    ("Understand", ["docs/architecture.md", "docs/adr/README.md", "docs/results/README.md", "docs/results/*.md", "docs/benchmarks.md", "docs/claims.md", "docs/nightly.md"]),
     ("Reference model", ["examples/bevfusion/README.md", "examples/bevfusion/data.md"]),
     ("Project", ["CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"]),
 ]
@@ -98,14 +99,21 @@ class Site:
         for folder in ("docs/images",):
             shutil.copytree(self.root / folder, self.source / folder)
 
+    def parts(self):
+        """PARTS with the documents that a `*` stands for."""
+        named = {name for _, names in PARTS for name in names}
+        matched = lambda name: sorted(fnmatch.filter(self.known - named, name)) if "*" in name else [name]
+        return [(title, [document for name in names for document in matched(name)]) for title, names in PARTS]
+
     def landing_page(self):
         text = (self.root / "docs/site/index.md").read_text(encoding="utf-8")
-        rest = self.known - {name for _, names in PARTS for name in names} - {name for name in self.known if name.startswith("docs/adr/")}
+        parts = self.parts()
+        rest = self.known - {name for _, names in parts for name in names} - {name for name in self.known if name.startswith("docs/adr/")}
         if rest:
             raise SystemExit(f"assemble.py: no part of the site has {', '.join(sorted(rest))}: name it in PARTS")
         for name in re.findall(r"\{literalinclude\} /code/(\S+)", text):
             self.copy_code(name)
-        for title, names in PARTS:
+        for title, names in parts:
             text += f"\n```{{toctree}}\n:hidden:\n:caption: {title}\n\n" + "\n".join(names) + "\n```\n"
         self.write("index.md", text)
         records = sorted(name for name in self.known if name.startswith("docs/adr/0"))

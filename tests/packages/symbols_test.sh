@@ -28,13 +28,19 @@ class Probe {
  public:
   FULLER_HD void seen(int x) const;
   int value = 0;
+  std::function<std::vector<int>(int x)> called{};
  private:
+  struct Hidden { int of_hidden = 0; };
+  enum class HiddenKind { hidden };
   void hidden();
   int hidden_ = 0;
 };
 enum class ProbeKind { one };
 template <class T>
-T probe_function(T x) { return x; }
+T probe_function(T x) {
+  struct Local { T of_local; };
+  return x;
+}
 inline constexpr int probe_constant = 1;
 using ProbeAlias = Probe;
 inline void Probe::hidden() {}
@@ -48,6 +54,7 @@ END
 cat >"$work/expected" <<END
 FULLER_PROBE
 fuller::Probe
+fuller::Probe::called
 fuller::Probe::seen
 fuller::Probe::value
 fuller::ProbeAlias
