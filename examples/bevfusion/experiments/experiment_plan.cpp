@@ -170,7 +170,7 @@ Words with_teachers(Words words, const ExperimentRow& row, const RowNames& names
 }
 
 ExperimentRun run_of(const ExperimentPlan& plan, const ExperimentRow& row, const Words& words, std::uint64_t seed,
-                     const fs::path& folder, bool two_sensors) {
+                     const fs::path& folder, const std::string& missing) {
   const ExperimentOptions& options = plan.options;
   ExperimentRun run;
   run.row = row.key;
@@ -200,8 +200,8 @@ ExperimentRun run_of(const ExperimentPlan& plan, const ExperimentRow& row, const
       run.predict_command.emplace_back("--teachers");
     }
   }
-  if (two_sensors) {
-    run.eval_command.emplace_back("--missing");
+  if (!missing.empty()) {
+    run.eval_command.push_back(missing);
   }
   add_state(run);
   return run;
@@ -234,6 +234,8 @@ void plan_row(ExperimentPlan& plan, std::size_t sheet, const ExperimentRow& row,
   const std::string name = run_name(config, defaults, plan.data.key);
   names[row.key] = name;
   const bool two = value_of(config, "model.parts.lidar") == "true" && value_of(config, "model.parts.camera") == "true";
+  const bool single = two && plan.sheets[sheet].wants_single_sensors();
+  const std::string missing = single ? single_sensors_missing : two ? "--missing" : "";
   for (int s = 0; s < seeds_of(options, plan.sheets[sheet]); ++s) {
     const auto seed = static_cast<std::uint64_t>(s);
     const fs::path folder = options.out / "runs" / (name + "-s" + std::to_string(s));
@@ -241,6 +243,10 @@ void plan_row(ExperimentPlan& plan, std::size_t sheet, const ExperimentRow& row,
         std::find_if(plan.runs.begin(), plan.runs.end(), [&](const PlannedRun& one) { return one.run.folder == folder; });
     if (same != plan.runs.end()) {
       same->asked_by.push_back({sheet, row.key});
+      if (single) {
+        same->run.eval_command.back() = missing;
+        add_state(same->run);
+      }
       continue;
     }
     PlannedRun planned;
@@ -254,7 +260,7 @@ void plan_row(ExperimentPlan& plan, std::size_t sheet, const ExperimentRow& row,
       planned.teachers.push_back(options.out / "runs" / (teacher + "-s" + std::to_string(s)));
       return planned.teachers.back().string();
     });
-    planned.run = run_of(plan, row, taught, seed, folder, two);
+    planned.run = run_of(plan, row, taught, seed, folder, missing);
     planned.short_name = row.key + ", seed " + std::to_string(s);
     planned.asked_by.push_back({sheet, row.key});
     expect_same_settings(planned);

@@ -196,6 +196,14 @@ bool ExperimentSheet::can_run() const {
          std::any_of(rows.begin(), rows.end(), [](const ExperimentRow& row) { return row.needs.empty(); });
 }
 
+bool ExperimentSheet::wants_single_sensors() const {
+  const std::string without = "without ";
+  return std::any_of(columns.begin(), columns.end(), [&](const FigureColumn& column) {
+    const std::string sensor = column.key.substr(0, column.key.find('/'));
+    return sensor.rfind(without, 0) == 0 && sensor != without + "camera" && sensor != without + "lidar";
+  });
+}
+
 ExperimentSheet read_experiment_sheet(const std::filesystem::path& file) {
   std::ifstream in(file, std::ios::binary);
   std::ostringstream text;

@@ -10,7 +10,8 @@
 namespace bevfusion {
 
 /// A figure of an experiment's table. Keys are names of figures of an evaluation.json (mAP, NDS, mIoU, foreground_mIoU), the same
-/// of a network without a sensor ("without camera/mIoU", "without lidar/mAP"), nuScenes' errors (trans_err, scale_err,
+/// of a network without a sensor ("without camera/mIoU", "without lidar/mAP", "without CAM_FRONT/mAP", "without 28 of 32
+/// beams/mAP"), nuScenes' errors (trans_err, scale_err,
 /// orient_err, vel_err, attr_err), delta_mtl and lambda_mtl, the medians over the steps of what was logged (gamma_task,
 /// gamma_task_weighted, gamma_modal, branch_norm_ratio, gate_ratio, cosine, conflict_share, and seconds, of a step), parameters,
 /// parameter_ratio (parameters over those of the single-task networks of the same tasks together), training_seconds, peak_bytes.
@@ -71,6 +72,8 @@ struct ExperimentSheet {
   const FigureColumn* column(const std::string& key) const;  ///< null for none
   /// Whether any row can be run.
   bool can_run() const;
+  /// Whether a column is of a network without a single camera or with fewer beams, which `eval --missing=table` alone measures.
+  bool wants_single_sensors() const;
 };
 
 /// @throws std::invalid_argument with file, place and what is wrong: unknown keys (with the near one), a baseline that is no row,

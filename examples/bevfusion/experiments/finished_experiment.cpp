@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bevfusion/experiments/finished_experiment.hpp"
 
+#include <algorithm>
 #include <fstream>
 #include <stdexcept>
 
@@ -18,15 +19,29 @@ double number_in(const Json& json, const char* key) {
   return found != json.end() && found->is_number() ? found->get<double>() : std::numeric_limits<double>::quiet_NaN();
 }
 
-RunState state_of(const std::filesystem::path& folder, const std::optional<RunFile>& file) {
+/// Whether its evaluation has what it is to have: also single cameras and fewer beams, where they are asked for.
+bool is_evaluated(const ExperimentRun& run) {
+  std::ifstream in(run.folder / "evaluation.json");
+  if (!in) {
+    return false;
+  }
+  if (std::find(run.eval_command.begin(), run.eval_command.end(), single_sensors_missing) == run.eval_command.end()) {
+    return true;
+  }
+  const Json json = Json::parse(in, nullptr, /*allow_exceptions=*/false);
+  constexpr std::size_t whole_sensors = 2;
+  return json.is_object() && json.contains("missing") && json["missing"].size() > whole_sensors;
+}
+
+RunState state_of(const ExperimentRun& run, const std::optional<RunFile>& file) {
   if (!file) {
-    return std::filesystem::exists(folder / "log.jsonl") ? RunState::interrupted : RunState::not_started;
+    return std::filesystem::exists(run.folder / "log.jsonl") ? RunState::interrupted : RunState::not_started;
   }
   if (file->stage == RunFile::Stage::failed) {
     return RunState::failed;
   }
-  const bool whole = file->stage == RunFile::Stage::evaluated && std::filesystem::exists(folder / "evaluation.json") &&
-                     std::filesystem::exists(folder / "log.jsonl");
+  const bool whole =
+      file->stage == RunFile::Stage::evaluated && is_evaluated(run) && std::filesystem::exists(run.folder / "log.jsonl");
   return whole ? RunState::done : RunState::interrupted;
 }
 
@@ -72,7 +87,7 @@ void add_state(ExperimentRun& run) {
     return;
   }
   const std::optional<RunFile> file = read_run_file(run.folder);
-  run.state = state_of(run.folder, file);
+  run.state = state_of(run, file);
   if (file) {
     run.message = file->message;
     run.wall_seconds = file->wall_seconds;

@@ -16,6 +16,9 @@ enum class RunState { not_started, interrupted, failed, done };
 /// "not started", "interrupted", "failed", "done"
 const char* text_of(RunState state);
 
+/// The word of an eval command that also takes single cameras and beams away.
+inline constexpr const char* single_sensors_missing = "--missing=table";
+
 /// One network that an experiment asks for: a row's with a seed. Several experiments may share it.
 struct ExperimentRun {
   std::string row;  ///< the row's key

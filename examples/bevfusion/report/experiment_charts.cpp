@@ -2,6 +2,7 @@
 #include "bevfusion/report/experiment_charts.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <functional>
 #include <set>
@@ -39,6 +40,12 @@ void add_bar(BarGroup& group, const std::vector<double>& values, double scale) {
   }
   group.values.push_back(example::mean(there));
   group.errors.push_back(example::interval(there));
+}
+
+/// "no camera", and of beams, whose name begins with their number, "28 beams off".
+std::string without_text(const std::string& sensor) {
+  const bool counted = !sensor.empty() && std::isdigit(static_cast<unsigned char>(sensor.front())) != 0;
+  return counted ? sensor.substr(0, sensor.find(' ')) + " beams off" : "no " + sensor;
 }
 
 }  // namespace
@@ -140,7 +147,7 @@ std::string missing_sensor_charts(const ExperimentFigures& figures) {
       BarGroup all{"all sensors", {}, {}};
       std::vector<BarGroup> without;
       for (const std::string& sensor : sensors) {
-        without.push_back({"no " + sensor, {}, {}});
+        without.push_back({without_text(sensor), {}, {}});
       }
       bool any = false;
       for (const RowFigures& row : figures.rows) {

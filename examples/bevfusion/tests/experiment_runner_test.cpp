@@ -192,6 +192,37 @@ TEST_CASE("everything is trained and evaluated once, for all experiments that as
   CHECK(lines_of(ledger).size() == 19);
 }
 
+TEST_CASE("a run that lacks what a table of single sensors asks for is evaluated again, and not trained",
+          "[bevfusion][experiments]") {
+  const TemporaryFolder folder;
+  const fs::path ledger = folder.path() / "ledger";
+  const Variable said("FAKE_LEDGER", ledger.string());
+  ExperimentOptions whole = four_ways(folder.path() / "out");
+  whole.rows = {"baseline_1", "both_1"};
+  CHECK(run(whole).done == 2);
+  const std::map<std::string, std::string> before = learnt(whole.out);
+  ExperimentOptions single = experiment_options(whole.out, {"own_sensors"});
+  single.rows = {"baseline", "both"};
+  single.seeds = 1;
+  CHECK(run(single).done == 2);
+  CHECK(learnt(whole.out) == before);
+  CHECK(count_of(lines_of(ledger), "eval ") == 4);
+  // What the table has is more than others ask for: nothing is left to do for either, nor for both together.
+  CHECK(run(single).done == 2);
+  CHECK(run(whole).done == 2);
+  ExperimentOptions both = whole;
+  both.names = {"fuller_table_1", "own_sensors"};
+  both.rows = {"baseline_1", "baseline", "both_1", "both"};
+  CHECK(run(both).done == 2);
+  CHECK(count_of(lines_of(ledger), "eval ") == 4);
+  // One plan of both evaluates each run once, with the table.
+  fs::remove(ledger);
+  both.out = folder.path() / "together";
+  CHECK(run(both).done == 2);
+  CHECK(count_of(lines_of(ledger), "eval ") == 2);
+  CHECK(run(single).done == 2);
+}
+
 TEST_CASE("what files of results know is not done again, but a teacher for what it teaches", "[bevfusion][experiments]") {
   const TemporaryFolder folder;
   const fs::path ledger = folder.path() / "ledger";

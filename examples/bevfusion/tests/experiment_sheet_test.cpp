@@ -68,7 +68,10 @@ TEST_CASE("every table and figure of the papers is listed, in the papers' order,
                                            "dmfuser",
                                            "dmfuser_driving",
                                            "dmfuser_repository",
-                                           "own_every"};
+                                           "own_every",
+                                           "own_optimizer",
+                                           "own_sensors",
+                                           "own_tuning"};
   CHECK(experiment_names(configs()) == wanted);
   const std::string list = experiment_list(configs());
   for (const std::string& name : wanted) {
@@ -94,6 +97,35 @@ TEST_CASE("an experiment says what it is run with, or why it is not", "[bevfusio
       CHECK((!row.needs.empty() || fs::exists(configs() / row.config)));
     }
   }
+}
+
+// What a figure is drawn of has to be in the log, where it is only on request.
+TEST_CASE("a sheet with the gradient's rows in a figure has them measured", "[bevfusion][experiments]") {
+  std::size_t sheets = 0;
+  for (const ExperimentSheet& sheet : all_sheets()) {
+    if (std::none_of(sheet.plots.begin(), sheet.plots.end(),
+                     [](const PaperPlot& plot) { return plot.kind == "gradient_rows"; })) {
+      continue;
+    }
+    ++sheets;
+    for (const ExperimentRow& row : sheet.rows) {
+      INFO(sheet.name << ", " << row.key);
+      CHECK(std::any_of(row.options.begin(), row.options.end(),
+                        [](const std::string& option) { return option.rfind("--training.rows_every=", 0) == 0; }));
+    }
+  }
+  CHECK(sheets == 1);  // FULLER's Figure 3
+}
+
+TEST_CASE("a table of single cameras or beams asks for more than whole sensors", "[bevfusion][experiments]") {
+  const auto with_column = [](const std::string& key) {
+    return parse_experiment_sheet(least + "[[column]]\nkey = \"" + key + "\"\nlabel = \"l\"\n", "sheet").wants_single_sensors();
+  };
+  CHECK(!with_column("NDS"));
+  CHECK(!with_column("without camera/mIoU"));
+  CHECK(!with_column("without lidar/mAP"));
+  CHECK(with_column("without CAM_FRONT/mAP"));
+  CHECK(with_column("without 28 of 32 beams/mAP"));
 }
 
 // Eq. 9 of FULLER, on the paper's own mAP, NDS and mIoU against its single-task networks, is what its Delta_MTL columns say, to
