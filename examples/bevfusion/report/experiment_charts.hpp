@@ -28,6 +28,10 @@ std::string gradient_row_charts(const ExperimentFigures& figures);
 /// A chart a row with a line for each name of a kind ("weights/", "gates/"); rows in which all stay 1 have none.
 std::string named_charts(const ExperimentFigures& figures, const std::string& kind, const std::string& title);
 
+/// The figures of the paper that the sheet asks for and no other part of the page has: the branches' gradient norms, the gates'
+/// ratio, the tasks' losses and the training loss.
+std::string paper_plots(const ExperimentSheet& sheet, const ExperimentFigures& figures);
+
 /// FULLER's weighted ratio of task gradients beside GradNorm's, where there are runs of both.
 std::string grad_norm_chart(const ExperimentFigures& figures);
 

@@ -153,9 +153,11 @@ std::string experiment_page(const FinishedExperiment& experiment, const Experime
                "Figures by epoch, the mean of the seeds, in a band from the least to the most of them. "
                "Dashed: networks for one task alone.",
                convergence_charts(figures));
-  sections.add("sensors", "Sensors", "Without a sensor",
-               "Its map is replaced by zeros before the fuser. Bars are means, lines 95 % intervals.",
-               missing_sensor_charts(figures));
+  sections.add(
+      "sensors", "Sensors", "Without a sensor",
+      "A whole sensor is zeros in place of its map, a single camera a picture that shows nothing; beams are left out. Bars are "
+      "means, lines 95 % intervals.",
+      missing_sensor_charts(figures));
   sections.add(
       "gradients", "Gradients", "Gradients of tasks and sensors",
       "A chart a row, pale the others of its part of the table: the median of stretches of steps, in a band from the least "
@@ -163,6 +165,9 @@ std::string experiment_page(const FinishedExperiment& experiment, const Experime
       "table "
       "has median and mean over all steps.",
       gradients_html(figures));
+  sections.add("figures", "Figures", "More of the paper\u2019s figures",
+               "Step by step, the median of stretches of steps, in a band from the least to the most of the seeds.",
+               paper_plots(sheet, figures));
   const TableRows costs = cost_rows(figures);
   sections.add("cost", "Cost", "Time and memory", "Means over the seeds.",
                costs.size() < 2 ? "" : plain_table_html(costs, "Time and memory of each row"));

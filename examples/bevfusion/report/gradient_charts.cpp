@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 
 #include "bevfusion/report/chart_parts.hpp"
 #include "bevfusion/report/courses.hpp"
@@ -18,9 +19,12 @@ bool stays_at_one(const ChartLine& line) {
   return std::all_of(line.points.begin(), line.points.end(), [](const auto& point) { return std::abs(point.second - 1) < 1e-9; });
 }
 
+constexpr double no_level = std::numeric_limits<double>::quiet_NaN();
+
 /// A chart a row: its course, and pale the others' of its part of the table, on one scale.
+/// @param level  where nothing leads: dotted
 std::string row_charts(const ExperimentFigures& figures, const std::string& title, const char* x_label,
-                       const std::function<ChartLine(const RowFigures&)>& course) {
+                       const std::function<ChartLine(const RowFigures&)>& course, double level = 1) {
   std::vector<ChartLine> lines;
   ChartRange range;
   for (const RowFigures& row : figures.rows) {
@@ -37,7 +41,7 @@ std::string row_charts(const ExperimentFigures& figures, const std::string& titl
     chart.x_label = x_label;
     chart.logarithmic = is_wide(range);
     chart.y = range;
-    chart.reference = 1;
+    chart.reference = level;
     for (std::size_t other = 0; other < lines.size(); ++other) {
       if (figures.rows[other].row->block == figures.rows[r].row->block && other != r) {
         chart.lines.push_back(lines[other]);
@@ -55,18 +59,9 @@ std::string row_charts(const ExperimentFigures& figures, const std::string& titl
   return html.empty() ? "" : "<h3>" + escaped(title) + "</h3>\n" + panels(html) + numbers_html(numbers_of(lines, x_label), title);
 }
 
-}  // namespace
-
-std::string ratio_charts(const ExperimentFigures& figures, const std::string& quantity, const std::string& title) {
-  return row_charts(figures, title, "step", [&](const RowFigures& row) { return over_steps(row, quantity); });
-}
-
-std::string gradient_row_charts(const ExperimentFigures& figures) {
-  return row_charts(figures, "\u03b3_task by row of the last shared layer\u2019s gradient, at the last step that was logged so",
-                    "row", over_gradient_rows);
-}
-
-std::string named_charts(const ExperimentFigures& figures, const std::string& kind, const std::string& title) {
+/// A chart a row with a line for each name of a kind.
+/// @param level  where nothing leads: dotted, and rows whose lines never leave 1 are named instead of drawn; NaN: none
+std::string charts_of_kind(const ExperimentFigures& figures, const std::string& kind, const std::string& title, double level) {
   std::vector<std::string> names;
   for (const RowFigures& row : figures.rows) {
     for (const std::string& name : names_of_kind(row, kind)) {
@@ -90,7 +85,7 @@ std::string named_charts(const ExperimentFigures& figures, const std::string& ki
     if (chart.lines.empty()) {
       continue;
     }
-    if (std::all_of(chart.lines.begin(), chart.lines.end(), stays_at_one)) {
+    if (std::isfinite(level) && std::all_of(chart.lines.begin(), chart.lines.end(), stays_at_one)) {
       constant += (constant.empty() ? "" : ", ") + full_name(*row.row);
       continue;
     }
@@ -111,7 +106,7 @@ std::string named_charts(const ExperimentFigures& figures, const std::string& ki
     chart.x_label = "step";
     chart.logarithmic = is_wide(range);
     chart.y = range;
-    chart.reference = 1;
+    chart.reference = level;
     html += figure_html(chart);
   }
   std::string key = "<p class=\"key\">";
@@ -120,6 +115,39 @@ std::string named_charts(const ExperimentFigures& figures, const std::string& ki
   }
   key += constant.empty() ? "" : "<span class=\"soft\">always 1: " + escaped(constant) + "</span>";
   return "<h3>" + escaped(title) + "</h3>\n" + key + "</p>\n" + panels(html) + numbers_html(numbers_of(all, "step"), title);
+}
+
+}  // namespace
+
+std::string ratio_charts(const ExperimentFigures& figures, const std::string& quantity, const std::string& title) {
+  return row_charts(figures, title, "step", [&](const RowFigures& row) { return over_steps(row, quantity); });
+}
+
+std::string gradient_row_charts(const ExperimentFigures& figures) {
+  return row_charts(figures, "\u03b3_task by row of the last shared layer\u2019s gradient, at the last step that was logged so",
+                    "row", over_gradient_rows);
+}
+
+std::string named_charts(const ExperimentFigures& figures, const std::string& kind, const std::string& title) {
+  return charts_of_kind(figures, kind, title, 1);
+}
+
+std::string paper_plots(const ExperimentSheet& sheet, const ExperimentFigures& figures) {
+  std::string html;
+  for (const PaperPlot& plot : sheet.plots) {
+    const std::string title = plot.place + ": " + plot.text.substr(0, plot.text.find_last_not_of('.') + 1);
+    if (plot.kind == "branch_norms") {
+      html += charts_of_kind(figures, "branch_norms/", title, no_level);
+    } else if (plot.kind == "losses") {
+      html += charts_of_kind(figures, "losses/", title, no_level);
+    } else if (plot.kind == "gates") {
+      html += ratio_charts(figures, "gate_ratio", title);
+    } else if (plot.kind == "training_loss") {
+      html += row_charts(
+          figures, title, "step", [](const RowFigures& row) { return over_steps(row, "loss"); }, no_level);
+    }
+  }
+  return html;
 }
 
 std::string grad_norm_chart(const ExperimentFigures& figures) {

@@ -330,6 +330,15 @@ TEST_CASE("an experiment's report is a page, Markdown, CSV and JSON", "[bevfusio
   CHECK(holds(page, "51.7 <small>\u00b1 3.8</small>"));
   CHECK(holds(page, "bevfusion train --config baseline.toml --out 'my runs/both-1'"));
   CHECK(holds(page, "data:image/png;base64,"));
+  for (const char* figure : {"<h3>Figure 4: The branches' norms</h3>", "<h3>Figure 6 b: w_img / w_lid</h3>",
+                             "<h3>Figure 6 a: The losses</h3>", "<h3>Figure 2: The training loss</h3>"}) {
+    CHECK(holds(page, figure));
+  }
+  CHECK(holds(page, "At the end: camera 2, lidar 3."));            // of the branches' norms
+  CHECK(holds(page, "At the end: detection 4, segmentation 1."));  // of the losses
+  CHECK(holds(page, "Figure 2: The training loss. At the end: both 5."));
+  CHECK(holds(page, "Figure 6 b: w_img / w_lid. At the end: both 1.67."));  // a gate of 0.6 at the last step
+  CHECK(holds(page, "28 beams off"));
   const std::string markdown = text_of(folder.path() / "report" / "report.md");
   CHECK(holds(markdown, "| both | 3 |"));
   CHECK(holds(markdown, "51.7 \u00b1 3.8 (58.4) agrees"));

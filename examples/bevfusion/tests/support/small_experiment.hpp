@@ -88,6 +88,22 @@ label = "both"
 config = "baseline.toml"
 baseline = "baseline"
 paper = { mAP = 60.5, mIoU = 58.4, delta_mtl = 5.4 }
+[[plot]]
+kind = "branch_norms"
+place = "Figure 4"
+text = "The branches' norms."
+[[plot]]
+kind = "gates"
+place = "Figure 6 b"
+text = "w_img / w_lid."
+[[plot]]
+kind = "losses"
+place = "Figure 6 a"
+text = "The losses."
+[[plot]]
+kind = "training_loss"
+place = "Figure 2"
+text = "The training loss."
 )";
 }
 
@@ -97,7 +113,8 @@ inline std::string small_log(const std::string& tasks, const std::string& rule, 
     return std::string(R"({"kind":"step","epoch":)") + epoch + R"(,"step":)" + number +
            R"(,"loss":5,"losses":{"detection":4,"segmentation":1},"learning_rate":0.001,"weights":{"detection":)" + weight +
            R"(,"segmentation":2},"gamma_task":)" + gamma + R"(,"gamma_task_weighted":1.25,"gamma_modal":1.5,"cosine":-0.5,)" +
-           R"("conflict_share":1,"gates":{"lidar":)" + lidar_gate + R"(,"camera":1},"seconds":0.4,"waited":0.1})" + "\n";
+           R"("conflict_share":1,"gates":{"lidar":)" + lidar_gate +
+           R"(,"camera":1},"branch_norms":{"lidar":3,"camera":2},"seconds":0.4,"waited":0.1})" + "\n";
   };
   return R"({"kind":"run","version":"0.3.0","size":"tiny","parameters":250000,"steps":4,"device":"cpu","precision":"float32",)" +
          std::string(R"("gamma_pair":"detection/segmentation","tasks":[)") + tasks + R"(],"calibrator":")" + rule +
@@ -176,7 +193,8 @@ inline FinishedExperiment small_experiment(const std::filesystem::path& folder) 
         }
       }
       std::ofstream(run.folder / "evaluation.json")
-          << "{" << figures << R"("missing":[{"without":["camera"],"mAP":0.3,"NDS":0.4,"mIoU":0.1}]})";
+          << "{" << figures << R"("missing":[{"without":["camera"],"mAP":0.3,"NDS":0.4,"mIoU":0.1},)"
+          << R"({"without":["28 of 32 beams"],"mAP":0.2,"NDS":0.3,"mIoU":0.2}]})";
       if (s == 0 && std::string(row.tasks) == two) {
         write_picture(run.folder / "predictions" / "15_f9ada94c_bev.png", 120, 230, 90);
         write_picture(run.folder / "predictions" / "15_f9ada94c_cameras.png", 100, 60, 200);
