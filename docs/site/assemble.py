@@ -14,11 +14,13 @@ import shutil
 import sys
 from pathlib import Path
 
+import messages  # in this folder
+
 # What a visitor looks for, in the order of the contents; `*` stands for those of a folder that are not named.
 PARTS = [
     ("Start", ["docs/tutorial.md", "docs/existing_trainer.md", "docs/which_rule.md", "examples/README.md", "examples/python/README.md"]),
     ("How to", ["docs/how_to.md", "docs/diagnostics.md", "docs/distributed.md", "docs/cuda.md", "docs/building.md", "docs/migrating.md", "docs/troubleshooting.md"]),
-    ("Reference", ["reference/index.rst", "docs/calibrators.md", "docs/limits.md", "docs/terms.md", "support.md", "docs/stability.md"]),
+    ("Reference", ["reference/index.rst", "docs/calibrators.md", "docs/limits.md", "docs/terms.md", "messages.md", "support.md", "docs/stability.md"]),
     ("Understand", ["docs/architecture.md", "docs/adr/README.md", "docs/results/README.md", "docs/results/*.md", "docs/benchmarks.md", "docs/claims.md", "docs/nightly.md"]),
     ("Reference model", ["examples/bevfusion/README.md", "examples/bevfusion/data.md"]),
     ("Project", ["CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md"]),
@@ -225,6 +227,7 @@ def main():
     site.source.mkdir(parents=True)
     site.copy_documents()
     site.support_matrix()
+    site.write("messages.md", messages.page(root))
     headers = site.reference()
     site.landing_page()
     site.file_pages()
