@@ -54,6 +54,9 @@ void report(benchmark::State& state, const bench::Measured& result) {
   note("over_held", result.over_held.ratio);
   note("over_held_low", result.over_held.low);
   note("over_held_high", result.over_held.high);
+  note("over_naive", result.over_naive.ratio);
+  note("over_naive_low", result.over_naive.low);
+  note("over_naive_high", result.over_naive.high);
   note("over_floor", result.over_floor.ratio);
   note("over_floor_low", result.over_floor.low);
   note("over_floor_high", result.over_floor.high);

@@ -28,10 +28,11 @@ struct Measured {
   fuller::RatioInterval over_floor{none, none, none};  ///< (variant - plain - floor) / plain
   fuller::RatioInterval over_trunk{none, none, none};  ///< (variant - plain - T - 1 passes through the trunk) / plain
   fuller::RatioInterval over_held{none, none, none};   ///< (variant - the step that holds its cotangents) / plain
+  fuller::RatioInterval over_naive{none, none, none};  ///< (variant - the naive loop over all shared parameters) / plain
   std::int64_t peak = 0;                               ///< bytes above what was there when the step began
   double peak_ratio = 0;                               ///< over the plain step's
-  /// Over the plain step's plus max(0, (T-1)|z| + T|theta| - what the heads freed) plus a double, the loss scale; theta is the
-  /// last shared weight, or the largest shared parameter.
+  /// Over the plain step's plus max(0, (T-1)|z| + T|theta| - what the heads freed) plus a double, the loss scale, plus T losses
+  /// where the rule reads them; theta is the last shared weight, or the largest shared parameter.
   double peak_of_budget = 0;
   std::size_t rounds = 0;
 };
@@ -42,6 +43,7 @@ struct StepBytes {
   std::int64_t last_weight = 0;     ///< |theta_L|
   std::int64_t largest = 0;         ///< of the shared parameters
   std::int64_t heads = 0;           ///< what the heads' backward frees: their activations, less the gradients that it leaves
+  std::int64_t loss = 0;            ///< of one task
 };
 
 inline StepBytes step_bytes(Network& net, const fuller::HostMemory& memory) {
@@ -54,7 +56,8 @@ inline StepBytes step_bytes(Network& net, const fuller::HostMemory& memory) {
   bytes.representation = static_cast<std::int64_t>(z.nbytes());
   const std::int64_t before = memory.live();
   const std::vector<Tensor> losses = naive::losses_of(net, z);
-  bytes.heads = memory.live() - before - static_cast<std::int64_t>(losses.size()) * 4;
+  bytes.loss = static_cast<std::int64_t>(losses.front().nbytes());
+  bytes.heads = memory.live() - before - static_cast<std::int64_t>(losses.size()) * bytes.loss;
   for (const auto& head : net.heads) {
     for (const Tensor& parameter : head->parameters()) {
       bytes.heads -= static_cast<std::int64_t>(parameter.nbytes());
@@ -74,16 +77,18 @@ inline void measure_memory(Network& net, const std::vector<Variant>& variants, s
   }
   const auto tasks = static_cast<std::int64_t>(net.heads.size());
   const std::int64_t plain = results[0].peak;
-  const auto budget = [&](std::int64_t weight) {
+  const auto budget = [&](std::int64_t weight, bool keeps_losses) {
     const std::int64_t held = (tasks - 1) * bytes.representation + tasks * weight - bytes.heads;
-    return static_cast<double>(plain + std::max<std::int64_t>(0, held) + static_cast<std::int64_t>(sizeof(double)));
+    const std::int64_t scalars = static_cast<std::int64_t>(sizeof(double)) + (keeps_losses ? tasks * bytes.loss : 0);
+    return static_cast<double>(plain + std::max<std::int64_t>(0, held) + scalars);
   };
   for (std::size_t v = 0; v < variants.size(); ++v) {
     results[v].peak_ratio = static_cast<double>(results[v].peak) / static_cast<double>(plain);
     const Budget kind = variants[v].budget;
     results[v].peak_of_budget = kind == Budget::none ? Measured::none
                                                      : static_cast<double>(results[v].peak) /
-                                                           budget(kind == Budget::last_layer ? bytes.last_weight : bytes.largest);
+                                                           budget(kind == Budget::last_layer ? bytes.last_weight : bytes.largest,
+                                                                  variants[v].keeps_losses);
   }
 }
 
@@ -96,7 +101,8 @@ struct Beyond {
 
 inline constexpr Beyond beyond[] = {{last_layer_floor, true, &Measured::over_floor},
                                     {trunk_floor, true, &Measured::over_trunk},
-                                    {held_floor, false, &Measured::over_held}};
+                                    {held_floor, false, &Measured::over_held},
+                                    {naive_trunk, false, &Measured::over_naive}};
 
 /// Where in the list; its end where it is not.
 inline std::size_t place_of(const std::vector<Variant>& variants, const std::string& name) {

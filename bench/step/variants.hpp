@@ -31,6 +31,7 @@ struct Variant {
   std::function<void()> step;
   bool passes_trunk_per_task = false;  ///< several times as long as the plain step: measured in fewer rounds
   Budget budget = Budget::none;
+  bool keeps_losses = false;  ///< a copy of each, for a rule that reads them when a trainer may have written to them
 };
 
 /// Steps of one network calibrated by fuller.
@@ -76,7 +77,7 @@ Variant calibrated(Network& net, const std::string& name, const Rule& rule, cons
   const auto state = std::make_shared<Calibrated>(net, rule, options);
   const bool all_shared = options.surface == fuller::Surface::all_shared && Rule::needs.gram && options.every == 1;
   const Budget of_all = options.memory == fuller::TaskMemory::layer_by_layer ? Budget::largest_layer : Budget::none;
-  return {name, [state] { state->plain_trunk(); }, all_shared, all_shared ? of_all : Budget::last_layer};
+  return {name, [state] { state->plain_trunk(); }, all_shared, all_shared ? of_all : Budget::last_layer, Rule::needs.losses};
 }
 template <class Rule>
 Variant calibrated(Network& net, const std::string& name, const Rule& rule, fuller::Surface surface, int every = 1) {
@@ -128,6 +129,7 @@ struct TrunkFloorProbe {
 inline constexpr const char* last_layer_floor = "floor";
 inline constexpr const char* trunk_floor = "floor/trunk";
 inline constexpr const char* held_floor = "held/cotangents_and_heads";
+inline constexpr const char* naive_trunk = "naive/all_shared/PCGrad";
 
 /// Every variant of one network. The first is the plain step, the second the floor.
 inline std::vector<Variant> variants_of(Network& net) {
@@ -165,8 +167,8 @@ inline std::vector<Variant> variants_of(Network& net) {
   all.push_back(calibrated(net, "losses_alone/Uniform", fuller::Uniform(), Surface::last_shared));
   all.push_back(calibrated(net, "losses_alone/DWA", fuller::DWA(), Surface::last_shared));
   all.push_back({"naive/last_shared/IMTL-G", [&net] { naive::last_layer_step(net); }});
-  all.push_back({"naive/all_shared/PCGrad",
-                 [&net, generator = std::make_shared<std::mt19937>(1)] { naive::pcgrad_step(net, *generator); }, true});
+  all.push_back(
+      {naive_trunk, [&net, generator = std::make_shared<std::mt19937>(1)] { naive::pcgrad_step(net, *generator); }, true});
   if (!net.branches.empty()) {
     const auto whole = std::make_shared<Calibrated>(net, fuller::IMTL_G(), fuller::CalibrationOptions());
     whole->calibration.modalities(fuller::ModalityGate(), {"a", "b"});
