@@ -14,6 +14,7 @@
 #include "bevfusion/frames.hpp"
 #include "bevfusion/lidar/voxel_net.hpp"
 #include "bevfusion/loading/prefetcher.hpp"
+#include "bevfusion/operations.hpp"
 #include "bevfusion/step.hpp"
 #include "support/all_cores.hpp"
 #include "support/contest.hpp"
@@ -114,6 +115,14 @@ void table_5(benchmark::State& state, const std::string& size) {
     segmentation->forward(batch.input);
   });
   contest.run(state);
+  const auto operations = [&](bevfusion::Network& network) {
+    const bench::Operations counted;
+    network->forward(batch.input);
+    return 1e-9 * counted.so_far();
+  };
+  const double of_both = operations(both);
+  state.counters["two_task_GFLOP"] = of_both;
+  state.counters["operation_ratio"] = (operations(detection) + operations(segmentation)) / of_both;
   const auto memory = [&](const std::string& tasks) {
     return bench::inference_bytes(bench::with_tasks(size, tasks), batch) / mebibyte;
   };
