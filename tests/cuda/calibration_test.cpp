@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A whole calibrated training step on a device, as a user writes it, by the kernels and with its rule on the host, one of its own
 // too: it waits for nothing, which LibTorch's own watch over synchronisations says; it equals the step that waits; and captured
-// once and replayed it equals the eager run. Without a device the program ends with the status that CTest reports as "Skipped".
+// once and replayed it equals the eager run, as do steps with the rule asked and with weights held, captured one of each and
+// replayed in turn. Without a device the program ends with the status that CTest reports as "Skipped".
 
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDAFunctions.h>
@@ -103,7 +104,8 @@ std::unique_ptr<Training> make(const Maker& maker, const Steps& steps) {
   return training;
 }
 
-void check(const std::string& name, const Maker& maker, const Steps& steps) {
+/// @param every  the rule is asked in one of so many steps: 1, 2 or 4
+void check(const std::string& name, const Maker& maker, const Steps& steps, int every = 1) {
   auto waiting = make(maker, nullptr);
   auto device = make(maker, steps);
   for (int k = 0; k < 3; ++k) {
@@ -126,8 +128,8 @@ void check(const std::string& name, const Maker& maker, const Steps& steps) {
   c10::cuda::warning_state().set_sync_debug_mode(c10::cuda::SyncDebugMode::L_DISABLED);
   expect(said.empty(), name + ": a step waits: " + said);
 
-  // The whole training step, optimiser included, captured in a stream of its own after a warm-up there.
-  constexpr int warm_up = 3;
+  // The whole training step, optimiser included, captured in a stream of its own after a warm-up there: one of each kind.
+  constexpr int warm_up = 4;
   constexpr int replays = 1000;
   auto eager = make(maker, steps);
   auto captured = make(maker, steps);
@@ -143,12 +145,17 @@ void check(const std::string& name, const Maker& maker, const Steps& steps) {
     }
     stream.synchronize();
     captured->optimizer->zero_grad();
-    at::cuda::CUDAGraph graph;
-    graph.capture_begin();
-    captured->step();
-    graph.capture_end();
+    at::cuda::CUDAGraph asked;
+    at::cuda::CUDAGraph held;
+    for (at::cuda::CUDAGraph* const graph : {&asked, &held}) {
+      if (graph == &asked || every > 1) {
+        graph->capture_begin();
+        captured->step();
+        graph->capture_end();
+      }
+    }
     for (int k = 0; k < replays; ++k) {
-      graph.replay();
+      (k % every == 0 ? asked : held).replay();
     }
     stream.synchronize();
     expect(captured->calibration.steps() == warm_up + replays, name + ": replays are counted on the device");
@@ -157,6 +164,7 @@ void check(const std::string& name, const Maker& maker, const Steps& steps) {
     expect(off < 1e-4, name + ": replays differ from eager steps by " + std::to_string(off));
     const auto a = captured->calibration.diagnostics();
     const auto b = eager->calibration.diagnostics();
+    expect(a.held_for == b.held_for, name + ": steps since the rule was asked, after the replays");
     for (std::size_t i = 0; i < a.weights.size(); ++i) {
       expect(std::abs(a.weights[i] / b.weights[i] - 1) < 1e-3, name + ": weights after the replays");
       expect(std::abs(a.gates[i] / b.gates[i] - 1) < 1e-3, name + ": gates after the replays");
@@ -167,8 +175,8 @@ void check(const std::string& name, const Maker& maker, const Steps& steps) {
 template <class Rule>
 void check(const Rule& rule, const CalibrationOptions& options = {}) {
   const Maker maker = [&] { return Calibration(rule, {"one", "two"}, options); };
-  check(Rule::name, maker, fuller::steps_on(at::kCUDA));
-  check(std::string(Rule::name) + " on the host", maker, fuller::host_rules_on(at::kCUDA));
+  check(Rule::name, maker, fuller::steps_on(at::kCUDA), options.every);
+  check(std::string(Rule::name) + " on the host", maker, fuller::host_rules_on(at::kCUDA), options.every);
 }
 
 /// A rule that the kernels do not know: w_i = 1 / |g_i|, and a count of its calls as state.
@@ -218,6 +226,10 @@ int main() {
   options.surface = fuller::Surface::all_shared;
   options.non_finite = fuller::NonFinite::throw_error;
   check(fuller::IMTL_G(), options);
+  CalibrationOptions seldom;
+  seldom.every = 4;
+  seldom.smoothing = 0.5;
+  check(fuller::GradNorm(), seldom);
   check(
       "a custom rule",
       [] {

@@ -320,6 +320,11 @@ TEST_CASE("ghost Gram matrices are for few rows", "[reductions]") {
   REQUIRE(fuller::ghost_pays(16, 256, 256, 2));
   REQUIRE_FALSE(fuller::ghost_pays(1024, 1024, 1024, 4));
   REQUIRE_FALSE(fuller::ghost_pays(2 * 180 * 180, 256, 256, 2));  // the positions of a bird's eye view
+  REQUIRE(fuller::ghost_pays(10 * 7 * 7, 2048, 512, 2));          // of the last stage of a ResNet-50, ten pictures and eleven
+  REQUIRE_FALSE(fuller::ghost_pays(11 * 7 * 7, 2048, 512, 2));
+  for (const int tasks : {2, 8, 64}) {  // never from half the input's channels on
+    REQUIRE_FALSE(fuller::ghost_pays(512, 1024, 1 << 20, tasks));
+  }
   REQUIRE_FALSE(fuller::ghost_pays(0, 1024, 1024, 4));
 }
 

@@ -296,3 +296,57 @@ TEST_CASE("Several tensors under fork(): a mean and a variance, for tasks known 
   const std::array<Tensor, 2> single = calibration.fork<2>({z});
   CHECK(single[0].sizes() == z.sizes());
 }
+
+TEST_CASE("Heads that change from step to step are seen: other layers, other parameters in the same graph, frozen ones") {
+  for (const Surface surface : {Surface::last_shared, Surface::all_shared}) {
+    Network net = linear_network(2);
+    const Network first = net;
+    CalibrationOptions options;
+    options.surface = surface;
+    options.apply_to = ApplyTo::all;
+    Calibration calibration(fuller::IMTL_G(), task_names(2), options);
+    const auto heads_of_step = [&](int step) {
+      net.heads = first.heads;
+      if (step == 1) {  // another graph
+        net.heads[0][0] = Sequential(Linear(10, 5), Tanh(), Linear(5, 5), Tanh(), Linear(5, 1));
+        net.heads[0][0]->to(torch::kDouble);
+      } else if (step == 2) {  // a graph like the first step's, which leads elsewhere
+        net.heads[1][0] = Sequential(Linear(10, 5), Tanh(), Linear(5, 1));
+        net.heads[1][0]->to(torch::kDouble);
+      } else if (step == 4) {  // the other way round
+        std::swap(net.heads[0], net.heads[1]);
+      }
+      first.heads[0][0]->parameters()[0].set_requires_grad(step != 3);
+    };
+    for (int step = 0; step < 6; ++step) {
+      INFO("surface " << static_cast<int>(surface) << ", step " << step);
+      heads_of_step(step);
+      const Tensor x = net.input(70 + step);
+      const Tensors losses = plain_losses(net, x);
+      std::vector<Tensors> of_heads(2);
+      for (int i = 0; i < 2; ++i) {
+        for (const Tensor& parameter : net.head_parameters(i)) {
+          if (parameter.requires_grad()) {
+            of_heads[static_cast<std::size_t>(i)].push_back(parameter);
+          }
+        }
+      }
+      const Weights weights = imtl_g(gram_at(losses, surface == Surface::all_shared ? net.shared_parameters() : net.last));
+      const Tensors expected = weighted_gradients(losses, net.shared_parameters(), of_heads, weights);
+      Tensors trained = net.shared_parameters();
+      append(trained, of_heads[0]);
+      append(trained, of_heads[1]);
+      clear(first.parameters());
+      clear(net.parameters());
+      calibrated_loss(calibration, net, x).backward();
+      CHECK(largest_difference(calibration.diagnostics().weights, weights.shared) < 1e-12);
+      CHECK(difference(gradients_of(trained), expected) < 1e-12);
+    }
+    // One that the other head trains as well now: refused, though nothing of the graph's shape has changed.
+    net.heads = first.heads;
+    net.heads[1][0] = Sequential(net.heads[0][0]->ptr<LinearImpl>(0), Tanh(), first.heads[1][0]->ptr<LinearImpl>(2));
+    const Tensor x = net.input(80);
+    const std::string said = thrown_by([&] { calibrated_loss(calibration, net, x); });
+    CHECK(contains(said, "is shared by 't0' and 't1'") == (surface == Surface::last_shared));
+  }
+}
