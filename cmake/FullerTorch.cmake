@@ -3,7 +3,7 @@
 #
 # LibTorch's own find_package(Torch) is not called: for a CUDA build it enables the CUDA language, chooses architectures, wants
 # every CUDA library at link time, and, where a distribution's LibTorch is installed too, may pair the headers of one with the
-# libraries of the other. A project that has called it before keeps what it found: its target `torch` is used then.
+# libraries of the other. A project that has called it before keeps what it found: its target `torch`, or Conan's `libtorch::libtorch`, is used then.
 #
 #   fuller_find_torch([REQUIRED])   sets in the caller's scope:
 #     FULLER_TORCH_FOUND, FULLER_TORCH_VERSION, FULLER_TORCH_CXX_STANDARD (17 or 20), FULLER_TORCH_ORIGIN (its root folder),
@@ -37,18 +37,29 @@ macro(_fuller_torch_result)
   set(FULLER_TORCH_REASON "${reason}" PARENT_SCOPE)
 endmacro()
 
-# A `torch` that the project found itself, or the whole of it elsewhere than on Linux.
-function(_fuller_adopt_torch out_directories out_origin)
-  get_target_property(directories torch INTERFACE_INCLUDE_DIRECTORIES)
+# The target that the project found itself, if any: that of LibTorch's own package, or the one that Conan writes.
+function(_fuller_given_torch out)
+  set(${out} "" PARENT_SCOPE)
+  foreach(target torch libtorch::libtorch)
+    if(TARGET ${target})
+      set(${out} ${target} PARENT_SCOPE)
+      return()
+    endif()
+  endforeach()
+endfunction()
+
+# Takes the target that the project found itself, or the whole of it elsewhere than on Linux.
+function(_fuller_adopt_torch target out_directories out_origin)
+  get_target_property(directories ${target} INTERFACE_INCLUDE_DIRECTORIES)
   set(plain "")
-  foreach(directory IN LISTS directories TORCH_INCLUDE_DIRS)
-    if(NOT directory MATCHES "\\$<")
+  foreach(directory IN LISTS directories TORCH_INCLUDE_DIRS Torch_INCLUDE_DIRS)
+    if(IS_ABSOLUTE "${directory}" AND NOT directory MATCHES "\\$<")
       get_filename_component(directory "${directory}" ABSOLUTE)
       list(APPEND plain "${directory}")
     endif()
   endforeach()
   add_library(fuller::libtorch INTERFACE IMPORTED GLOBAL)
-  set_target_properties(fuller::libtorch PROPERTIES INTERFACE_LINK_LIBRARIES torch)
+  set_target_properties(fuller::libtorch PROPERTIES INTERFACE_LINK_LIBRARIES ${target})
   set(${out_directories} "${plain}" PARENT_SCOPE)
   set(${out_origin} "${TORCH_INSTALL_PREFIX}" PARENT_SCOPE)
 endfunction()
@@ -70,19 +81,24 @@ function(fuller_find_torch)
     return()
   endif()
 
-  if(NOT TARGET torch AND NOT CMAKE_SYSTEM_NAME STREQUAL "Linux")
+  _fuller_given_torch(given)
+  if(NOT given AND NOT CMAKE_SYSTEM_NAME STREQUAL "Linux")
     find_package(Torch QUIET HINTS ${FULLER_TORCH_ROOT})
+    _fuller_given_torch(given)
   endif()
-  if(TARGET torch)
-    _fuller_adopt_torch(directories origin)
+  if(given)
+    _fuller_adopt_torch(${given} directories origin)
     fuller_torch_version(version "${directories}")
+    if(NOT version)
+      set(version "${Torch_VERSION}")
+    endif()
     fuller_torch_standard(standard "${version}")
     if(FULLER_TORCH_ROOT AND origin)
       get_filename_component(wanted "${FULLER_TORCH_ROOT}" REALPATH)
-      get_filename_component(given "${origin}" REALPATH)
-      if(NOT wanted STREQUAL given)
+      get_filename_component(there "${origin}" REALPATH)
+      if(NOT wanted STREQUAL there)
         message(FATAL_ERROR "fuller: FULLER_TORCH_ROOT is ${wanted}, but this project has already found the LibTorch in "
-                            "${given}. Two of them in one program would mix: leave one out.")
+                            "${there}. Two of them in one program would mix: leave one out.")
       endif()
     endif()
     set(found ON)

@@ -295,6 +295,14 @@ set(TORCH_INSTALL_PREFIX \"${WORK}/first\")")
   configure(status text "${found}" "-DFULLER_TORCH_ROOT=${root}")
   expect_said("another than the project found" "${status} ${text}" "1 " "FULLER_TORCH_ROOT is ${root}, but this project has already found the LibTorch in ${WORK}/first")
 
+  # What Conan writes for its package of LibTorch: other names, folders by configuration, no place of its own.
+  set(by_conan "add_library(libtorch::libtorch INTERFACE IMPORTED)
+set_target_properties(libtorch::libtorch PROPERTIES INTERFACE_INCLUDE_DIRECTORIES \"$<$<CONFIG:Release>:${WORK}/first/include>\")")
+  configure(status text "${by_conan}\nset(Torch_VERSION 2.9.1)" "-DCMAKE_PREFIX_PATH=${root}")
+  expect_said("what Conan found" "${status} ${text}" "0 " "LINK_LIBRARIES=libtorch::libtorch" "found=ON 2.9.1 17 OFF")
+  configure(status text "${by_conan}\nset(Torch_INCLUDE_DIRS \"${WORK}/first/include\")" "-DCMAKE_PREFIX_PATH=${root}")
+  expect_said("its headers" "${status} ${text}" "0 " "LINK_LIBRARIES=libtorch::libtorch" "found=ON 2.11.0 17 OFF")
+
   # Elsewhere than on Linux LibTorch's own package is taken, that of FULLER_TORCH_ROOT.
   file(WRITE "${WORK}/first/share/cmake/Torch/TorchConfig.cmake" "${found}")
   configure(status text "" -DCMAKE_SYSTEM_NAME=FreeBSD "-DFULLER_TORCH_ROOT=${WORK}/first")
