@@ -60,6 +60,14 @@ case $kind in
     # No remote is asked: the header library needs none.
     quietly "$conan" create "$source/packaging/conan" --no-remote -c tools.cmake.cmake_layout:test_folder="$work/test"
     grep -q "fuller $version: 0.66" "$work/log" || { cat "$work/log"; fail "the consumer did not run"; }
+    # With LibTorch, by a recipe that has the names of Conan Center's.
+    if [ -e /usr/include/torch/csrc/api/include/torch/torch.h ]; then
+      quietly "$conan" create "$here/conan_libtorch" --no-remote
+      quietly "$conan" create "$source/packaging/conan" --no-remote -o "fuller/*:with_torch=True" -c tools.cmake.cmake_layout:test_folder="$work/test"
+      grep -q "^weights 0\." "$work/log" || { cat "$work/log"; fail "the consumer with LibTorch did not run"; }
+    else
+      echo "without LibTorch, which is not in /usr"
+    fi
     [ -z "$(git -C "$source" status --porcelain packaging 2>/dev/null | grep -v '^[AM]' | grep build)" ] || fail "conan left files in the sources" ;;
   vcpkg)
     needs cmake
