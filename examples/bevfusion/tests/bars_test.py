@@ -96,8 +96,8 @@ def main():
         hold(raw >= 10, f"losses summed: the median of gamma_task over the steps is {raw:.1f}, 10 at least")
         for row in ROWS[1:]:
             gained, lost = (runs[row]["figures"][name] - baseline["figures"][name] for name in ("mIoU", "mAP"))
-            hold(gained >= 0.12, f"{row}: mIoU is {gained:+.3f} of the baseline's, +0.12 at least")
-            hold(lost >= -0.03, f"{row}: mAP is {lost:+.3f} of the baseline's, -0.03 at least")
+            hold(gained >= 0.12, f"{row}: mIoU is {gained:+.3f} from the baseline's, +0.12 at least")
+            hold(lost >= -0.03, f"{row}: mAP is {lost:+.3f} from the baseline's, -0.03 at least")
             weighted = [step.get("gamma_task_weighted") for step in runs[row]["steps"]]
             off = max((abs(one - 1) for one in weighted if one is not None), default=float("inf"))
             hold(None not in weighted and off <= 1e-4,
