@@ -198,6 +198,26 @@ TEST_CASE("constant weights are linear in the gradients' scales") {
   check(fuller::Constant({1, 2, 3}));
 }
 
+TEST_CASE("UPGrad is linear in the gradients' scales, where they conflict too") {
+  std::mt19937_64 random(6);
+  std::uniform_real_distribution<double> scale(0.1, 10);
+  int in_conflict = 0;
+  for (int draw = 0; draw < 60; ++draw) {
+    const int T = 2 + draw % 7;
+    const Jacobian J = random_jacobian(T, T + 2, random, 0.5);
+    in_conflict += (J * J.transpose()).minCoeff() < 0;
+    const Eigen::VectorXd c_1 = Eigen::VectorXd::NullaryExpr(T, [&] { return scale(random); });
+    const Eigen::VectorXd c_2 = Eigen::VectorXd::NullaryExpr(T, [&] { return scale(random); });
+    const auto aggregate = [&](const Eigen::VectorXd& c) {
+      const Jacobian scaled = c.asDiagonal() * J;
+      return update(scaled, Runner<fuller::UPGrad>(fuller::UPGrad(), T)(step_of(scaled)));
+    };
+    const Eigen::VectorXd both = aggregate(2 * c_1 + 3 * c_2);
+    CHECK((both - 2 * aggregate(c_1) - 3 * aggregate(c_2)).norm() < 1e-10 * both.norm());
+  }
+  CHECK(in_conflict > 30);
+}
+
 TEST_CASE("a power-of-two loss scale leaves the weights bit for bit alone") {
   for (const int T : {2, 3, 4, 9}) {
     for_every_rule(T, [&](const auto& rule) {
